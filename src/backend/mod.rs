@@ -1,0 +1,172 @@
+//! Devices: where plans run.
+//!
+//! Three nouns, each behind an object-safe sealed trait: a [`Device`] loads plans, an
+//! [`Executable`] is a plan loaded and immutable, an [`ExecutionContext`] is one batch in flight.
+//! A caller pays one virtual call per batch, never per row or per layer.
+//!
+//! What is validated where: the methods here check rows and lengths once, at the seam, and return a
+//! typed [`BackendError`]; kernels below them assume what the [`Plan`] and these checks promise.
+
+mod absent;
+pub mod cpu;
+#[cfg(feature = "cuda")]
+mod cuda;
+mod error;
+mod open;
+mod rows;
+#[cfg(feature = "wgpu")]
+mod wgpu;
+
+use std::fmt::Debug;
+use std::sync::Arc;
+use std::time::Instant;
+
+#[cfg(not(feature = "cuda"))]
+use absent::cuda;
+#[cfg(not(feature = "wgpu"))]
+use absent::wgpu;
+pub use error::BackendError;
+pub use open::{Finding, OpenOptions, open, open_with, survey};
+pub use rows::Rows;
+
+use crate::plan::{Limits, Peak, Plan};
+
+pub(crate) mod sealed {
+    /// Keeps the traits implementable here only, so that they can grow.
+    pub trait Sealed {}
+}
+
+/// A family of devices.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum BackendKind {
+    /// The best that is there: CUDA, else a wgpu adapter that is no software renderer, else the CPU.
+    #[default]
+    Auto,
+    /// NVIDIA devices through the driver API.
+    Cuda,
+    /// Vulkan, Metal, DX12 and GL devices through wgpu.
+    Wgpu,
+    /// The processor, through SIMD kernels; always there.
+    Cpu,
+}
+
+impl BackendKind {
+    /// The kind's name in options and reports.
+    pub fn name(self) -> &'static str {
+        match self {
+            BackendKind::Auto => "auto",
+            BackendKind::Cuda => "cuda",
+            BackendKind::Wgpu => "wgpu",
+            BackendKind::Cpu => "cpu",
+        }
+    }
+}
+
+/// What a device is, for people and reports.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DeviceInfo {
+    /// The family; never [`BackendKind::Auto`].
+    pub backend: BackendKind,
+    /// The device's name, such as `NVIDIA H200` or `AMD EPYC`.
+    pub name: String,
+    /// What runs on it: the SIMD level, or graphics API and driver.
+    pub detail: String,
+    /// Whether the device is a processor that renders like a GPU: fit for tests, not for speed.
+    pub software: bool,
+}
+
+/// A device that loads plans.
+pub trait Device: sealed::Sealed + Send + Sync + Debug {
+    /// What the device is.
+    fn info(&self) -> &DeviceInfo;
+
+    /// What planning has to know about the device.
+    fn limits(&self) -> &Limits;
+
+    /// The device's ceilings, measured now for some milliseconds, where it can tell.
+    fn peak(&self) -> Option<Peak>;
+
+    /// Uploads the plan's parameters and prepares its kernels.
+    ///
+    /// # Errors
+    /// [`BackendError`]: the plan was made for other limits, memory ran out, a kernel did not
+    /// compile, or the device is lost.
+    fn load(&self, plan: Arc<Plan>) -> Result<Arc<dyn Executable>, BackendError>;
+}
+
+/// A plan loaded on a device: immutable, shared, runnable from any thread.
+pub trait Executable: sealed::Sealed + Send + Sync + Debug {
+    /// The plan that was loaded.
+    fn plan(&self) -> &Plan;
+
+    /// Runs `rows`, `[n, inputs]` row-major, on the caller's thread and writes their scores to
+    /// `scores`, `[n, classes]` row-major. Any `n`, also 0; batches past [`Plan::rows_max`] are
+    /// split. After the first calls nothing is allocated on the CPU backend.
+    ///
+    /// # Errors
+    /// [`BackendError`]: rows of another type than planned, a length that is no whole number of
+    /// rows, scores of another length, or a failure of the device. After an error the content of
+    /// `scores` is unspecified.
+    fn run(&self, rows: Rows<'_>, scores: &mut [f32]) -> Result<(), BackendError>;
+
+    /// A place for one batch in flight, with everything it needs allocated.
+    ///
+    /// # Errors
+    /// [`BackendError`]: memory ran out, or the device is lost.
+    fn create_context(&self) -> Result<Box<dyn ExecutionContext>, BackendError>;
+}
+
+/// One batch in flight: owns its staging memory, its device buffers and its fence.
+pub trait ExecutionContext: sealed::Sealed + Send + Debug {
+    /// Copies `1 ..=` [`Plan::rows_max`] rows in and starts their computation.
+    ///
+    /// # Errors
+    /// [`BackendError::Busy`] while a batch is in flight; else as [`Executable::run`].
+    fn submit(&mut self, rows: Rows<'_>) -> Result<(), BackendError>;
+
+    /// Whether the batch has completed; never blocks.
+    ///
+    /// # Errors
+    /// [`BackendError::Idle`] where nothing was submitted; else a failure of the device.
+    fn is_complete(&mut self) -> Result<bool, BackendError>;
+
+    /// Waits for the batch until `deadline`.
+    ///
+    /// # Errors
+    /// [`BackendError::Timeout`] past the deadline, with the batch still in flight;
+    /// [`BackendError::Idle`] where nothing was submitted; else a failure of the device.
+    fn wait(&mut self, deadline: Instant) -> Result<(), BackendError>;
+
+    /// The scores of the last completed batch, `[rows, classes]` row-major; empty before the first
+    /// and while one is in flight.
+    fn scores(&self) -> &[f32];
+}
+
+/// The class of one row: the index of its largest score, the lowest on ties; a NaN counts as larger
+/// than any number, so that a spoilt row is the same class on every backend (numpy's rule).
+pub fn arg_max(scores: &[f32]) -> usize {
+    let mut best = 0;
+    for (class, score) in scores.iter().enumerate() {
+        if scores[best].is_nan() {
+            break;
+        }
+        if *score > scores[best] || score.is_nan() {
+            best = class;
+        }
+    }
+    best
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arg_max_follows_numpy() {
+        assert_eq!(arg_max(&[1.0, 3.0, 3.0]), 1);
+        assert_eq!(arg_max(&[1.0, f32::NAN, f32::INFINITY, f32::NAN]), 1);
+        assert_eq!(arg_max(&[f32::NEG_INFINITY, f32::NEG_INFINITY]), 0);
+        assert_eq!(arg_max(&[f32::NAN]), 0);
+    }
+}

@@ -1,0 +1,120 @@
+//! A batch as the caller holds it.
+
+use std::ops::Range;
+
+use super::BackendError;
+use crate::plan::{InputType, Plan};
+
+/// Rows of a batch, `[n, inputs]` row-major, in the type they are planned for.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Rows<'a> {
+    /// Values as 32-bit floats.
+    F32(&'a [f32]),
+    /// Values as bytes.
+    U8(&'a [u8]),
+}
+
+impl<'a> Rows<'a> {
+    /// The type of the values.
+    pub fn input(&self) -> InputType {
+        match self {
+            Rows::F32(_) => InputType::F32,
+            Rows::U8(_) => InputType::U8,
+        }
+    }
+
+    /// Values in all rows together.
+    pub fn values(&self) -> usize {
+        match self {
+            Rows::F32(values) => values.len(),
+            Rows::U8(values) => values.len(),
+        }
+    }
+
+    /// The bytes of all rows, in the machine's own order.
+    pub fn bytes(&self) -> &'a [u8] {
+        match self {
+            Rows::F32(values) => bytemuck::cast_slice(values),
+            Rows::U8(values) => values,
+        }
+    }
+
+    /// The rows in `range`, of `inputs` values each.
+    ///
+    /// # Panics
+    /// Where the range is past the rows.
+    pub fn slice(&self, range: Range<usize>, inputs: usize) -> Rows<'a> {
+        let values = range.start * inputs..range.end * inputs;
+        match self {
+            Rows::F32(all) => Rows::F32(&all[values]),
+            Rows::U8(all) => Rows::U8(&all[values]),
+        }
+    }
+
+    /// The number of rows, after checking that they are what `plan` takes.
+    pub(crate) fn count(&self, plan: &Plan) -> Result<usize, BackendError> {
+        if self.input() != plan.input() {
+            return Err(BackendError::WrongInput { expected: plan.input(), got: self.input() });
+        }
+        if !self.values().is_multiple_of(plan.inputs()) {
+            let (inputs, values) = (plan.inputs(), self.values());
+            return Err(BackendError::WrongRowLength { inputs, values });
+        }
+        Ok(self.values() / plan.inputs())
+    }
+
+    /// The number of rows, after checking them and the length of the scores they are to fill.
+    pub(crate) fn count_for(&self, plan: &Plan, scores: &[f32]) -> Result<usize, BackendError> {
+        let rows = self.count(plan)?;
+        let expected = rows * plan.classes();
+        if scores.len() != expected {
+            return Err(BackendError::WrongScoresLength { expected, got: scores.len() });
+        }
+        Ok(rows)
+    }
+
+    /// The number of rows, after checking that they are one batch of `plan`.
+    pub(crate) fn count_batch(&self, plan: &Plan) -> Result<usize, BackendError> {
+        match self.count(plan)? {
+            rows if (1..=plan.rows_max()).contains(&rows) => Ok(rows),
+            rows => Err(BackendError::BatchSize { rows_max: plan.rows_max(), rows }),
+        }
+    }
+}
+
+impl<'a> From<&'a [f32]> for Rows<'a> {
+    fn from(values: &'a [f32]) -> Rows<'a> {
+        Rows::F32(values)
+    }
+}
+
+impl<'a> From<&'a [u8]> for Rows<'a> {
+    fn from(values: &'a [u8]) -> Rows<'a> {
+        Rows::U8(values)
+    }
+}
+
+impl<'a> From<&'a Vec<f32>> for Rows<'a> {
+    fn from(values: &'a Vec<f32>) -> Rows<'a> {
+        Rows::F32(values)
+    }
+}
+
+impl<'a> From<&'a Vec<u8>> for Rows<'a> {
+    fn from(values: &'a Vec<u8>) -> Rows<'a> {
+        Rows::U8(values)
+    }
+}
+
+impl<'a, const N: usize> From<&'a [f32; N]> for Rows<'a> {
+    fn from(values: &'a [f32; N]) -> Rows<'a> {
+        Rows::F32(values)
+    }
+}
+
+impl<'a, const N: usize> From<&'a [u8; N]> for Rows<'a> {
+    fn from(values: &'a [u8; N]) -> Rows<'a> {
+        Rows::U8(values)
+    }
+}

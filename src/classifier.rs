@@ -1,0 +1,132 @@
+//! The facade: from a file to answers in one type.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::backend::{self, DeviceInfo, Executable, OpenOptions, Rows, arg_max};
+use crate::model::Model;
+use crate::plan::{InputType, Plan, PlanOptions, Precision};
+use crate::{BackendKind, Error};
+
+/// What the caller chooses about a classifier.
+#[derive(Clone, Debug, Default)]
+pub struct ClassifierOptions {
+    /// Which device to open.
+    pub device: OpenOptions,
+    /// Input type, precision and largest batch.
+    pub plan: PlanOptions,
+}
+
+impl ClassifierOptions {
+    /// The same options on another backend.
+    pub fn backend(mut self, backend: BackendKind) -> ClassifierOptions {
+        self.device.backend = backend;
+        self
+    }
+
+    /// The same options for rows of another type.
+    pub fn input(mut self, input: InputType) -> ClassifierOptions {
+        self.plan.input = input;
+        self
+    }
+
+    /// The same options at another precision.
+    pub fn precision(mut self, precision: Precision) -> ClassifierOptions {
+        self.plan.precision = precision;
+        self
+    }
+}
+
+/// A model loaded on a device, answering on the caller's thread; share it by reference or `Arc`.
+#[derive(Debug)]
+pub struct Classifier {
+    model: Model,
+    device: DeviceInfo,
+    executable: Arc<dyn Executable>,
+}
+
+impl Classifier {
+    /// Loads a model file on the best device there is, for rows of f32.
+    ///
+    /// # Errors
+    /// [`Error::Model`] where the file is no dense classifier; [`Error::Plan`] and
+    /// [`Error::Backend`] where the device cannot take it.
+    pub fn open(path: impl AsRef<Path>) -> Result<Classifier, Error> {
+        Classifier::new(Model::load(path)?, &ClassifierOptions::default())
+    }
+
+    /// Loads a model as the options say.
+    ///
+    /// # Errors
+    /// [`Error::Plan`] and [`Error::Backend`] where the device is missing or cannot take it.
+    pub fn new(model: Model, options: &ClassifierOptions) -> Result<Classifier, Error> {
+        let device = backend::open_with(&options.device)?;
+        let plan = Plan::new(&model, device.limits(), &options.plan)?;
+        let executable = device.load(plan)?;
+        Ok(Classifier { model, device: device.info().clone(), executable })
+    }
+
+    /// The class of one row, by its index; see [`arg_max`] for ties and NaN.
+    ///
+    /// # Errors
+    /// [`Error::Backend`] where the row is of another type or width than planned, or the device
+    /// failed.
+    pub fn classify<'a>(&self, row: impl Into<Rows<'a>>) -> Result<usize, Error> {
+        let mut scores = vec![0.0; self.model.classes()];
+        self.scores_into(row, &mut scores)?;
+        Ok(arg_max(&scores))
+    }
+
+    /// The class of each of many rows, `[n, inputs]` row-major.
+    ///
+    /// # Errors
+    /// As [`Classifier::classify`].
+    pub fn classify_many<'a>(&self, rows: impl Into<Rows<'a>>) -> Result<Vec<usize>, Error> {
+        Ok(self.scores(rows)?.chunks_exact(self.model.classes()).map(arg_max).collect())
+    }
+
+    /// The scores of many rows, `[n, classes]` row-major.
+    ///
+    /// # Errors
+    /// As [`Classifier::classify`].
+    pub fn scores<'a>(&self, rows: impl Into<Rows<'a>>) -> Result<Vec<f32>, Error> {
+        let rows = rows.into();
+        let count = rows.count(self.executable.plan())?;
+        let mut scores = vec![0.0; count * self.model.classes()];
+        self.scores_into(rows, &mut scores)?;
+        Ok(scores)
+    }
+
+    /// Writes the scores of many rows, `[n, inputs]` row-major, to `scores`, `[n, classes]`; on the
+    /// CPU backend nothing is allocated.
+    ///
+    /// # Errors
+    /// As [`Classifier::classify`]; also where `scores` has another length.
+    pub fn scores_into<'a>(
+        &self,
+        rows: impl Into<Rows<'a>>,
+        scores: &mut [f32],
+    ) -> Result<(), Error> {
+        Ok(self.executable.run(rows.into(), scores)?)
+    }
+
+    /// The label of a class, where the model has labels and the class exists.
+    pub fn label(&self, class: usize) -> Option<&str> {
+        self.model.labels()?.get(class).map(String::as_str)
+    }
+
+    /// The model.
+    pub fn model(&self) -> &Model {
+        &self.model
+    }
+
+    /// The plan that runs.
+    pub fn plan(&self) -> &Plan {
+        self.executable.plan()
+    }
+
+    /// The device it runs on.
+    pub fn device(&self) -> &DeviceInfo {
+        &self.device
+    }
+}

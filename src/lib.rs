@@ -1,0 +1,62 @@
+//! Runs small fully-connected (dense, MLP) classifiers as fast as the hardware allows, inside your
+//! own service.
+//!
+//! fusewire reads a trained classifier, plans its layers into as few launches as the device's
+//! on-chip memory allows, and runs batches of rows on a GPU through wgpu or on the CPU through SIMD
+//! kernels that need no driver at all. It is not a tensor library, not a training framework, and
+//! not a runtime for convolutions or language models.
+//!
+//! # The story in four lines, each of them one layer
+//!
+//! ```
+//! # fn main() -> Result<(), fusewire::Error> {
+//! # let path = concat!(env!("CARGO_MANIFEST_DIR"), "/models/fashion-mnist.safetensors");
+//! # let pixels = [0.0_f32; 784];
+//! # let mut scores = [0.0_f32; 10];
+//! use fusewire::{backend, BackendKind, Model, Plan, PlanOptions, Rows};
+//!
+//! let model = Model::load(path)?; //                                     model:   pure data
+//! let device = backend::open(BackendKind::Cpu)?; //                      backend: a device
+//! let plan = Plan::new(&model, device.limits(), &PlanOptions::default())?; // plan: fused program
+//! device.load(plan)?.run(Rows::F32(&pixels), &mut scores)?; //           scores:  [rows, classes]
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! The shortest path is one facade built from these lines and nothing else:
+//!
+//! ```
+//! # fn main() -> Result<(), fusewire::Error> {
+//! # let path = concat!(env!("CARGO_MANIFEST_DIR"), "/models/fashion-mnist.safetensors");
+//! # let pixels = [0.0_f32; 784];
+//! let class = fusewire::Classifier::open(path)?.classify(&pixels)?;
+//! # assert!(class < 10);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Layers
+//!
+//! `model < plan < backend < bench < cli`: a layer uses only what stands to its left.
+//! A [`Model`] is valid once it exists; a [`Plan`] fits the [`Limits`] it was made for; a
+//! [`Device`](backend::Device) can then only fail for reasons nobody could foresee.
+
+#![deny(missing_docs, unsafe_op_in_unsafe_fn, unsafe_code)]
+#![deny(clippy::undocumented_unsafe_blocks)]
+#![warn(unreachable_pub, missing_debug_implementations)]
+
+pub mod backend;
+#[cfg(feature = "cli")]
+pub mod bench;
+mod classifier;
+#[cfg(feature = "cli")]
+pub mod cli;
+mod error;
+pub mod model;
+pub mod plan;
+
+pub use backend::{BackendError, BackendKind, Rows};
+pub use classifier::{Classifier, ClassifierOptions};
+pub use error::Error;
+pub use model::{Activation, Dense, Head, InputTransform, Model, ModelError};
+pub use plan::{InputType, Limits, Plan, PlanError, PlanOptions, Precision};

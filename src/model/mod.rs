@@ -1,0 +1,297 @@
+//! Pure data: a trained dense classifier, valid from the moment it exists.
+//!
+//! A [`Model`] is a chain of [`Dense`] layers, an affine [`InputTransform`] before the first, and a
+//! [`Head`] after the last. Bytes from outside are hostile until [`Model::load`] or
+//! [`Model::from_layers`] has returned; everything to the right of this module relies on what they
+//! checked: the widths chain, there is at least one layer, every number is finite, sizes are bounded.
+
+mod activation;
+mod dense;
+mod error;
+mod format;
+mod hash;
+mod transform;
+
+use std::path::Path;
+
+pub use activation::Activation;
+pub use dense::Dense;
+pub use error::ModelError;
+pub use format::Format;
+pub use hash::ContentHash;
+pub use transform::{InputTransform, PerInput};
+
+/// The most layers a model may have.
+pub const LAYERS_MAX: usize = 1024;
+/// The widest a layer's input or output may be.
+pub const WIDTH_MAX: usize = 1 << 20;
+/// The most parameters (weights and biases) a model may have: 2 GiB of f32.
+pub const PARAMETERS_MAX: usize = 1 << 29;
+
+/// What is applied to the last layer's outputs to make the scores of a row.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Head {
+    /// Scores are the last layer's outputs as they are.
+    #[default]
+    Logits,
+    /// Scores are probabilities: `exp(x - max) / sum(exp(x - max))`.
+    Softmax,
+    /// Scores are log-probabilities: `x - max - ln(sum(exp(x - max)))`.
+    LogSoftmax,
+}
+
+impl Head {
+    /// The head's name in files, plans and reports.
+    pub fn name(self) -> &'static str {
+        match self {
+            Head::Logits => "logits",
+            Head::Softmax => "softmax",
+            Head::LogSoftmax => "log_softmax",
+        }
+    }
+
+    /// The head with this [`name`](Head::name), if there is one.
+    pub fn from_name(name: &str) -> Option<Head> {
+        [Head::Logits, Head::Softmax, Head::LogSoftmax].into_iter().find(|h| h.name() == name)
+    }
+}
+
+/// A trained dense classifier: input transform, layers, head, labels.
+#[derive(Clone, Debug)]
+pub struct Model {
+    name: String,
+    transform: InputTransform,
+    u8_scale: f32,
+    layers: Vec<Dense>,
+    head: Head,
+    labels: Option<Vec<String>>,
+    notes: Vec<String>,
+    content_hash: ContentHash,
+}
+
+impl Model {
+    /// The value one step of a byte stands for when rows are `u8`, unless the model says otherwise.
+    pub const U8_SCALE: f32 = 1.0 / 255.0;
+
+    /// Reads a model from a file, or from a directory of `.npy` layers, by its content.
+    ///
+    /// # Errors
+    /// [`ModelError`]: the file cannot be read, is of no known format, is damaged, or holds
+    /// something that is not a dense chain.
+    pub fn load(path: impl AsRef<Path>) -> Result<Model, ModelError> {
+        format::load(path.as_ref())
+    }
+
+    /// Writes the model as safetensors, with order, activations, transform and labels in the
+    /// file's metadata, so that [`Model::load`] gives back the same model.
+    ///
+    /// # Errors
+    /// [`ModelError::Io`] where the file cannot be written.
+    pub fn save(&self, path: impl AsRef<Path>) -> Result<(), ModelError> {
+        format::safetensors::save(self, path.as_ref())
+    }
+
+    /// A model from its layers in order, with no transform, [`Head::Logits`] and no labels.
+    ///
+    /// # Errors
+    /// [`ModelError::Invalid`] where there is no layer, widths do not chain, or a number is not
+    /// finite; [`ModelError::TooLarge`] past [`LAYERS_MAX`] or [`PARAMETERS_MAX`].
+    pub fn from_layers(layers: Vec<Dense>) -> Result<Model, ModelError> {
+        check_chain(&layers)?;
+        let mut model = Model {
+            name: String::from("unnamed"),
+            transform: InputTransform::default(),
+            u8_scale: Model::U8_SCALE,
+            layers,
+            head: Head::Logits,
+            labels: None,
+            notes: Vec::new(),
+            content_hash: ContentHash::default(),
+        };
+        model.rehash();
+        Ok(model)
+    }
+
+    /// The same model under another name; the name is no part of the content hash.
+    pub fn with_name(mut self, name: impl Into<String>) -> Model {
+        self.name = name.into();
+        self
+    }
+
+    /// The same layers behind another input transform.
+    ///
+    /// # Errors
+    /// [`ModelError::Invalid`] where the transform does not fit the input width or is not finite.
+    pub fn with_transform(mut self, transform: InputTransform) -> Result<Model, ModelError> {
+        transform.check(self.inputs())?;
+        self.transform = transform;
+        self.rehash();
+        Ok(self)
+    }
+
+    /// The same model, reading a `u8` row's byte `b` as the value `b * u8_scale`.
+    ///
+    /// # Errors
+    /// [`ModelError::Invalid`] where the scale is zero or not finite.
+    pub fn with_u8_scale(mut self, u8_scale: f32) -> Result<Model, ModelError> {
+        if !u8_scale.is_finite() || u8_scale == 0.0 {
+            return Err(ModelError::invalid("u8_scale", "a finite number other than 0", u8_scale));
+        }
+        self.u8_scale = u8_scale;
+        self.rehash();
+        Ok(self)
+    }
+
+    /// The same layers with another head.
+    pub fn with_head(mut self, head: Head) -> Model {
+        self.head = head;
+        self.rehash();
+        self
+    }
+
+    /// The same model with one label per class; labels are no part of the content hash.
+    ///
+    /// # Errors
+    /// [`ModelError::Invalid`] where the number of labels is not the number of classes.
+    pub fn with_labels(mut self, labels: Vec<String>) -> Result<Model, ModelError> {
+        if labels.len() != self.classes() {
+            let expected = format!("{} (one per class)", self.classes());
+            return Err(ModelError::invalid("labels", expected, labels.len()));
+        }
+        self.labels = Some(labels);
+        Ok(self)
+    }
+
+    /// The same model with a remark on how it was read, for `inspect` to show.
+    pub fn with_note(mut self, note: impl Into<String>) -> Model {
+        self.notes.push(note.into());
+        self
+    }
+
+    /// The model's name: what its file says, or the file's own name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The affine transform between a row's values and the first layer.
+    pub fn transform(&self) -> &InputTransform {
+        &self.transform
+    }
+
+    /// What one step of a byte stands for when rows are `u8`.
+    pub fn u8_scale(&self) -> f32 {
+        self.u8_scale
+    }
+
+    /// The layers, first to last; never empty.
+    pub fn layers(&self) -> &[Dense] {
+        &self.layers
+    }
+
+    /// What turns the last layer's outputs into scores.
+    pub fn head(&self) -> Head {
+        self.head
+    }
+
+    /// One label per class, where the model has them.
+    pub fn labels(&self) -> Option<&[String]> {
+        self.labels.as_deref()
+    }
+
+    /// Remarks of the importer: what it generalised, folded or assumed.
+    pub fn notes(&self) -> &[String] {
+        &self.notes
+    }
+
+    /// Values in a row.
+    pub fn inputs(&self) -> usize {
+        self.layers[0].inputs()
+    }
+
+    /// Scores of a row.
+    pub fn classes(&self) -> usize {
+        self.layers[self.layers.len() - 1].outputs()
+    }
+
+    /// Weights and biases, counted.
+    pub fn parameters(&self) -> usize {
+        self.layers.iter().map(Dense::parameters).sum()
+    }
+
+    /// The widths from input to output, such as `784-32-32-32-32-10`.
+    pub fn architecture(&self) -> String {
+        let outputs = self.layers.iter().map(|layer| format!("-{}", layer.outputs()));
+        format!("{}{}", self.inputs(), outputs.collect::<String>())
+    }
+
+    /// SHA-256 over everything that decides the scores, and over nothing else.
+    pub fn content_hash(&self) -> ContentHash {
+        self.content_hash
+    }
+
+    fn rehash(&mut self) {
+        self.content_hash = hash::of(&self.layers, &self.transform, self.u8_scale, self.head);
+    }
+}
+
+/// Checks what no single layer can: that there are layers, not too many, and that they chain.
+fn check_chain(layers: &[Dense]) -> Result<(), ModelError> {
+    if layers.is_empty() {
+        return Err(ModelError::invalid("layers", "at least 1", 0));
+    }
+    if layers.len() > LAYERS_MAX {
+        return Err(ModelError::too_large("layers", LAYERS_MAX, layers.len()));
+    }
+    for (index, pair) in layers.windows(2).enumerate() {
+        if pair[0].outputs() != pair[1].inputs() {
+            return Err(ModelError::invalid(
+                format!("layer {} inputs", index + 1),
+                format!("{} (the outputs of layer {index})", pair[0].outputs()),
+                pair[1].inputs(),
+            ));
+        }
+    }
+    let parameters = layers.iter().map(Dense::parameters).sum::<usize>();
+    if parameters > PARAMETERS_MAX {
+        return Err(ModelError::too_large("parameters", PARAMETERS_MAX, parameters));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn layer(inputs: usize, outputs: usize) -> Dense {
+        Dense::new(inputs, outputs, vec![0.5; inputs * outputs], None, Activation::Relu).unwrap()
+    }
+
+    #[test]
+    fn layers_must_chain() {
+        let error = Model::from_layers(vec![layer(4, 3), layer(2, 1)]).unwrap_err();
+        assert_eq!(error.to_string(), "layer 1 inputs: expected 3 (the outputs of layer 0), got 2");
+        assert!(Model::from_layers(vec![]).is_err());
+    }
+
+    #[test]
+    fn widths_and_parameters_are_those_of_the_chain() {
+        let model = Model::from_layers(vec![layer(4, 3), layer(3, 2)]).unwrap();
+        assert_eq!((model.inputs(), model.classes(), model.parameters()), (4, 2, 18));
+        assert_eq!(model.architecture(), "4-3-2");
+    }
+
+    #[test]
+    fn the_hash_follows_what_decides_the_scores() {
+        let model = Model::from_layers(vec![layer(4, 3)]).unwrap();
+        let hash = model.content_hash();
+        assert_eq!(model.clone().with_name("other").content_hash(), hash);
+        let labels = vec![String::from("a"), String::from("b"), String::from("c")];
+        assert_eq!(model.clone().with_labels(labels).unwrap().content_hash(), hash);
+        assert_ne!(model.clone().with_head(Head::Softmax).content_hash(), hash);
+        assert_ne!(model.clone().with_u8_scale(1.0).unwrap().content_hash(), hash);
+        let zero_bias =
+            Dense::new(4, 3, vec![0.5; 12], Some(vec![0.0; 3]), Activation::Relu).unwrap();
+        assert_eq!(Model::from_layers(vec![zero_bias]).unwrap().content_hash(), hash);
+    }
+}

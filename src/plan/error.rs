@@ -1,0 +1,40 @@
+//! Why a model cannot be planned.
+
+use super::{Limits, Precision};
+
+/// Why a valid model cannot be planned for a device with the options given.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum PlanError {
+    /// A batch of no rows was asked for.
+    #[error("rows_max: expected at least 1, got 0")]
+    NoRows,
+    /// Limits no device can have.
+    #[error("limits of the device contradict themselves: {limits:?}")]
+    Limits {
+        /// The limits given.
+        limits: Limits,
+    },
+    /// A block is larger than the device takes.
+    #[error(
+        "{what} takes {got_bytes} bytes, and the device's largest buffer is {limit_bytes}; use another backend"
+    )]
+    BufferTooLarge {
+        /// What is too large.
+        what: &'static str,
+        /// The device's largest buffer, in bytes.
+        limit_bytes: usize,
+        /// What would be needed, in bytes.
+        got_bytes: usize,
+    },
+    /// A weight that is finite in f32 and infinite in the chosen precision.
+    #[error("layer {layer}: weight {value} does not fit {}; use f32 or bf16", precision.name())]
+    PrecisionRange {
+        /// The layer's index.
+        layer: usize,
+        /// The weight as it would be packed.
+        value: f32,
+        /// The precision chosen.
+        precision: Precision,
+    },
+}

@@ -1,0 +1,78 @@
+//! Which layers share a launch.
+
+use super::{Limits, PlannedLayer, Stage, StageKind};
+use crate::model::Head;
+
+/// Groups consecutive layers into launches.
+///
+/// A layer is narrow when a tile of [`Limits::tile_rows_min`] rows of its outputs fits on chip
+/// twice (what a layer reads and what it writes). A run of two or more narrow layers is one
+/// [`StageKind::Fused`] launch: its first layer streams its input from global memory, so that input
+/// may be as wide as it likes. Every other layer is a [`StageKind::Dense`] launch of its own.
+pub(super) fn fuse(layers: &[PlannedLayer], head: Head, limits: &Limits) -> Vec<Stage> {
+    let mut stages = Vec::new();
+    let mut start = 0;
+    while start < layers.len() {
+        let narrow = layers[start..].iter().take_while(|layer| is_narrow(layer, limits)).count();
+        let end = start + narrow.max(1);
+        stages.push(if narrow >= 2 {
+            fused(layers, start, end, limits)
+        } else {
+            dense(start, limits)
+        });
+        start = end;
+    }
+    apply_head(&mut stages, head);
+    stages
+}
+
+fn is_narrow(layer: &PlannedLayer, limits: &Limits) -> bool {
+    limits.tile_rows_min * row_bytes(layer.outputs_padded) <= limits.on_chip_bytes
+}
+
+/// On-chip bytes of one row: f32, once as read and once as written.
+fn row_bytes(width: usize) -> usize {
+    2 * width * 4
+}
+
+fn fused(layers: &[PlannedLayer], start: usize, end: usize, limits: &Limits) -> Stage {
+    let widest = layers[start..end].iter().map(|layer| layer.outputs_padded).max().unwrap_or(1);
+    let fitting = (limits.on_chip_bytes / row_bytes(widest)).min(limits.tile_rows_max);
+    let tile_rows = fitting / limits.tile_rows_min * limits.tile_rows_min;
+    Stage {
+        kind: StageKind::Fused,
+        layers: start..end,
+        tile_rows,
+        on_chip_bytes: tile_rows * row_bytes(widest),
+        head: Head::Logits,
+    }
+}
+
+fn dense(layer: usize, limits: &Limits) -> Stage {
+    Stage {
+        kind: StageKind::Dense,
+        layers: layer..layer + 1,
+        tile_rows: limits.tile_rows_max,
+        on_chip_bytes: 0,
+        head: Head::Logits,
+    }
+}
+
+/// A fused launch sees whole rows and applies the head itself; a dense one needs another launch.
+fn apply_head(stages: &mut Vec<Stage>, head: Head) {
+    let last = stages.len() - 1;
+    match stages[last].kind {
+        _ if head == Head::Logits => {}
+        StageKind::Fused => stages[last].head = head,
+        StageKind::Dense | StageKind::Head => {
+            let end = stages[last].layers.end;
+            stages.push(Stage {
+                kind: StageKind::Head,
+                layers: end..end,
+                tile_rows: 1,
+                on_chip_bytes: 0,
+                head,
+            });
+        }
+    }
+}

@@ -1,0 +1,294 @@
+//! From a model to a program: a pure function, with no device types in it.
+//!
+//! [`Plan::new`] decides which layers share a launch ([`fuse`]), lays their parameters out as
+//! kernels read them ([`pack`]) and knows what running them costs ([`cost`]). Same model, same
+//! [`Limits`], same [`PlanOptions`]: same plan, byte for byte.
+
+mod cost;
+mod display;
+mod error;
+mod fuse;
+mod limits;
+mod pack;
+
+use std::ops::Range;
+use std::sync::Arc;
+
+pub use cost::{Cost, Peak, Roofline};
+pub use error::PlanError;
+pub use limits::Limits;
+
+use crate::model::{Activation, ContentHash, Head, Model};
+
+/// The type of a row's values as the caller hands them over.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum InputType {
+    /// 32-bit floats, the values the model was trained on.
+    #[default]
+    F32,
+    /// Bytes; byte `b` stands for the value `b *` [`Model::u8_scale`].
+    U8,
+}
+
+impl InputType {
+    /// The type's name in options and reports.
+    pub fn name(self) -> &'static str {
+        match self {
+            InputType::F32 => "f32",
+            InputType::U8 => "u8",
+        }
+    }
+
+    /// Bytes of one value.
+    pub fn bytes(self) -> usize {
+        match self {
+            InputType::F32 => 4,
+            InputType::U8 => 1,
+        }
+    }
+}
+
+/// What weights are rounded to. Products are summed in f32 whatever the precision.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Precision {
+    /// 32-bit floats; scores within 1e-4 of double precision.
+    #[default]
+    F32,
+    /// IEEE half precision: 11 significant bits.
+    F16,
+    /// bfloat16: 8 significant bits, the range of f32.
+    Bf16,
+}
+
+impl Precision {
+    /// The precision's name in options and reports.
+    pub fn name(self) -> &'static str {
+        match self {
+            Precision::F32 => "f32",
+            Precision::F16 => "f16",
+            Precision::Bf16 => "bf16",
+        }
+    }
+
+    /// Bytes of one weight.
+    pub fn bytes(self) -> usize {
+        match self {
+            Precision::F32 => 4,
+            Precision::F16 | Precision::Bf16 => 2,
+        }
+    }
+
+    /// How far a score may be from the double-precision one, as a share of the largest score of its
+    /// row or of 1, whichever is larger.
+    pub fn tolerance(self) -> f64 {
+        match self {
+            Precision::F32 => 1e-4,
+            Precision::F16 => 3e-2,
+            Precision::Bf16 => 2e-1,
+        }
+    }
+}
+
+/// What the caller chooses about a plan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct PlanOptions {
+    /// The type of the rows that will be handed over.
+    pub input: InputType,
+    /// What weights are rounded to.
+    pub precision: Precision,
+    /// The largest batch wanted; [`Plan::rows_max`] is this or what fits the device, if that is less.
+    pub rows_max: usize,
+}
+
+impl Default for PlanOptions {
+    fn default() -> PlanOptions {
+        PlanOptions { input: InputType::F32, precision: Precision::F32, rows_max: 4096 }
+    }
+}
+
+/// What one launch does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum StageKind {
+    /// Two or more narrow layers, chained through on-chip memory for one tile of rows at a time.
+    Fused,
+    /// One layer as a tiled matrix product, bias and activation in its epilogue.
+    Dense,
+    /// The head alone, where the last layer's launch cannot see whole rows.
+    Head,
+}
+
+impl StageKind {
+    /// The kind's name, which is also the stem of its kernel file.
+    pub fn name(self) -> &'static str {
+        match self {
+            StageKind::Fused => "fused_mlp",
+            StageKind::Dense => "dense",
+            StageKind::Head => "head",
+        }
+    }
+}
+
+/// One launch.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Stage {
+    /// What the launch does.
+    pub kind: StageKind,
+    /// Which of [`Plan::layers`] it runs; empty for [`StageKind::Head`].
+    pub layers: Range<usize>,
+    /// Rows a tile holds on chip at once; 1 for [`StageKind::Head`].
+    pub tile_rows: usize,
+    /// On-chip memory one tile takes, in bytes; 0 for stages that keep no activations on chip.
+    pub on_chip_bytes: usize,
+    /// The head this launch applies to the rows it writes.
+    pub head: Head,
+}
+
+/// One layer as kernels read it.
+///
+/// The kernel computes `activation(sum_k(x[k] * weight[k]) * scale + bias)`. Weights lie in panels
+/// of [`Limits::panel`] outputs: weight `[output, k]` is element
+/// `(output / panel * inputs + k) * panel + output % panel` of the weight span. Panels and biases are
+/// padded with zeros to whole panels; `k` is not padded.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PlannedLayer {
+    /// Values read.
+    pub inputs: usize,
+    /// Values written.
+    pub outputs: usize,
+    /// `outputs` rounded up to whole panels.
+    pub outputs_padded: usize,
+    /// What follows the affine part.
+    pub activation: Activation,
+    /// What the sum is multiplied by, in f32: the input normalisation for the first layer, else 1.
+    pub scale: f32,
+    /// Byte range of the packed weights in [`Plan::parameters`].
+    pub weight: Range<usize>,
+    /// Byte range of the `outputs_padded` f32 biases in [`Plan::parameters`].
+    pub bias: Range<usize>,
+}
+
+/// A fused program for one model on one kind of device: stages, packed parameters, cost.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Plan {
+    name: String,
+    content_hash: ContentHash,
+    options: PlanOptions,
+    limits: Limits,
+    head: Head,
+    layers: Vec<PlannedLayer>,
+    stages: Vec<Stage>,
+    parameters: Vec<u8>,
+    cost: Cost,
+}
+
+impl Plan {
+    /// Plans `model` for a device with these `limits`.
+    ///
+    /// # Errors
+    /// [`PlanError`]: the limits make no sense, a buffer would be larger than the device takes, or
+    /// a weight does not fit the chosen precision.
+    pub fn new(
+        model: &Model,
+        limits: &Limits,
+        options: &PlanOptions,
+    ) -> Result<Arc<Plan>, PlanError> {
+        limits.check()?;
+        let rows_max = limits.rows_that_fit(model, options)?;
+        let (layers, parameters) = pack::pack(model, limits, options)?;
+        let stages = fuse::fuse(&layers, model.head(), limits);
+        let cost = cost::of(&layers, &stages, options);
+        Ok(Arc::new(Plan {
+            name: model.name().to_owned(),
+            content_hash: model.content_hash(),
+            options: PlanOptions { rows_max, ..*options },
+            limits: *limits,
+            head: model.head(),
+            layers,
+            stages,
+            parameters,
+            cost,
+        }))
+    }
+
+    /// The model's name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The model's content hash.
+    pub fn content_hash(&self) -> ContentHash {
+        self.content_hash
+    }
+
+    /// The type of the rows the plan takes.
+    pub fn input(&self) -> InputType {
+        self.options.input
+    }
+
+    /// What weights are rounded to.
+    pub fn precision(&self) -> Precision {
+        self.options.precision
+    }
+
+    /// The most rows one submitted batch may hold.
+    pub fn rows_max(&self) -> usize {
+        self.options.rows_max
+    }
+
+    /// The limits the plan was made for.
+    pub fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// Values in a row.
+    pub fn inputs(&self) -> usize {
+        self.layers[0].inputs
+    }
+
+    /// Scores of a row.
+    pub fn classes(&self) -> usize {
+        self.layers[self.layers.len() - 1].outputs
+    }
+
+    /// What turns the last layer's outputs into scores.
+    pub fn head(&self) -> Head {
+        self.head
+    }
+
+    /// The layers, first to last.
+    pub fn layers(&self) -> &[PlannedLayer] {
+        &self.layers
+    }
+
+    /// The launches, first to last; together they run every layer once.
+    pub fn stages(&self) -> &[Stage] {
+        &self.stages
+    }
+
+    /// The layers of one stage.
+    pub fn layers_of(&self, stage: &Stage) -> &[PlannedLayer] {
+        &self.layers[stage.layers.clone()]
+    }
+
+    /// The packed weights and biases of all layers, as a device uploads them: one block, each span
+    /// aligned to [`Limits::align_bytes`], padding zeroed.
+    pub fn parameters(&self) -> &[u8] {
+        &self.parameters
+    }
+
+    /// What a batch costs.
+    pub fn cost(&self) -> &Cost {
+        &self.cost
+    }
+
+    /// The widest value a stage hands to the next through global memory, in elements a row; 0 for a
+    /// plan of one stage.
+    pub fn widest_between_stages(&self) -> usize {
+        let last = self.stages.len() - 1;
+        let written = |stage: &Stage| self.layers_of(stage).last().map_or(0, |layer| layer.outputs);
+        self.stages[..last].iter().map(written).max().unwrap_or(0)
+    }
+}

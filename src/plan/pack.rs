@@ -1,0 +1,153 @@
+//! Parameters as kernels read them: normalisation folded, panels padded, weights rounded, one block.
+
+use half::{bf16, f16};
+
+use super::{InputType, Limits, PlanError, PlanOptions, PlannedLayer, Precision};
+use crate::model::{Dense, Model, PerInput};
+
+/// Packs every layer of `model` into one block; see [`PlannedLayer`] for the layout.
+pub(super) fn pack(
+    model: &Model,
+    limits: &Limits,
+    options: &PlanOptions,
+) -> Result<(Vec<PlannedLayer>, Vec<u8>), PlanError> {
+    let mut layers = spans(model, limits, options.precision);
+    let total = layers.last().map_or(0, |layer| layer.bias.end);
+    if total > limits.buffer_bytes_max {
+        return Err(PlanError::BufferTooLarge {
+            what: "the packed parameters",
+            limit_bytes: limits.buffer_bytes_max,
+            got_bytes: total,
+        });
+    }
+    let mut block = vec![0; total];
+    for (index, (planned, dense)) in layers.iter_mut().zip(model.layers()).enumerate() {
+        let entry = if index == 0 { Entry::of(model, options.input) } else { Entry::none() };
+        planned.scale = entry.scale;
+        pack_bias(planned, dense, &entry, &mut block);
+        pack_weight(planned, dense, &entry, limits.panel, options.precision, &mut block).map_err(
+            |value| PlanError::PrecisionRange { layer: index, value, precision: options.precision },
+        )?;
+    }
+    Ok((layers, block))
+}
+
+/// Where each layer's weights and biases lie.
+fn spans(model: &Model, limits: &Limits, precision: Precision) -> Vec<PlannedLayer> {
+    let mut end = 0_usize;
+    let mut span = |bytes: usize| {
+        let start = end.next_multiple_of(limits.align_bytes);
+        end = start + bytes.next_multiple_of(4);
+        start..end
+    };
+    let plan_layer = |dense: &Dense| {
+        let outputs_padded = dense.outputs().next_multiple_of(limits.panel);
+        PlannedLayer {
+            inputs: dense.inputs(),
+            outputs: dense.outputs(),
+            outputs_padded,
+            activation: dense.activation(),
+            scale: 1.0,
+            weight: span(dense.inputs() * outputs_padded * precision.bytes()),
+            bias: span(outputs_padded * 4),
+        }
+    };
+    model.layers().iter().map(plan_layer).collect()
+}
+
+/// What stands between a row's raw values and the first layer: `x * scale * column[k] + offset[k]`.
+///
+/// The common factor stays out of the weights and is applied to the f32 sum, because weights that
+/// were divided by 255 would lose bits in f16; the offsets end in the bias.
+struct Entry<'a> {
+    scale: f32,
+    column: Option<Vec<f64>>,
+    offset: Option<&'a PerInput>,
+}
+
+impl<'a> Entry<'a> {
+    fn none() -> Entry<'a> {
+        Entry { scale: 1.0, column: None, offset: None }
+    }
+
+    fn of(model: &'a Model, input: InputType) -> Entry<'a> {
+        let unit = match input {
+            InputType::F32 => 1.0,
+            InputType::U8 => f64::from(model.u8_scale()),
+        };
+        let offset = match &model.transform().offset {
+            PerInput::Uniform(0.0) => None,
+            offset => Some(offset),
+        };
+        match &model.transform().scale {
+            PerInput::Uniform(scale) => {
+                Entry { scale: (f64::from(*scale) * unit) as f32, column: None, offset }
+            }
+            PerInput::Each(scales) => {
+                let largest = scales.iter().fold(0.0_f32, |most, scale| most.max(scale.abs()));
+                let largest = if largest == 0.0 { 1.0 } else { largest };
+                let column = scales.iter().map(|s| f64::from(*s) / f64::from(largest)).collect();
+                let scale = (f64::from(largest) * unit) as f32;
+                Entry { scale, column: Some(column), offset }
+            }
+        }
+    }
+}
+
+fn pack_bias(planned: &PlannedLayer, dense: &Dense, entry: &Entry<'_>, block: &mut [u8]) {
+    let rows = dense.weight().chunks_exact(dense.inputs());
+    let span = block[planned.bias.clone()].chunks_exact_mut(4);
+    for (output, (row, bytes)) in rows.zip(span).enumerate() {
+        let own = dense.bias().map_or(0.0, |bias| f64::from(bias[output]));
+        let shift = entry.offset.map_or(0.0, |offset| {
+            let terms = row.iter().enumerate();
+            terms.map(|(k, weight)| f64::from(*weight) * f64::from(offset.at(k))).sum()
+        });
+        bytes.copy_from_slice(&((own + shift) as f32).to_le_bytes());
+    }
+}
+
+/// Packs the weights; the error is a weight that is not finite once rounded.
+fn pack_weight(
+    planned: &PlannedLayer,
+    dense: &Dense,
+    entry: &Entry<'_>,
+    panel: usize,
+    precision: Precision,
+    block: &mut [u8],
+) -> Result<(), f32> {
+    let size = precision.bytes();
+    let span = &mut block[planned.weight.clone()];
+    for (output, row) in dense.weight().chunks_exact(dense.inputs()).enumerate() {
+        let first = output / panel * dense.inputs() * panel + output % panel;
+        for (k, weight) in row.iter().enumerate() {
+            let weight = match &entry.column {
+                Some(column) => (f64::from(*weight) * column[k]) as f32,
+                None => *weight,
+            };
+            let at = (first + k * panel) * size;
+            write_rounded(weight, precision, &mut span[at..at + size])?;
+        }
+    }
+    Ok(())
+}
+
+fn write_rounded(weight: f32, precision: Precision, bytes: &mut [u8]) -> Result<(), f32> {
+    let rounded = match precision {
+        Precision::F32 => {
+            bytes.copy_from_slice(&weight.to_le_bytes());
+            weight
+        }
+        Precision::F16 => {
+            let half = f16::from_f32(weight);
+            bytes.copy_from_slice(&half.to_le_bytes());
+            half.to_f32()
+        }
+        Precision::Bf16 => {
+            let half = bf16::from_f32(weight);
+            bytes.copy_from_slice(&half.to_le_bytes());
+            half.to_f32()
+        }
+    };
+    if rounded.is_finite() { Ok(()) } else { Err(weight) }
+}
