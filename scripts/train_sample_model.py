@@ -335,7 +335,8 @@ def main():
     settings = Settings(epochs=arguments.epochs)
     report_held_out(images, classes, settings, arguments.seed)
     layers, _ = train(images, classes, settings, arguments.seed)
-    print(f"trained on all {len(images)}: accuracy {accuracy(layers, images, classes):.3f} on these")
+    seen = accuracy(layers, images, classes)
+    print(f"trained on all {len(images)}: accuracy {seen:.3f} on these")
     write_checked(arguments.out, layers)
     print(f"wrote {arguments.out}, {arguments.out.stat().st_size} bytes")
 
