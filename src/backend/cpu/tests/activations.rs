@@ -36,7 +36,7 @@ fn absolute(activation: Activation) -> f64 {
         Activation::HardSigmoid { .. } => 1e-7,
         Activation::HardSwish => 4e-7,
         // Results below f32's normal numbers.
-        _ => 1e-37,
+        _ => 1e-36,
     }
 }
 
