@@ -12,6 +12,9 @@ pub mod cpu;
 #[cfg(feature = "cuda")]
 mod cuda;
 mod error;
+#[cfg(feature = "testing")]
+#[doc(hidden)]
+pub mod fake;
 mod open;
 mod rows;
 #[cfg(feature = "wgpu")]

@@ -10,6 +10,7 @@ mod dense;
 mod error;
 mod format;
 mod hash;
+mod head;
 mod transform;
 
 use std::path::Path;
@@ -17,8 +18,9 @@ use std::path::Path;
 pub use activation::Activation;
 pub use dense::Dense;
 pub use error::ModelError;
-pub use format::Format;
+pub use format::{FILE_BYTES_MAX, Format};
 pub use hash::ContentHash;
+pub use head::Head;
 pub use transform::{InputTransform, PerInput};
 
 /// The most layers a model may have.
@@ -27,35 +29,6 @@ pub const LAYERS_MAX: usize = 1024;
 pub const WIDTH_MAX: usize = 1 << 20;
 /// The most parameters (weights and biases) a model may have: 2 GiB of f32.
 pub const PARAMETERS_MAX: usize = 1 << 29;
-
-/// What is applied to the last layer's outputs to make the scores of a row.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Head {
-    /// Scores are the last layer's outputs as they are.
-    #[default]
-    Logits,
-    /// Scores are probabilities: `exp(x - max) / sum(exp(x - max))`.
-    Softmax,
-    /// Scores are log-probabilities: `x - max - ln(sum(exp(x - max)))`.
-    LogSoftmax,
-}
-
-impl Head {
-    /// The head's name in files, plans and reports.
-    pub fn name(self) -> &'static str {
-        match self {
-            Head::Logits => "logits",
-            Head::Softmax => "softmax",
-            Head::LogSoftmax => "log_softmax",
-        }
-    }
-
-    /// The head with this [`name`](Head::name), if there is one.
-    pub fn from_name(name: &str) -> Option<Head> {
-        [Head::Logits, Head::Softmax, Head::LogSoftmax].into_iter().find(|h| h.name() == name)
-    }
-}
 
 /// A trained dense classifier: input transform, layers, head, labels.
 #[derive(Clone, Debug)]
@@ -81,6 +54,15 @@ impl Model {
     /// something that is not a dense chain.
     pub fn load(path: impl AsRef<Path>) -> Result<Model, ModelError> {
         format::load(path.as_ref())
+    }
+
+    /// Reads a model from the bytes of a file, by their content; for models that are embedded in a
+    /// program or come over the network.
+    ///
+    /// # Errors
+    /// As [`Model::load`].
+    pub fn from_bytes(bytes: &[u8]) -> Result<Model, ModelError> {
+        format::from_bytes(bytes)
     }
 
     /// Writes the model as safetensors, with order, activations, transform and labels in the

@@ -1,7 +1,7 @@
 //! The scalar oracle: slow, readable, in double precision. Everything else is tested against it.
 
 use crate::backend::Rows;
-use crate::model::{Dense, Head, Model};
+use crate::model::{Dense, Model};
 
 /// The scores of `rows`, `[n, classes]` row-major, computed one value at a time in f64.
 ///
@@ -27,13 +27,8 @@ fn score(model: &Model, row: &[f64]) -> Vec<f64> {
     for layer in model.layers() {
         x = (0..layer.outputs()).map(|output| neuron(layer, output, &x)).collect();
     }
-    let largest = x.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-    let sum: f64 = x.iter().map(|score| (score - largest).exp()).sum();
-    match model.head() {
-        Head::Logits => x,
-        Head::Softmax => x.iter().map(|score| (score - largest).exp() / sum).collect(),
-        Head::LogSoftmax => x.iter().map(|score| score - largest - sum.ln()).collect(),
-    }
+    model.head().apply(&mut x);
+    x
 }
 
 fn neuron(layer: &Dense, output: usize, x: &[f64]) -> f64 {
@@ -45,7 +40,7 @@ fn neuron(layer: &Dense, output: usize, x: &[f64]) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Activation, InputTransform, PerInput};
+    use crate::model::{Activation, Head, InputTransform, PerInput};
 
     /// 2 inputs, 2 hidden relu, 2 classes; every number below worked out by hand.
     fn by_hand() -> Model {
