@@ -43,7 +43,7 @@ pub(crate) mod sealed {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum BackendKind {
-    /// The best that is there: CUDA, else a wgpu adapter that is no software renderer, else the CPU.
+    /// The best that is there: CUDA, else a wgpu adapter that is no software renderer, else CPU.
     #[default]
     Auto,
     /// NVIDIA devices through the driver API.

@@ -1,7 +1,7 @@
 //! From a model to a program: a pure function, with no device types in it.
 //!
-//! [`Plan::new`] decides which layers share a launch ([`fuse`]), lays their parameters out as
-//! kernels read them ([`pack`]) and knows what running them costs ([`cost`]). Same model, same
+//! [`Plan::new`] decides which layers share a launch (`fuse`), lays their parameters out as
+//! kernels read them (`pack`) and knows what running them costs (`cost`). Same model, same
 //! [`Limits`], same [`PlanOptions`]: same plan, byte for byte.
 
 mod cost;
@@ -98,7 +98,7 @@ pub struct PlanOptions {
     pub input: InputType,
     /// What weights are rounded to.
     pub precision: Precision,
-    /// The largest batch wanted; [`Plan::rows_max`] is this or what fits the device, if that is less.
+    /// The largest batch wanted; [`Plan::rows_max`] is this or the fewer that fit the device.
     pub rows_max: usize,
 }
 
@@ -150,8 +150,8 @@ pub struct Stage {
 ///
 /// The kernel computes `activation(sum_k(x[k] * weight[k]) * scale + bias)`. Weights lie in panels
 /// of [`Limits::panel`] outputs: weight `[output, k]` is element
-/// `(output / panel * inputs + k) * panel + output % panel` of the weight span. Panels and biases are
-/// padded with zeros to whole panels; `k` is not padded.
+/// `(output / panel * inputs + k) * panel + output % panel` of the weight span. Panels and biases
+/// are padded with zeros to whole panels; `k` is not padded.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PlannedLayer {
     /// Values read.

@@ -16,8 +16,8 @@ const ODD: Limits = Limits {
     buffer_bytes_max: 1 << 30,
 };
 
-/// Every device there is: the processor at each SIMD level, a wgpu adapter (a software one will do),
-/// and the fake. A missing adapter is a reported skip, or a failure where `CI` is set.
+/// Every device there is: the processor at each SIMD level, a wgpu adapter (a software one will
+/// do), and the fake. A missing adapter is a reported skip, or a failure where `CI` is set.
 pub fn devices() -> Vec<(String, Arc<dyn Device>)> {
     let mut devices: Vec<(String, Arc<dyn Device>)> = Vec::new();
     devices.push((String::from("cpu"), cpu::open()));

@@ -136,7 +136,7 @@ fn every_batch_size_gives_every_row_its_own_answer() {
     }
 }
 
-/// The class, too, is the oracle's wherever the two largest scores are not closer than the tolerance.
+/// The class, too, is the oracle's where the two largest scores are not closer than the tolerance.
 #[test]
 fn classes_agree_with_the_oracle() {
     let mut random = Random(11);
