@@ -16,6 +16,7 @@ mod error;
 #[doc(hidden)]
 pub mod fake;
 mod open;
+mod options;
 mod rows;
 #[cfg(feature = "wgpu")]
 mod wgpu;
@@ -29,7 +30,8 @@ use absent::cuda;
 #[cfg(not(feature = "wgpu"))]
 use absent::wgpu;
 pub use error::BackendError;
-pub use open::{Finding, OpenOptions, open, open_with, survey};
+pub use open::{open, open_with, survey};
+pub use options::{Finding, OpenOptions};
 pub use rows::Rows;
 
 use crate::plan::{Limits, Peak, Plan};
