@@ -18,7 +18,7 @@ use std::path::Path;
 pub use activation::Activation;
 pub use dense::Dense;
 pub use error::ModelError;
-pub use format::Format;
+pub use format::{FILE_BYTES_MAX, Format};
 pub use hash::ContentHash;
 pub use head::Head;
 pub use transform::{InputTransform, PerInput};
@@ -54,6 +54,15 @@ impl Model {
     /// something that is not a dense chain.
     pub fn load(path: impl AsRef<Path>) -> Result<Model, ModelError> {
         format::load(path.as_ref())
+    }
+
+    /// Reads a model from the bytes of a file, by their content; for models that are embedded in a
+    /// program or come over the network.
+    ///
+    /// # Errors
+    /// As [`Model::load`].
+    pub fn from_bytes(bytes: &[u8]) -> Result<Model, ModelError> {
+        format::from_bytes(bytes)
     }
 
     /// Writes the model as safetensors, with order, activations, transform and labels in the

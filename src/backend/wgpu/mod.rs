@@ -1,19 +1,107 @@
 //! Vulkan, Metal, DX12 and GL devices through wgpu.
+//!
+//! A plan's stages become WGSL shaders ([`shader`]) that keep to what every WebGPU device has: 16
+//! KiB of workgroup storage, 256 threads a workgroup, no optional features. All calls that can fail,
+//! panic or wait go through [`gpu`].
+
+mod adapter;
+mod context;
+mod executable;
+mod gpu;
+mod shader;
 
 use std::sync::Arc;
 
-use super::{BackendError, BackendKind, Device, Finding, OpenOptions};
+use self::executable::WgpuExecutable;
+use self::gpu::Gpu;
+use super::sealed::Sealed;
+use super::{BackendError, BackendKind, Device, DeviceInfo, Executable, Finding, OpenOptions};
+use crate::plan::{Limits, Peak, Plan};
 
 /// Opens the adapter the options ask for.
-pub(super) fn open(_options: &OpenOptions) -> Result<Arc<dyn Device>, BackendError> {
-    Err(BackendError::Unavailable {
-        backend: BackendKind::Wgpu,
-        looked_for: String::from("no adapter"),
-        advice: String::from("install a Vulkan driver"),
-    })
+pub(super) fn open(options: &OpenOptions) -> Result<Arc<dyn Device>, BackendError> {
+    Ok(Arc::new(WgpuDevice::open(options)?))
 }
 
-/// The adapters of this machine.
+/// The adapters of this machine, the best first.
 pub(super) fn survey() -> Vec<Finding> {
-    Vec::new()
+    let adapters = adapter::all();
+    if adapters.is_empty() {
+        let (looked_for, advice) = adapter::none_found();
+        return vec![Finding::Missing { backend: BackendKind::Wgpu, looked_for, advice }];
+    }
+    adapters.iter().map(|adapter| Finding::Found(adapter::describe(adapter))).collect()
+}
+
+#[derive(Debug)]
+struct WgpuDevice {
+    gpu: Arc<Gpu>,
+    info: DeviceInfo,
+    limits: Limits,
+}
+
+impl WgpuDevice {
+    fn open(options: &OpenOptions) -> Result<WgpuDevice, BackendError> {
+        let adapter = adapter::choose(options)?;
+        let required = required_limits(&adapter.limits());
+        let gpu = Gpu::open(
+            &adapter,
+            &wgpu::DeviceDescriptor {
+                label: Some("fusewire"),
+                required_limits: required.clone(),
+                ..wgpu::DeviceDescriptor::default()
+            },
+        )?;
+        let info = adapter::describe(&adapter);
+        tracing::info!(device = info.name, detail = info.detail, "opened");
+        Ok(WgpuDevice { gpu: Arc::new(gpu), info, limits: planning_limits(&required) })
+    }
+}
+
+impl Sealed for WgpuDevice {}
+
+impl Device for WgpuDevice {
+    fn info(&self) -> &DeviceInfo {
+        &self.info
+    }
+
+    fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    fn peak(&self) -> Option<Peak> {
+        None
+    }
+
+    fn load(&self, plan: Arc<Plan>) -> Result<Arc<dyn Executable>, BackendError> {
+        if *plan.limits() != self.limits {
+            return Err(BackendError::WrongPlan);
+        }
+        Ok(Arc::new(WgpuExecutable::new(Arc::clone(&self.gpu), plan)?))
+    }
+}
+
+/// What the shaders need, as small as every device has it, and buffers as large as this one has.
+fn required_limits(adapter: &wgpu::Limits) -> wgpu::Limits {
+    wgpu::Limits {
+        max_storage_buffers_per_shader_stage: 4,
+        max_uniform_buffer_binding_size: adapter.max_uniform_buffer_binding_size.min(64 << 10),
+        max_storage_buffer_binding_size: adapter.max_storage_buffer_binding_size,
+        max_buffer_size: adapter.max_buffer_size,
+        ..wgpu::Limits::downlevel_defaults()
+    }
+}
+
+fn planning_limits(device: &wgpu::Limits) -> Limits {
+    // Indices in shaders are u32 and count single values of at least one byte.
+    let largest = device.max_storage_buffer_binding_size.min(device.max_buffer_size);
+    Limits {
+        on_chip_bytes: shader::ACTIVATION_BYTES,
+        panel: 4,
+        tile_rows_min: shader::TILE_ROWS_MIN,
+        tile_rows_max: shader::TILE_ROWS_MAX,
+        align_bytes: 256,
+        // Room for the header that travels in front of the rows.
+        buffer_bytes_max: largest.min(i32::MAX as u64) as usize / 256 * 256 - 256,
+    }
 }

@@ -1,16 +1,25 @@
-//! Model files: one file per format, all ending in the same [`Model`] constructor.
+//! Model files: one module per format, all ending in the same [`Model`] constructors.
+//!
+//! A format is recognised by its content, never by a file's extension. Bytes are hostile: each
+//! module checks every size it is told against the bytes that are there before it allocates.
+
+mod numbers;
+pub(super) mod safetensors;
+mod sniff;
 
 use std::fmt;
+use std::fs::File;
+use std::io::Read;
 use std::path::Path;
 
 use super::{Model, ModelError};
+use sniff::Sniffed;
 
-pub(super) mod safetensors {
-    use super::*;
-    pub(crate) fn save(_model: &Model, _path: &Path) -> Result<(), ModelError> {
-        unreachable!()
-    }
-}
+/// The largest model file that is read, in bytes: room for the parameters of the largest model.
+pub const FILE_BYTES_MAX: usize = 2 << 30;
+
+/// The name of a model whose bytes come without a file and do not name it.
+const UNNAMED: &str = "unnamed";
 
 /// A model file's format, recognised by content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -37,7 +46,43 @@ impl fmt::Display for Format {
     }
 }
 
-/// Reads a model by its content.
-pub(super) fn load(_path: &Path) -> Result<Model, ModelError> {
-    unreachable!()
+/// Reads a model from a file or a directory, by its content.
+pub(super) fn load(path: &Path) -> Result<Model, ModelError> {
+    let bytes = read_file(path)?;
+    let stem = path.file_stem().map_or(UNNAMED.into(), |stem| stem.to_string_lossy());
+    read(&bytes, path, &stem)
+}
+
+/// Reads a model from the bytes of a file, by their content.
+pub(super) fn from_bytes(bytes: &[u8]) -> Result<Model, ModelError> {
+    check_size(bytes.len())?;
+    read(bytes, Path::new("model bytes"), UNNAMED)
+}
+
+fn read(bytes: &[u8], path: &Path, fallback_name: &str) -> Result<Model, ModelError> {
+    match sniff::sniff(bytes) {
+        Sniffed::Safetensors => safetensors::read(bytes, fallback_name),
+        Sniffed::Unknown(found) => {
+            Err(ModelError::UnknownFormat { path: path.to_owned(), found: found.to_owned() })
+        }
+    }
+}
+
+fn read_file(path: &Path) -> Result<Vec<u8>, ModelError> {
+    let io = |error| ModelError::io(path, &error);
+    let file = File::open(path).map_err(io)?;
+    let length = file.metadata().map_err(io)?.len();
+    check_size(usize::try_from(length).unwrap_or(usize::MAX))?;
+    // The limit holds for what is read too: a device or a growing file has no length.
+    let mut bytes = Vec::with_capacity(length as usize);
+    file.take(FILE_BYTES_MAX as u64 + 1).read_to_end(&mut bytes).map_err(io)?;
+    check_size(bytes.len())?;
+    Ok(bytes)
+}
+
+fn check_size(bytes: usize) -> Result<(), ModelError> {
+    if bytes > FILE_BYTES_MAX {
+        return Err(ModelError::too_large("model file bytes", FILE_BYTES_MAX, bytes));
+    }
+    Ok(())
 }

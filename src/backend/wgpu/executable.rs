@@ -1,0 +1,199 @@
+//! A plan loaded on an adapter: pipelines, parameters, and the contexts that wait for work.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crossbeam::queue::ArrayQueue;
+
+use super::context::WgpuContext;
+use super::gpu::Gpu;
+use super::shader::{self, Shape};
+use crate::backend::sealed::Sealed;
+use crate::backend::{BackendError, Executable, ExecutionContext, Rows};
+use crate::plan::{InputType, Plan, Stage};
+
+/// Contexts kept for the next [`Executable::run`]; more than this many callers at once make new ones.
+const IDLE_MAX: usize = 8;
+/// A driver that has not answered by then has hung.
+const RUN_LIMIT: Duration = Duration::from_secs(600);
+/// Workgroups in one dimension of a grid on every device.
+const GRID_MAX: usize = 65_535;
+
+/// What all contexts of one loaded plan share.
+#[derive(Debug)]
+pub(super) struct Program {
+    pub(super) gpu: Arc<Gpu>,
+    pub(super) plan: Arc<Plan>,
+    pub(super) layout: wgpu::BindGroupLayout,
+    pub(super) parameters: wgpu::Buffer,
+    pub(super) launches: Vec<Launch>,
+}
+
+/// One stage, compiled.
+#[derive(Debug)]
+pub(super) struct Launch {
+    pub(super) pipeline: wgpu::ComputePipeline,
+    /// The shader's layer table.
+    pub(super) layers: wgpu::Buffer,
+    /// Values from a row it writes to the next.
+    pub(super) output_stride: usize,
+    shape: Shape,
+}
+
+impl Launch {
+    /// The grid that covers `rows` rows, folded where one dimension does not suffice.
+    pub(super) fn grid(&self, rows: usize) -> [u32; 3] {
+        let workgroups = self.shape.workgroups(rows);
+        let across = workgroups.min(GRID_MAX);
+        [across as u32, workgroups.div_ceil(across) as u32, 1]
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct WgpuExecutable {
+    program: Arc<Program>,
+    idle: ArrayQueue<WgpuContext>,
+}
+
+impl WgpuExecutable {
+    pub(super) fn new(gpu: Arc<Gpu>, plan: Arc<Plan>) -> Result<WgpuExecutable, BackendError> {
+        let usage = wgpu::BufferUsages::STORAGE;
+        let parameters = gpu.filled_buffer("parameters", usage, plan.parameters())?;
+        let layout = gpu.scoped(bind_group_layout)?;
+        let launches = (0..plan.stages().len()).map(|stage| launch(&gpu, &plan, &layout, stage));
+        let launches = launches.collect::<Result<Vec<_>, _>>()?;
+        let program = Program { gpu, plan, layout, parameters, launches };
+        Ok(WgpuExecutable { program: Arc::new(program), idle: ArrayQueue::new(IDLE_MAX) })
+    }
+
+    fn context(&self) -> Result<WgpuContext, BackendError> {
+        self.idle.pop().map_or_else(|| WgpuContext::new(Arc::clone(&self.program)), Ok)
+    }
+
+    /// Waits for the batch in `context` and hands its scores over.
+    fn collect(
+        &self,
+        mut context: WgpuContext,
+        scores: &mut [f32],
+    ) -> Result<WgpuContext, BackendError> {
+        context.wait(Instant::now() + RUN_LIMIT)?;
+        scores.copy_from_slice(context.scores());
+        Ok(context)
+    }
+}
+
+impl Sealed for WgpuExecutable {}
+
+impl Executable for WgpuExecutable {
+    fn plan(&self) -> &Plan {
+        &self.program.plan
+    }
+
+    /// Batches overlap in two contexts: while one computes, the other's rows are copied.
+    fn run(&self, rows: Rows<'_>, scores: &mut [f32]) -> Result<(), BackendError> {
+        let plan = &self.program.plan;
+        let count = rows.count_for(plan, scores)?;
+        self.program.gpu.check()?;
+        let mut spare = None;
+        let mut in_flight: Option<(WgpuContext, &mut [f32])> = None;
+        let batches = scores.chunks_mut(plan.rows_max() * plan.classes()).enumerate();
+        for (index, batch_scores) in batches {
+            let first = index * plan.rows_max();
+            let batch = first..count.min(first + plan.rows_max());
+            let mut context = spare.take().map_or_else(|| self.context(), Ok)?;
+            context.submit(rows.slice(batch, plan.inputs()))?;
+            if let Some((earlier, scores)) = in_flight.replace((context, batch_scores)) {
+                spare = Some(self.collect(earlier, scores)?);
+            }
+        }
+        let last = in_flight.map(|(context, scores)| self.collect(context, scores)).transpose()?;
+        for context in [last, spare].into_iter().flatten() {
+            // A full queue drops the context, which is all there is to do with it.
+            let _ = self.idle.push(context);
+        }
+        Ok(())
+    }
+
+    fn create_context(&self) -> Result<Box<dyn ExecutionContext>, BackendError> {
+        Ok(Box::new(WgpuContext::new(Arc::clone(&self.program))?))
+    }
+}
+
+/// The bindings of every shader; see `shaders/batch.wgsl`.
+fn bind_group_layout(device: &wgpu::Device) -> wgpu::BindGroupLayout {
+    let read = wgpu::BufferBindingType::Storage { read_only: true };
+    let uniform = wgpu::BufferBindingType::Uniform;
+    let written = wgpu::BufferBindingType::Storage { read_only: false };
+    let types = [uniform, uniform, read, read, read, written];
+    let entries: Vec<wgpu::BindGroupLayoutEntry> = (0..)
+        .zip(types)
+        .map(|(binding, ty)| wgpu::BindGroupLayoutEntry {
+            binding,
+            visibility: wgpu::ShaderStages::COMPUTE,
+            ty: wgpu::BindingType::Buffer { ty, has_dynamic_offset: false, min_binding_size: None },
+            count: None,
+        })
+        .collect();
+    let label = Some("launch");
+    device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor { label, entries: &entries })
+}
+
+fn launch(
+    gpu: &Gpu,
+    plan: &Plan,
+    layout: &wgpu::BindGroupLayout,
+    index: usize,
+) -> Result<Launch, BackendError> {
+    let stage = &plan.stages()[index];
+    let shape = Shape::of(plan, stage);
+    let input = if index == 0 { plan.input() } else { InputType::F32 };
+    let output_stride = output_stride(plan, index);
+    let source = shader::source(plan, stage, &shape, input, output_stride);
+    let pipeline = gpu.scoped(|device| pipeline(device, layout, stage, source));
+    let pipeline = pipeline.map_err(|error| match error {
+        BackendError::Device { device, message } => {
+            BackendError::Compile { device, kernel: stage.kind.name().to_owned(), message }
+        }
+        other => other,
+    })?;
+    let table = shader::layer_table(plan, stage);
+    let layers = gpu.filled_buffer("layers", wgpu::BufferUsages::UNIFORM, &table)?;
+    Ok(Launch { pipeline, layers, output_stride, shape })
+}
+
+/// Between stages rows are padded to whole quads; scores are not padded.
+fn output_stride(plan: &Plan, stage: usize) -> usize {
+    let last = stage + 1 == plan.stages().len();
+    match plan.layers_of(&plan.stages()[stage]).last() {
+        Some(layer) if !last => layer.outputs_padded,
+        _ => plan.classes(),
+    }
+}
+
+fn pipeline(
+    device: &wgpu::Device,
+    layout: &wgpu::BindGroupLayout,
+    stage: &Stage,
+    source: String,
+) -> wgpu::ComputePipeline {
+    let label = Some(stage.kind.name());
+    let source = wgpu::ShaderSource::Wgsl(source.into());
+    let module = device.create_shader_module(wgpu::ShaderModuleDescriptor { label, source });
+    let layout = device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
+        label,
+        bind_group_layouts: &[Some(layout)],
+        immediate_size: 0,
+    });
+    device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+        label,
+        layout: Some(&layout),
+        module: &module,
+        entry_point: Some("main"),
+        compilation_options: wgpu::PipelineCompilationOptions {
+            // Every shader writes what it then reads.
+            zero_initialize_workgroup_memory: false,
+            ..wgpu::PipelineCompilationOptions::default()
+        },
+        cache: None,
+    })
+}

@@ -1,0 +1,174 @@
+//! A wgpu device behind calls that neither panic nor hang once it is lost.
+//!
+//! wgpu reports in four ways: error scopes (of the calling thread), a callback for errors outside of
+//! them, a callback for the loss of the device, and panics where it knows no better. All four end in
+//! a typed error here. Calls that create something use [`Gpu::scoped`], calls that run something
+//! use [`Gpu::guarded`]; an error that reaches the latter has no remedy and loses the device.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use crate::backend::BackendError;
+
+/// An open device, its queue, and whether it still lives.
+#[derive(Debug)]
+pub(super) struct Gpu {
+    device: wgpu::Device,
+    queue: wgpu::Queue,
+    name: String,
+    /// Why the device was lost; written once, by whoever sees it first.
+    lost: Arc<OnceLock<String>>,
+}
+
+/// What an error scope caught.
+enum Caught {
+    OutOfMemory(String),
+    Other(String),
+}
+
+impl Gpu {
+    /// Opens `adapter`, with callbacks in place before anything can fail.
+    pub(super) fn open(
+        adapter: &wgpu::Adapter,
+        descriptor: &wgpu::DeviceDescriptor<'_>,
+    ) -> Result<Gpu, BackendError> {
+        let name = adapter.get_info().name;
+        let opened = catch_unwind(AssertUnwindSafe(|| {
+            pollster::block_on(adapter.request_device(descriptor)).map_err(|e| e.to_string())
+        }));
+        let (device, queue) = opened
+            .unwrap_or_else(|panic| Err(words_of(&*panic)))
+            .map_err(|message| BackendError::Device { device: name.clone(), message })?;
+        let lost = Arc::new(OnceLock::new());
+        let by_error = Arc::clone(&lost);
+        device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| {
+            by_error.get_or_init(|| one_line(&error.to_string()));
+        }));
+        let by_loss = Arc::clone(&lost);
+        device.set_device_lost_callback(move |reason, message| {
+            by_loss.get_or_init(|| one_line(&format!("{reason:?}: {message}")));
+        });
+        Ok(Gpu { device, queue, name, lost })
+    }
+
+    /// The device's name, for errors.
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Whether the device is lost.
+    pub(super) fn check(&self) -> Result<(), BackendError> {
+        match self.lost.get() {
+            None => Ok(()),
+            Some(message) => {
+                Err(BackendError::Lost { device: self.name.clone(), message: message.clone() })
+            }
+        }
+    }
+
+    /// Runs a call on a live device; a panic inside it loses the device.
+    pub(super) fn guarded<T>(
+        &self,
+        call: impl FnOnce(&wgpu::Device, &wgpu::Queue) -> T,
+    ) -> Result<T, BackendError> {
+        self.check()?;
+        match catch_unwind(AssertUnwindSafe(|| call(&self.device, &self.queue))) {
+            Ok(done) => self.check().map(|()| done),
+            Err(panic) => {
+                self.lost.get_or_init(|| words_of(&*panic));
+                self.check().and(Err(self.failure("the driver failed")))
+            }
+        }
+    }
+
+    /// Runs a call that creates something; what it is refused for is the error.
+    pub(super) fn scoped<T>(
+        &self,
+        create: impl FnOnce(&wgpu::Device) -> T,
+    ) -> Result<T, BackendError> {
+        let (made, caught) = self.guarded(|device, _| caught(device, create))?;
+        match caught {
+            None => Ok(made),
+            Some(Caught::Other(message)) => Err(self.failure(message)),
+            Some(Caught::OutOfMemory(message)) => {
+                Err(BackendError::OutOfMemory { device: self.name.clone(), message })
+            }
+        }
+    }
+
+    /// Fires the callbacks of what has completed; with a timeout, first waits for `submission`.
+    /// Whether the submission has completed is for its callbacks to say.
+    pub(super) fn poll(
+        &self,
+        submission: &wgpu::SubmissionIndex,
+        timeout: Option<Duration>,
+    ) -> Result<(), BackendError> {
+        let poll = match timeout {
+            None => wgpu::PollType::Poll,
+            Some(_) => wgpu::PollType::Wait { submission_index: Some(submission.clone()), timeout },
+        };
+        match self.guarded(|device, _| device.poll(poll))? {
+            Ok(_) | Err(wgpu::PollError::Timeout) => Ok(()),
+            Err(error) => Err(self.failure(error.to_string())),
+        }
+    }
+
+    /// A buffer with this content.
+    pub(super) fn filled_buffer(
+        &self,
+        label: &str,
+        usage: wgpu::BufferUsages,
+        content: &[u8],
+    ) -> Result<wgpu::Buffer, BackendError> {
+        let (buffer, filled) = self.scoped(|device| {
+            let buffer = device.create_buffer(&wgpu::BufferDescriptor {
+                label: Some(label),
+                size: content.len() as u64,
+                usage,
+                mapped_at_creation: true,
+            });
+            let filled = buffer.get_mapped_range_mut(..).map(|mut to| to.copy_from_slice(content));
+            buffer.unmap();
+            (buffer, filled.is_ok())
+        })?;
+        if filled { Ok(buffer) } else { Err(self.failure(format!("{label}: not mapped"))) }
+    }
+
+    /// An error that fits no other variant.
+    pub(super) fn failure(&self, message: impl Into<String>) -> BackendError {
+        BackendError::Device { device: self.name.clone(), message: message.into() }
+    }
+
+    #[cfg(test)]
+    pub(super) fn destroy(&self) {
+        self.device.destroy();
+    }
+}
+
+/// What `create` made, and the first error its scopes caught.
+fn caught<T>(
+    device: &wgpu::Device,
+    create: impl FnOnce(&wgpu::Device) -> T,
+) -> (T, Option<Caught>) {
+    let memory = device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
+    let internal = device.push_error_scope(wgpu::ErrorFilter::Internal);
+    let validation = device.push_error_scope(wgpu::ErrorFilter::Validation);
+    let made = create(device);
+    let other = [pollster::block_on(validation.pop()), pollster::block_on(internal.pop())];
+    let memory = pollster::block_on(memory.pop());
+    let memory = memory.map(|error| Caught::OutOfMemory(one_line(&error.to_string())));
+    let other = other.into_iter().flatten().next();
+    (made, memory.or(other.map(|error| Caught::Other(one_line(&error.to_string())))))
+}
+
+/// A message of several lines in one.
+fn one_line(message: &str) -> String {
+    message.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// What a panic said.
+fn words_of(panic: &(dyn std::any::Any + Send)) -> String {
+    let words = panic.downcast_ref::<String>().map(String::as_str);
+    one_line(words.or(panic.downcast_ref::<&str>().copied()).unwrap_or("the driver failed"))
+}

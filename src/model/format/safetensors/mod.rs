@@ -1,0 +1,26 @@
+//! safetensors: the native format, written by [`Model::save`](crate::Model::save).
+//!
+//! The format holds named tensors and a map of strings, `__metadata__`; what a chain of layers needs
+//! beyond its tensors stands in that map:
+//!
+//! | key | value |
+//! |---|---|
+//! | `fusewire.version` | `1` |
+//! | `fusewire.name` | the model's name; the file's own name where it is missing |
+//! | `fusewire.layers` | JSON: `[{"weight": tensor, "bias"?: tensor, "activation": name, "parameters"?: [..]}]` |
+//! | `fusewire.transform` | JSON: `{"scale": number or array, "offset": number or array}`; missing: none |
+//! | `fusewire.u8_scale` | what one step of a byte stands for; missing: 1/255 |
+//! | `fusewire.head` | `logits`, `softmax` or `log_softmax`; missing: `logits` |
+//! | `fusewire.labels` | JSON: one string per class; missing: none |
+//!
+//! A weight is `[outputs, inputs]`, a bias `[outputs]`; the writer names them `{i}.weight` and
+//! `{i}.bias`, the reader takes any names, of f32, f16, bf16 or f64. Parameters are those of
+//! [`Activation::parameters`](crate::Activation::parameters), infinite ones as `"inf"` and `"-inf"`;
+//! where they are missing they are ONNX's defaults. Layer order and activations are never guessed.
+
+mod metadata;
+mod read;
+mod write;
+
+pub(super) use read::{looks_like, read};
+pub(in crate::model) use write::save;

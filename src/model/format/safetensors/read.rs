@@ -1,0 +1,187 @@
+//! Reading safetensors: every size is checked against the bytes that are there.
+
+use std::collections::{HashMap, HashSet};
+
+use safetensors::tensor::{Dtype, Metadata, TensorInfo};
+use serde::de::DeserializeOwned;
+
+use super::metadata::{self, LayerEntry, TransformEntry};
+use crate::model::format::numbers::Element;
+use crate::model::{Dense, Format, Head, Model, ModelError};
+
+/// The longest header that is read; a million labels and a per-input transform fit.
+const HEADER_BYTES_MAX: usize = 100_000_000;
+
+/// Whether the bytes begin like a safetensors file: a header's length, then JSON.
+pub(in crate::model::format) fn looks_like(bytes: &[u8]) -> bool {
+    bytes.get(8) == Some(&b'{')
+}
+
+/// Reads a model; `fallback_name` names it where the file does not.
+pub(in crate::model::format) fn read(
+    bytes: &[u8],
+    fallback_name: &str,
+) -> Result<Model, ModelError> {
+    let (header, payload) = split(bytes)?;
+    let header: Metadata = serde_json::from_slice(header)
+        .map_err(|error| malformed("header", "a safetensors header", error))?;
+    if header.data_len() != payload.len() {
+        return Err(malformed("payload", bytes_of(header.data_len()), bytes_of(payload.len())));
+    }
+    let file = File { header: &header, payload, metadata: own_metadata(&header)? };
+    file.model(fallback_name)
+}
+
+fn split(bytes: &[u8]) -> Result<(&[u8], &[u8]), ModelError> {
+    let Some((length, rest)) = bytes.split_first_chunk::<8>() else {
+        return Err(malformed("header length", bytes_of(8), bytes_of(bytes.len())));
+    };
+    let length = u64::from_le_bytes(*length);
+    match usize::try_from(length).ok().filter(|length| *length <= HEADER_BYTES_MAX) {
+        Some(length) => rest
+            .split_at_checked(length)
+            .ok_or_else(|| malformed("header", bytes_of(length), bytes_of(rest.len()))),
+        None => Err(malformed("header length", format!("at most {HEADER_BYTES_MAX}"), length)),
+    }
+}
+
+/// The file's metadata, once it is known to be this crate's, of a version and keys it knows.
+fn own_metadata(header: &Metadata) -> Result<&HashMap<String, String>, ModelError> {
+    let metadata = header.metadata().as_ref();
+    let version = metadata.and_then(|metadata| metadata.get(metadata::VERSION));
+    let (Some(metadata), Some(version)) = (metadata, version) else {
+        let expected = format!(
+            "keys {} and {} (layer order and activations are not guessed from tensor names; \
+             write the file with Model::save or convert it from ONNX)",
+            metadata::VERSION,
+            metadata::LAYERS
+        );
+        return Err(malformed("__metadata__", expected, "a file without them"));
+    };
+    if version != "1" {
+        return Err(malformed(metadata::VERSION, "1", version));
+    }
+    let unknown =
+        |key: &&String| key.starts_with("fusewire.") && !metadata::KEYS.contains(&key.as_str());
+    match metadata.keys().find(unknown) {
+        Some(key) => Err(malformed("__metadata__", "the keys of version 1", key)),
+        None => Ok(metadata),
+    }
+}
+
+struct File<'a> {
+    header: &'a Metadata,
+    payload: &'a [u8],
+    metadata: &'a HashMap<String, String>,
+}
+
+impl File<'_> {
+    fn model(&self, fallback_name: &str) -> Result<Model, ModelError> {
+        let name = self.metadata.get(metadata::NAME).map_or(fallback_name, String::as_str);
+        let mut model = Model::from_layers(self.layers()?)?.with_name(name).with_head(self.head()?);
+        if let Some(transform) = self.json::<TransformEntry>(metadata::TRANSFORM)? {
+            model = model.with_transform(transform.to_transform())?;
+        }
+        if let Some(scale) = self.metadata.get(metadata::U8_SCALE) {
+            let number =
+                scale.parse().map_err(|_| malformed(metadata::U8_SCALE, "a number", scale))?;
+            model = model.with_u8_scale(number)?;
+        }
+        match self.json(metadata::LABELS)? {
+            Some(labels) => model.with_labels(labels),
+            None => Ok(model),
+        }
+    }
+
+    fn head(&self) -> Result<Head, ModelError> {
+        let Some(name) = self.metadata.get(metadata::HEAD) else { return Ok(Head::Logits) };
+        Head::from_name(name).ok_or_else(|| malformed(metadata::HEAD, "the name of a head", name))
+    }
+
+    fn json<T: DeserializeOwned>(&self, key: &str) -> Result<Option<T>, ModelError> {
+        let parse = |text| {
+            serde_json::from_str(text).map_err(|error| malformed(key, "JSON of its kind", error))
+        };
+        self.metadata.get(key).map(|text| parse(text)).transpose()
+    }
+
+    fn layers(&self) -> Result<Vec<Dense>, ModelError> {
+        let entries: Vec<LayerEntry> = self
+            .json(metadata::LAYERS)?
+            .ok_or_else(|| malformed("__metadata__", metadata::LAYERS, "a file without it"))?;
+        self.check_each_tensor_is_used_once(&entries)?;
+        entries.iter().enumerate().map(|(index, entry)| self.layer(index, entry)).collect()
+    }
+
+    /// A tensor used twice would let a small file ask for much memory; one left over means that the
+    /// file says something this version does not know.
+    fn check_each_tensor_is_used_once(&self, entries: &[LayerEntry]) -> Result<(), ModelError> {
+        let mut used = HashSet::new();
+        for name in entries.iter().flat_map(|e| std::iter::once(&e.weight).chain(&e.bias)) {
+            if !used.insert(name) {
+                return Err(malformed(metadata::LAYERS, "each tensor once", name));
+            }
+        }
+        match self.header.tensors().keys().find(|name| !used.contains(name)) {
+            Some(name) => Err(malformed(metadata::LAYERS, "every tensor in a layer", name)),
+            None => Ok(()),
+        }
+    }
+
+    fn layer(&self, index: usize, entry: &LayerEntry) -> Result<Dense, ModelError> {
+        let activation = entry.to_activation().map_err(|(expected, got)| {
+            malformed(format!("activation of layer {index}"), expected, got)
+        })?;
+        let (shape, weight) = self.tensor(&entry.weight)?;
+        let [outputs, inputs] = shape[..] else {
+            return Err(wrong_shape(&entry.weight, "[outputs, inputs]", shape));
+        };
+        let bias = match &entry.bias {
+            None => None,
+            Some(name) => match self.tensor(name)? {
+                (shape, bias) if *shape == [outputs] => Some(bias),
+                (shape, _) => return Err(wrong_shape(name, &format!("[{outputs}]"), shape)),
+            },
+        };
+        Dense::new(inputs, outputs, weight, bias, activation)
+    }
+
+    fn tensor(&self, name: &str) -> Result<(&[usize], Vec<f32>), ModelError> {
+        let at = format!("tensor '{name}'");
+        let Some(info) = self.header.info(name) else {
+            return Err(malformed(at, "a tensor of the file", "none of this name"));
+        };
+        let element =
+            element(info).ok_or_else(|| malformed(at, "F32, F16, BF16 or F64", info.dtype))?;
+        let (start, end) = info.data_offsets;
+        // The header's own check made offsets contiguous and sizes match shapes; ours, that the
+        // last offset is the payload's length.
+        Ok((&info.shape, element.decode_f32(&self.payload[start..end])))
+    }
+}
+
+fn element(info: &TensorInfo) -> Option<Element> {
+    match info.dtype {
+        Dtype::F32 => Some(Element::F32),
+        Dtype::F16 => Some(Element::F16),
+        Dtype::BF16 => Some(Element::Bf16),
+        Dtype::F64 => Some(Element::F64),
+        _ => None,
+    }
+}
+
+fn wrong_shape(name: &str, expected: &str, shape: &[usize]) -> ModelError {
+    malformed(format!("tensor '{name}'"), format!("shape {expected}"), format!("{shape:?}"))
+}
+
+fn bytes_of(count: usize) -> String {
+    format!("{count} bytes")
+}
+
+fn malformed(
+    at: impl std::fmt::Display,
+    expected: impl std::fmt::Display,
+    got: impl std::fmt::Display,
+) -> ModelError {
+    ModelError::malformed(Format::Safetensors, at, expected, got)
+}

@@ -1,0 +1,69 @@
+//! What several test programs share: a seeded generator, random models, the images of `../shared`.
+
+#![allow(dead_code)]
+
+use std::path::PathBuf;
+
+use fusewire::{Activation, Dense, Model};
+
+/// SplitMix64 (Steele, Lea, Flood 2014): seeded numbers, the same on every machine.
+#[derive(Clone, Debug)]
+pub struct Random(pub u64);
+
+impl Random {
+    /// The next 64 bits.
+    pub fn bits(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    /// A whole number below `end`.
+    pub fn below(&mut self, end: usize) -> usize {
+        (self.bits() % end as u64) as usize
+    }
+
+    /// A number in `-1.0..1.0`.
+    pub fn symmetric(&mut self) -> f32 {
+        (self.bits() >> 40) as f32 / (1_u64 << 23) as f32 - 1.0
+    }
+
+    /// A whole number in `1..=most`, every magnitude equally likely.
+    pub fn width(&mut self, most: usize) -> usize {
+        let exponent = (self.bits() >> 11) as f64 / (1_u64 << 53) as f64;
+        ((most as f64 + 1.0).powf(exponent) as usize).clamp(1, most)
+    }
+
+    /// `count` numbers in `-1.0..1.0`.
+    pub fn values(&mut self, count: usize) -> Vec<f32> {
+        (0..count).map(|_| self.symmetric()).collect()
+    }
+
+    /// `count` bytes.
+    pub fn bytes(&mut self, count: usize) -> Vec<u8> {
+        (0..count).map(|_| self.bits() as u8).collect()
+    }
+}
+
+/// A model of these widths with random weights that keep values near 1, and biases on some layers.
+pub fn model(random: &mut Random, widths: &[usize], mut next: impl FnMut() -> Activation) -> Model {
+    let layer = |pair: &[usize]| {
+        let spread = (3.0 / pair[0] as f32).sqrt();
+        let weight = random.values(pair[0] * pair[1]).iter().map(|w| w * spread).collect();
+        let bias = (random.below(3) > 0).then(|| random.values(pair[1]));
+        Dense::new(pair[0], pair[1], weight, bias, next()).expect("a sound layer")
+    };
+    Model::from_layers(widths.windows(2).map(layer).collect()).expect("a sound chain")
+}
+
+/// A file or folder beside the project, or `None` with a line that says what is skipped.
+pub fn shared(path: &str) -> Option<PathBuf> {
+    let shared = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../shared"));
+    if !shared.is_dir() {
+        println!("skipped: ../shared is missing");
+        return None;
+    }
+    Some(shared.join(path))
+}

@@ -1,0 +1,54 @@
+//! The devices of this machine, each under the name a failure should show.
+
+use std::sync::Arc;
+
+use fusewire::backend::fake::FakeDevice;
+use fusewire::backend::{BackendKind, Device, OpenOptions, cpu, open_with};
+use fusewire::{Limits, Model, Plan, PlanOptions};
+
+/// Limits unlike any real device's: panels that divide nothing, tiles of odd sizes.
+const ODD: Limits = Limits {
+    on_chip_bytes: 5000,
+    panel: 3,
+    tile_rows_min: 2,
+    tile_rows_max: 5,
+    align_bytes: 8,
+    buffer_bytes_max: 1 << 30,
+};
+
+/// Every device there is: the processor at each SIMD level, a wgpu adapter (a software one will do),
+/// and the fake. A missing adapter is a reported skip, or a failure where `CI` is set.
+pub fn devices() -> Vec<(String, Arc<dyn Device>)> {
+    let mut devices: Vec<(String, Arc<dyn Device>)> = Vec::new();
+    devices.push((String::from("cpu"), cpu::open()));
+    let mut options = OpenOptions::default();
+    options.backend = BackendKind::Wgpu;
+    options.software = true;
+    match open_with(&options) {
+        Ok(device) => devices.push((format!("wgpu {}", device.info().name), device)),
+        Err(error) if std::env::var_os("CI").is_some() => panic!("{error}"),
+        Err(error) => println!("skipped: {error}"),
+    }
+    devices.push((String::from("fake"), Arc::new(FakeDevice::new(ODD))));
+    devices
+}
+
+/// Multiply-adds a test may ask of a device in one batch, so that the suite ends in minutes.
+pub fn work_max(device: &dyn Device) -> usize {
+    match device.info().backend {
+        _ if device.info().name == "fake" => 4_000_000,
+        BackendKind::Cpu => 400_000_000,
+        _ if device.info().software => 60_000_000,
+        _ => 1_000_000_000,
+    }
+}
+
+/// Plans `model` for `device` and loads it.
+pub fn load(
+    device: &dyn Device,
+    model: &Model,
+    options: &PlanOptions,
+) -> Arc<dyn fusewire::backend::Executable> {
+    let plan = Plan::new(model, device.limits(), options).expect("the model can be planned");
+    device.load(plan).expect("the plan can be loaded")
+}

@@ -1,0 +1,9 @@
+//! One suite for every backend: whatever [`devices`](devices::devices) finds here is held to the
+//! same contract, against the scalar oracle, with a tolerance typed by precision.
+
+#[path = "../common/mod.rs"]
+mod common;
+mod contract;
+mod devices;
+mod oracle;
+mod spoilt_rows;

@@ -1,0 +1,210 @@
+//! Plans: snapshots of what fusion decides, and the packed block read back by its documented layout.
+//!
+//! `FUSEWIRE_UPDATE_SNAPSHOTS=1` writes the snapshots anew; read the difference before committing it.
+
+mod common;
+
+use std::fs;
+use std::path::PathBuf;
+
+use common::Random;
+use fusewire::model::PerInput;
+use fusewire::{
+    Activation, Dense, Head, InputTransform, InputType, Limits, Model, Plan, PlanError,
+    PlanOptions, Precision,
+};
+
+/// Workgroup storage of any WebGPU device.
+const SMALL: Limits = Limits {
+    on_chip_bytes: 16 << 10,
+    panel: 4,
+    tile_rows_min: 8,
+    tile_rows_max: 64,
+    align_bytes: 256,
+    buffer_bytes_max: 128 << 20,
+};
+
+fn relu_model(widths: &[usize]) -> Model {
+    let last = widths.len() - 2;
+    let mut index = 0;
+    let activations = move || {
+        index += 1;
+        if index - 1 == last { Activation::Identity } else { Activation::Relu }
+    };
+    let text = widths.iter().map(ToString::to_string).collect::<Vec<_>>().join("-");
+    common::model(&mut Random(1), widths, activations).with_name(text)
+}
+
+fn check_snapshot(name: &str, got: &str) {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/snapshots").join(name);
+    if std::env::var_os("FUSEWIRE_UPDATE_SNAPSHOTS").is_some() {
+        fs::write(&path, format!("{got}\n")).expect("the snapshot is writable");
+    }
+    let expected = fs::read_to_string(&path).unwrap_or_default();
+    assert_eq!(got, expected.trim_end(), "{} differs", path.display());
+}
+
+#[test]
+fn fusion_follows_the_on_chip_budget() {
+    let options = PlanOptions::default();
+    let plans = [
+        ("paper", relu_model(&[784, 32, 32, 32, 32, 10])),
+        ("wide", relu_model(&[784, 2048, 2048, 10])),
+        ("wide_then_narrow", relu_model(&[784, 2048, 64, 64, 10])),
+        ("narrow_wide_narrow", relu_model(&[784, 32, 2048, 32, 10])),
+        ("one_layer", relu_model(&[784, 10])),
+        ("one_layer_softmax", relu_model(&[784, 10]).with_head(Head::Softmax)),
+        ("paper_log_softmax", relu_model(&[784, 32, 32, 10]).with_head(Head::LogSoftmax)),
+        ("widest_fused", relu_model(&[3000, 256, 256, 10])),
+        ("just_too_wide", relu_model(&[3000, 257, 257, 10])),
+    ];
+    for (name, model) in plans {
+        let plan = Plan::new(&model, &SMALL, &options).unwrap();
+        check_snapshot(&format!("{name}.txt"), &plan.to_string());
+    }
+}
+
+#[test]
+fn input_type_and_precision_show_in_the_plan() {
+    let model = relu_model(&[784, 32, 32, 32, 32, 10]);
+    let options = PlanOptions { input: InputType::U8, precision: Precision::F16, rows_max: 7 };
+    let plan = Plan::new(&model, &SMALL, &options).unwrap();
+    check_snapshot("paper_u8_f16.txt", &plan.to_string());
+    assert_eq!(plan.rows_max(), 7);
+}
+
+#[test]
+fn same_inputs_same_bytes() {
+    let model = relu_model(&[20, 30, 5]);
+    let plan = || Plan::new(&model, &SMALL, &PlanOptions::default()).unwrap();
+    assert_eq!(plan(), plan());
+}
+
+#[test]
+fn every_layer_runs_once_and_every_fused_tile_fits() {
+    let mut random = Random(2);
+    for _ in 0..300 {
+        let layers = 1 + random.below(12);
+        let widths: Vec<usize> = (0..=layers).map(|_| random.width(600)).collect();
+        let plan = Plan::new(&relu_model(&widths), &SMALL, &PlanOptions::default()).unwrap();
+        let run: Vec<usize> = plan.stages().iter().flat_map(|stage| stage.layers.clone()).collect();
+        assert_eq!(run, (0..layers).collect::<Vec<_>>());
+        for stage in plan.stages() {
+            assert!(stage.on_chip_bytes <= SMALL.on_chip_bytes);
+            assert!(stage.tile_rows <= SMALL.tile_rows_max);
+            assert_eq!(stage.layers.len() >= 2, stage.on_chip_bytes > 0);
+        }
+    }
+}
+
+/// A layer whose weight `[output, k]` is `output + k / 64`, exact in f32 and f16.
+fn numbered(inputs: usize, outputs: usize) -> Dense {
+    let weight = |index: usize| (index / inputs) as f32 + (index % inputs) as f32 / 64.0;
+    let weights = (0..inputs * outputs).map(weight).collect();
+    let bias = (0..outputs).map(|output| -(output as f32)).collect();
+    Dense::new(inputs, outputs, weights, Some(bias), Activation::Relu).unwrap()
+}
+
+fn f32_at(bytes: &[u8], index: usize) -> f32 {
+    f32::from_le_bytes(bytes[index * 4..][..4].try_into().unwrap())
+}
+
+#[test]
+fn weights_lie_where_the_layout_says() {
+    let model = Model::from_layers(vec![numbered(5, 6), numbered(6, 3)]).unwrap();
+    let plan = Plan::new(&model, &SMALL, &PlanOptions::default()).unwrap();
+    for (layer, dense) in plan.layers().iter().zip(model.layers()) {
+        assert_eq!(layer.outputs_padded, layer.outputs.next_multiple_of(4));
+        assert!(layer.weight.start.is_multiple_of(256) && layer.bias.start.is_multiple_of(256));
+        let weights = &plan.parameters()[layer.weight.clone()];
+        let biases = &plan.parameters()[layer.bias.clone()];
+        assert_eq!(weights.len(), layer.inputs * layer.outputs_padded * 4);
+        for output in 0..layer.outputs_padded {
+            let real = output < layer.outputs;
+            let bias = if real { dense.bias().unwrap()[output] } else { 0.0 };
+            assert_eq!(f32_at(biases, output), bias);
+            for k in 0..layer.inputs {
+                let weight = if real { dense.weight()[output * layer.inputs + k] } else { 0.0 };
+                let element = (output / 4 * layer.inputs + k) * 4 + output % 4;
+                assert_eq!(f32_at(weights, element), weight, "output {output}, k {k}");
+            }
+        }
+    }
+}
+
+#[test]
+fn normalisation_stays_out_of_the_weights() {
+    let plan = |model: &Model, input| {
+        let options = PlanOptions { input, precision: Precision::F16, ..PlanOptions::default() };
+        Plan::new(model, &SMALL, &options).unwrap()
+    };
+    let model = Model::from_layers(vec![numbered(5, 6)]).unwrap();
+    let (as_f32, as_u8) = (plan(&model, InputType::F32), plan(&model, InputType::U8));
+    assert_eq!(as_f32.parameters(), as_u8.parameters());
+    assert_eq!((as_f32.layers()[0].scale, as_u8.layers()[0].scale), (1.0, 1.0 / 255.0));
+
+    let uniform = InputTransform { scale: PerInput::Uniform(0.5), offset: PerInput::Uniform(0.0) };
+    let halved = plan(&model.clone().with_transform(uniform).unwrap(), InputType::F32);
+    assert_eq!(halved.parameters(), as_f32.parameters());
+    assert_eq!(halved.layers()[0].scale, 0.5);
+}
+
+#[test]
+fn per_input_scales_and_offsets_fold_exactly() {
+    let transform = InputTransform {
+        scale: PerInput::Each(vec![2.0, 8.0, 4.0, 0.0, -8.0]),
+        offset: PerInput::Each(vec![1.0, 0.0, 0.0, 0.0, 2.0]),
+    };
+    let model = Model::from_layers(vec![numbered(5, 6)]).unwrap();
+    let model = model.with_transform(transform).unwrap();
+    let plan = Plan::new(&model, &SMALL, &PlanOptions::default()).unwrap();
+    let layer = &plan.layers()[0];
+    assert_eq!(layer.scale, 8.0);
+    let weights = &plan.parameters()[layer.weight.clone()];
+    let columns: Vec<f32> = (0..5).map(|k| f32_at(weights, k * 4 + 1)).collect();
+    let own = |k: usize| model.layers()[0].weight()[5 + k];
+    assert_eq!(columns, [own(0) / 4.0, own(1), own(2) / 2.0, 0.0, -own(4)]);
+    let bias = f32_at(&plan.parameters()[layer.bias.clone()], 1);
+    assert_eq!(bias, -1.0 + own(0) + 2.0 * own(4));
+}
+
+#[test]
+fn a_weight_past_half_precision_is_refused() {
+    let weights = vec![1.0, 1e6];
+    let layer = Dense::new(2, 1, weights, None, Activation::Identity).unwrap();
+    let model = Model::from_layers(vec![layer]).unwrap();
+    let plan =
+        |precision| Plan::new(&model, &SMALL, &PlanOptions { precision, ..PlanOptions::default() });
+    let error = plan(Precision::F16).unwrap_err();
+    assert_eq!(error.to_string(), "layer 0: weight 1000000 does not fit f16; use f32 or bf16");
+    assert!(plan(Precision::Bf16).is_ok() && plan(Precision::F32).is_ok());
+}
+
+#[test]
+fn what_does_not_fit_is_refused_or_made_smaller() {
+    let model = relu_model(&[784, 2048, 10]);
+    let tight = Limits { buffer_bytes_max: 8 << 20, ..SMALL };
+    let plan = Plan::new(&model, &tight, &PlanOptions::default()).unwrap();
+    assert_eq!(plan.rows_max(), (8 << 20) / (2048 * 4));
+    let tighter = Limits { buffer_bytes_max: 1 << 20, ..SMALL };
+    let error = Plan::new(&model, &tighter, &PlanOptions::default()).unwrap_err();
+    assert!(matches!(error, PlanError::BufferTooLarge { .. }), "{error}");
+    let none = PlanOptions { rows_max: 0, ..PlanOptions::default() };
+    assert_eq!(Plan::new(&model, &SMALL, &none).unwrap_err(), PlanError::NoRows);
+    let absurd = Limits { tile_rows_min: 9, tile_rows_max: 8, ..SMALL };
+    let error = Plan::new(&model, &absurd, &PlanOptions::default()).unwrap_err();
+    assert!(matches!(error, PlanError::Limits { .. }), "{error}");
+}
+
+#[test]
+fn cost_counts_the_papers_model() {
+    let model = relu_model(&[784, 32, 32, 32, 32, 10]);
+    let plan = Plan::new(&model, &SMALL, &PlanOptions::default()).unwrap();
+    let cost = plan.cost();
+    assert_eq!(cost.flops_per_row, 56_960);
+    assert_eq!((cost.input_bytes_per_row, cost.output_bytes_per_row), (3136, 40));
+    let peak = fusewire::plan::Peak { flops_per_s: 1e12, bytes_per_s: 1e9 };
+    let roofline = cost.roofline(1000, &peak);
+    assert!((roofline.compute_us - 56.96).abs() < 1e-9);
+    assert_eq!(roofline.time_us, roofline.memory_us);
+}
