@@ -20,7 +20,7 @@ const EXAMPLES: &str = "\
 Examples:
   fusewire compare                             the shipped model on every device
   fusewire compare model.onnx --input u8 --out results
-  fusewire compare --backend wgpu --software   also on a software adapter
+  fusewire compare --software                  software adapters take part
   fusewire compare --json | jq '.results[] | select(.batch == 1)'
 
 Each device is first checked against a scalar computation in double precision. The loop is closed
@@ -170,18 +170,18 @@ fn table(report: &Report) -> String {
         for cell in report.results.iter().filter(|cell| cell.batch == batch) {
             let mark = if Some(cell) == fastest { "fastest" } else { "" };
             rows.push(vec![
-                label(report, cell),
-                mark.to_owned(),
                 output::thousands(batch as u64),
+                label(report, cell),
                 output::figure(cell.measurement.p50_us),
                 output::figure(cell.measurement.p99_us),
                 output::figure(cell.measurement.rows_per_s),
                 format!("{:.1e}", cell.max_abs_error),
+                mark.to_owned(),
             ]);
         }
     }
-    let header = ["backend", "", "batch", "p50, us", "p99, us", "rows/s", "largest error"];
-    output::table(&header, 2, rows)
+    let header = ["batch", "backend", "p50, us", "p99, us", "rows/s", "largest error", ""];
+    output::table(&header, &["backend", ""], rows)
 }
 
 /// The backend, with the device's name where another device shares the backend.

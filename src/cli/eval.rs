@@ -194,7 +194,11 @@ impl Document {
             cells.push(class.recall.map_or(String::from("-"), |recall| format!("{recall:.3}")));
             cells
         };
-        output::table(&header, 1, self.classes.iter().zip(&self.confusion).map(row).collect())
+        output::table(
+            &header,
+            &["class"],
+            self.classes.iter().zip(&self.confusion).map(row).collect(),
+        )
     }
 }
 

@@ -169,17 +169,17 @@ impl ModelPart {
         let row = |(index, layer): (usize, &LayerPart)| {
             let bias = if layer.bias { "yes" } else { "no" };
             vec![
-                layer.describe(),
                 index.to_string(),
                 count(layer.inputs),
                 count(layer.outputs),
+                layer.describe(),
                 bias.to_owned(),
                 count(layer.parameters),
             ]
         };
-        let header = ["activation", "layer", "inputs", "outputs", "bias", "parameters"];
+        let header = ["layer", "inputs", "outputs", "activation", "bias", "parameters"];
         let rows = self.layers.iter().enumerate().map(row).collect();
-        writeln!(out, "\n{}\n", output::table(&header, 1, rows))?;
+        writeln!(out, "\n{}\n", output::table(&header, &["activation"], rows))?;
         Ok(())
     }
 }
@@ -289,7 +289,7 @@ impl Document {
         writeln!(out, "{}\n", output::lines(&self.plan.text))?;
         let header = ["batch", "FLOP", "bytes moved", "FLOP per byte", "roofline, us", "bound by"];
         let rows = self.costs.iter().map(CostPart::row).collect();
-        writeln!(out, "{}", output::table(&header, 0, rows))?;
+        writeln!(out, "{}", output::table(&header, &[], rows))?;
         Ok(())
     }
 }

@@ -15,14 +15,17 @@ pub(super) fn json(out: &mut dyn Write, document: &impl Serialize) -> Result<()>
     Ok(writeln!(out)?)
 }
 
-/// A table under `header`, its first `left` columns aligned left and the others, numbers, right.
-pub(super) fn table(header: &[&str], left: usize, rows: Vec<Vec<String>>) -> String {
+/// A table under `header`; the columns of the names in `left` are aligned left, the others, numbers,
+/// right.
+pub(super) fn table(header: &[&str], left: &[&str], rows: Vec<Vec<String>>) -> String {
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
     table.set_header(header.iter().copied());
     table.add_rows(rows);
-    for column in table.column_iter_mut().skip(left) {
-        column.set_cell_alignment(CellAlignment::Right);
+    for (column, name) in table.column_iter_mut().zip(header) {
+        if !left.contains(name) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
     }
     table.trim_fmt()
 }
