@@ -48,11 +48,13 @@ pub(super) fn write_device(out: &mut dyn Write, device: &DeviceReport) -> Result
         writeln!(out, "      to get it: {}", text(&device.advice))?;
         return Ok(());
     }
-    let software = if device.software == Some(true) { ", software adapter" } else { "" };
-    writeln!(out, "{backend:<6}{}, {}{software}", text(&device.name), text(&device.detail))?;
+    writeln!(out, "{backend:<6}{}, {}", text(&device.name), text(&device.detail))?;
     match device.state {
         State::LeftOut => writeln!(out, "      left out: {}", text(&device.reason))?,
         State::Failed => writeln!(out, "      failed: {}", text(&device.reason))?,
+        _ if device.software == Some(true) => {
+            writeln!(out, "      a software adapter: takes part only with --software")?;
+        }
         _ => {}
     }
     Ok(())
