@@ -12,7 +12,7 @@ pub mod cpu;
 #[cfg(feature = "cuda")]
 mod cuda;
 mod error;
-#[cfg(feature = "testing")]
+#[cfg(any(test, feature = "testing"))]
 #[doc(hidden)]
 pub mod fake;
 mod finding;
