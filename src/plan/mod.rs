@@ -85,8 +85,8 @@ impl Precision {
     pub fn tolerance(self) -> f64 {
         match self {
             Precision::F32 => 1e-4,
-            Precision::F16 => 3e-2,
-            Precision::Bf16 => 2e-1,
+            Precision::F16 => 1e-2,
+            Precision::Bf16 => 5e-2,
         }
     }
 }
