@@ -1,21 +1,93 @@
 //! A plan loaded on the processor.
 
-use std::sync::Arc;
-use std::time::Instant;
+#![allow(unsafe_code)]
 
+use std::mem::MaybeUninit;
+use std::sync::Arc;
+
+use super::context::CpuContext;
+use super::kernels::Kernels;
+use super::layer::Layer;
+use super::memory::{LINE, Pool};
+use super::program::Program;
 use crate::backend::sealed::Sealed;
 use crate::backend::{BackendError, Executable, ExecutionContext, Rows};
-use crate::model::Head;
-use crate::plan::{Plan, PlannedLayer, Precision};
+use crate::plan::Plan;
 
-#[derive(Clone, Debug)]
-pub(super) struct CpuExecutable {
+/// Values of working memory that a call takes from its stack: enough for some rows of a small
+/// network, so that the smallest batches do not even visit the pool.
+const STACK_MAX: usize = 4096;
+
+#[repr(align(64))]
+struct StackBlock([MaybeUninit<f32>; STACK_MAX]);
+
+const _: () = assert!(align_of::<StackBlock>() == LINE * size_of::<f32>());
+
+/// What an executable and its contexts share.
+#[derive(Debug)]
+struct Loaded {
     plan: Arc<Plan>,
+    device: String,
+    program: Program,
+    pool: Pool,
 }
 
+#[derive(Clone, Debug)]
+pub(super) struct CpuExecutable(Arc<Loaded>);
+
 impl CpuExecutable {
-    pub(super) fn new(plan: Arc<Plan>) -> CpuExecutable {
-        CpuExecutable { plan }
+    pub(super) fn new(
+        plan: Arc<Plan>,
+        kernels: Kernels,
+        device: &str,
+    ) -> Result<CpuExecutable, BackendError> {
+        let layers = plan.layers().iter().map(|layer| Layer::new(&plan, layer));
+        let layers = layers.collect::<Option<Vec<_>>>();
+        let layers = layers.ok_or_else(|| out_of_memory(device, "the expanded weights"))?;
+        let program = Program::new(&plan, layers, kernels);
+        let pool = Pool::new(program.memory(program.block_rows()));
+        let device = device.to_owned();
+        Ok(CpuExecutable(Arc::new(Loaded { plan, device, program, pool })))
+    }
+}
+
+impl Loaded {
+    /// Runs rows that were counted, block by block.
+    fn run_counted(
+        &self,
+        rows: Rows<'_>,
+        count: usize,
+        scores: &mut [f32],
+    ) -> Result<(), BackendError> {
+        let (inputs, classes) = (self.plan.inputs(), self.plan.classes());
+        debug_assert_eq!((rows.values(), scores.len()), (count * inputs, count * classes));
+        if self.program.memory(count) <= STACK_MAX {
+            let mut block = StackBlock([MaybeUninit::uninit(); STACK_MAX]);
+            // SAFETY: the block holds what the program asks for so many rows; lengths as above.
+            unsafe { self.program.run(rows, count, scores, block.0.as_mut_ptr().cast()) };
+            return Ok(());
+        }
+        let Some(mut block) = self.pool.take() else {
+            return Err(out_of_memory(&self.device, "working memory"));
+        };
+        let memory = block.values_mut().as_mut_ptr();
+        let step = self.program.block_rows();
+        for start in (0..count).step_by(step) {
+            let end = count.min(start + step);
+            let rows = rows.slice(start..end, inputs);
+            let scores = &mut scores[start * classes..end * classes];
+            // SAFETY: pooled blocks hold what the program asks for `block_rows` rows.
+            unsafe { self.program.run(rows, end - start, scores, memory) };
+        }
+        self.pool.give_back(block);
+        Ok(())
+    }
+}
+
+fn out_of_memory(device: &str, what: &str) -> BackendError {
+    BackendError::OutOfMemory {
+        device: device.to_owned(),
+        message: format!("no room for {what}; plan a smaller model"),
     }
 }
 
@@ -23,88 +95,19 @@ impl Sealed for CpuExecutable {}
 
 impl Executable for CpuExecutable {
     fn plan(&self) -> &Plan {
-        &self.plan
+        &self.0.plan
     }
 
     fn run(&self, rows: Rows<'_>, scores: &mut [f32]) -> Result<(), BackendError> {
-        let count = rows.count_for(&self.plan, scores)?;
-        for (index, out) in (0..count).zip(scores.chunks_exact_mut(self.plan.classes())) {
-            let mut x: Vec<f32> = match rows.slice(index..index + 1, self.plan.inputs()) {
-                Rows::F32(values) => values.to_vec(),
-                Rows::U8(values) => values.iter().map(|byte| f32::from(*byte)).collect(),
-            };
-            for layer in self.plan.layers() {
-                x = (0..layer.outputs).map(|o| neuron(&self.plan, layer, o, &x)).collect();
-            }
-            out.copy_from_slice(&x);
-            head(self.plan.head(), out);
+        match rows.count_for(&self.0.plan, scores)? {
+            0 => Ok(()),
+            count => self.0.run_counted(rows, count, scores),
         }
-        Ok(())
     }
 
     fn create_context(&self) -> Result<Box<dyn ExecutionContext>, BackendError> {
-        Ok(Box::new(CpuContext { executable: self.clone(), scores: None }))
-    }
-}
-
-fn neuron(plan: &Plan, layer: &PlannedLayer, output: usize, x: &[f32]) -> f32 {
-    let panel = plan.limits().panel;
-    let bytes = &plan.parameters()[layer.weight.clone()];
-    let size = plan.precision().bytes();
-    let mut sum = 0.0;
-    for (k, x) in x.iter().enumerate() {
-        let at = ((output / panel * layer.inputs + k) * panel + output % panel) * size;
-        let bytes = &bytes[at..at + size];
-        sum += x * match plan.precision() {
-            Precision::F32 => f32::from_le_bytes(bytes.try_into().unwrap()),
-            Precision::F16 => half::f16::from_le_bytes(bytes.try_into().unwrap()).to_f32(),
-            Precision::Bf16 => half::bf16::from_le_bytes(bytes.try_into().unwrap()).to_f32(),
-        };
-    }
-    let bias = &plan.parameters()[layer.bias.clone()][output * 4..][..4];
-    let bias = f32::from_le_bytes(bias.try_into().unwrap());
-    layer.activation.apply(f64::from(sum * layer.scale + bias)) as f32
-}
-
-fn head(head: Head, row: &mut [f32]) {
-    let largest = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    let sum: f32 = row.iter().map(|score| (score - largest).exp()).sum();
-    for score in row {
-        match head {
-            Head::Logits => {}
-            Head::Softmax => *score = (*score - largest).exp() / sum,
-            Head::LogSoftmax => *score = *score - largest - sum.ln(),
-        }
-    }
-}
-
-/// The processor computes when the batch is submitted; the context only keeps the scores.
-#[derive(Debug)]
-struct CpuContext {
-    executable: CpuExecutable,
-    scores: Option<Vec<f32>>,
-}
-
-impl Sealed for CpuContext {}
-
-impl ExecutionContext for CpuContext {
-    fn submit(&mut self, rows: Rows<'_>) -> Result<(), BackendError> {
-        let count = rows.count_batch(&self.executable.plan)?;
-        let mut scores = vec![0.0; count * self.executable.plan.classes()];
-        self.executable.run(rows, &mut scores)?;
-        self.scores = Some(scores);
-        Ok(())
-    }
-
-    fn is_complete(&mut self) -> Result<bool, BackendError> {
-        self.scores.as_ref().map(|_| true).ok_or(BackendError::Idle)
-    }
-
-    fn wait(&mut self, _deadline: Instant) -> Result<(), BackendError> {
-        self.is_complete().map(|_| ())
-    }
-
-    fn scores(&self) -> &[f32] {
-        self.scores.as_deref().unwrap_or_default()
+        let context = CpuContext::new(self.clone());
+        let context = context.ok_or_else(|| out_of_memory(&self.0.device, "a batch of scores"))?;
+        Ok(Box::new(context))
     }
 }

@@ -1,43 +1,109 @@
 //! The processor: always there, needs no driver.
 //!
-//! [`oracle()`] is the slow readable reference; the executable runs a plan's stages with kernels
-//! chosen once, when the device is opened.
+//! [`oracle()`] is the slow readable reference. The executable runs a plan's stages with kernels of
+//! one instruction set, a [`Level`], chosen once, when the device is opened. It starts no threads:
+//! a call computes on its caller's thread, and any number of threads may call at once.
+//!
+//! Weights of f16 and bf16 plans are expanded to f32 when they are loaded: such a plan rounds like
+//! one on a GPU, and runs as fast as an f32 plan, no faster.
+//!
+//! At one level, a row's scores are the same to the last bit whatever batch it is in. Levels differ
+//! from each other in the last bits: the portable one rounds products before adding them.
 
+#[cfg(target_arch = "aarch64")]
+mod aarch64;
+mod context;
 mod executable;
+mod kernels;
+mod layer;
+mod level;
+mod math;
+mod memory;
 mod oracle;
+#[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+mod other;
+mod passes;
+mod peak;
+mod portable;
+mod program;
+mod simd;
+#[cfg(test)]
+mod tests;
+mod tile;
+#[cfg(target_arch = "x86_64")]
+mod x86_64;
 
 use std::sync::Arc;
 
+pub use level::Level;
 pub use oracle::oracle;
 
 use super::sealed::Sealed;
 use super::{BackendError, BackendKind, Device, DeviceInfo, Executable};
 use crate::plan::{Limits, Peak, Plan};
+use kernels::Kernels;
 
-/// Opens the processor.
+/// Opens the processor at its fastest level.
 pub fn open() -> Arc<dyn Device> {
-    Arc::new(CpuDevice {
-        info: DeviceInfo {
-            backend: BackendKind::Cpu,
-            name: String::from("processor"),
-            detail: String::from("portable"),
-            software: false,
-        },
-        limits: Limits {
-            on_chip_bytes: 128 << 10,
-            panel: 16,
-            tile_rows_min: 12,
-            tile_rows_max: 12,
-            align_bytes: 64,
-            buffer_bytes_max: usize::MAX / 2,
-        },
-    })
+    let kernels = Level::ALL.into_iter().find_map(|level| Some((level, level.kernels()?)));
+    let (level, kernels) = kernels.expect("every processor has the portable level");
+    Arc::new(CpuDevice::new(level, kernels))
 }
+
+/// The levels this processor has, fastest first; [`open`] takes the first.
+pub fn levels() -> Vec<Level> {
+    Level::ALL.into_iter().filter(|level| level.kernels().is_some()).collect()
+}
+
+/// Opens the processor at a level, for tests and comparisons.
+///
+/// # Errors
+/// [`BackendError::Unavailable`] where the processor has no such instructions.
+pub fn open_level(level: Level) -> Result<Arc<dyn Device>, BackendError> {
+    match level.kernels() {
+        Some(kernels) => Ok(Arc::new(CpuDevice::new(level, kernels))),
+        None => Err(BackendError::Unavailable {
+            backend: BackendKind::Cpu,
+            looked_for: format!("this processor has no {}", level.name()),
+            advice: String::from("open one of cpu::levels()"),
+        }),
+    }
+}
+
+/// Bytes of activations that a tile may keep: half of a usual first-level cache, the other half
+/// being for weights.
+const ON_CHIP_BYTES: usize = 24 << 10;
+/// Register tiles in the largest tile of rows: weights are read from the second-level cache once
+/// for all of them.
+const REGISTER_TILES: usize = 4;
 
 #[derive(Debug)]
 struct CpuDevice {
     info: DeviceInfo,
     limits: Limits,
+    kernels: Kernels,
+}
+
+impl CpuDevice {
+    fn new(level: Level, kernels: Kernels) -> CpuDevice {
+        CpuDevice {
+            info: DeviceInfo {
+                backend: BackendKind::Cpu,
+                name: level::processor_name(),
+                detail: level.name().to_owned(),
+                software: false,
+            },
+            limits: Limits {
+                on_chip_bytes: ON_CHIP_BYTES,
+                panel: kernels.lanes,
+                tile_rows_min: kernels.rows,
+                tile_rows_max: REGISTER_TILES * kernels.rows,
+                align_bytes: 64,
+                buffer_bytes_max: isize::MAX as usize,
+            },
+            kernels,
+        }
+    }
 }
 
 impl Sealed for CpuDevice {}
@@ -52,13 +118,14 @@ impl Device for CpuDevice {
     }
 
     fn peak(&self) -> Option<Peak> {
-        None
+        Some(peak::measure(&self.kernels))
     }
 
     fn load(&self, plan: Arc<Plan>) -> Result<Arc<dyn Executable>, BackendError> {
         if *plan.limits() != self.limits {
             return Err(BackendError::WrongPlan);
         }
-        Ok(Arc::new(executable::CpuExecutable::new(plan)))
+        let device = format!("{} ({})", self.info.name, self.info.detail);
+        Ok(Arc::new(executable::CpuExecutable::new(plan, self.kernels, &device)?))
     }
 }

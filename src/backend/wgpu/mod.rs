@@ -9,6 +9,8 @@ mod context;
 mod executable;
 mod gpu;
 mod shader;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 

@@ -94,6 +94,17 @@ impl Shape {
         }
     }
 
+    /// Workgroup storage of the launch.
+    #[cfg(test)]
+    pub(super) fn storage_bytes(&self) -> usize {
+        (self.on_chip + self.panels * quad_stride(self.chunk)) * 16
+    }
+
+    #[cfg(test)]
+    pub(super) fn threads(&self) -> usize {
+        self.threads
+    }
+
     /// Workgroups that together cover `rows` rows.
     pub(super) fn workgroups(&self, rows: usize) -> usize {
         rows.div_ceil(self.tile_rows) * self.tiles_across

@@ -1,0 +1,237 @@
+//! One layer as the processor runs it: weights expanded to f32, inputs split into chunks.
+
+#![allow(unsafe_code)]
+
+use half::{bf16, f16};
+
+use super::kernels::Kernels;
+use super::memory::Block;
+use super::passes::ActivateJob;
+use super::tile::{Epilogue, TileJob};
+use crate::model::Activation;
+use crate::plan::{Plan, PlannedLayer, Precision};
+
+/// The most inputs of a chunk: two panels of so many weights stay in the first-level cache while
+/// tile after tile of rows goes by.
+const CHUNK_MAX: usize = 208;
+
+/// How a layer's inputs are split into sums of their own, added up in order at the end.
+///
+/// Depends on the layer only, never on the batch: see [`tile`](super::tile).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Chunks {
+    /// The number of chunks, a multiple of `at_once`.
+    count: usize,
+    /// Chunks that a tile of one row sums at once.
+    at_once: usize,
+    /// Inputs of every chunk.
+    inputs: usize,
+    /// Inputs of the last chunk beyond those.
+    tail: usize,
+}
+
+impl Chunks {
+    fn of(inputs: usize) -> Chunks {
+        let at_once = match inputs {
+            0..16 => 1,
+            16..128 => 2,
+            _ => 4,
+        };
+        let count = at_once * inputs.div_ceil(at_once * CHUNK_MAX);
+        Chunks { count, at_once, inputs: inputs / count, tail: inputs % count }
+    }
+}
+
+/// Rows of f32 in memory.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Matrix<P> {
+    /// The first value.
+    pub(super) start: P,
+    /// Values from one row to the next.
+    pub(super) stride: usize,
+}
+
+impl Matrix<*const f32> {
+    /// The same rows from row `index` on.
+    pub(super) fn row(self, index: usize) -> Matrix<*const f32> {
+        Matrix { start: self.start.wrapping_add(index * self.stride), ..self }
+    }
+}
+
+impl Matrix<*mut f32> {
+    /// The same rows from row `index` on.
+    pub(super) fn row(self, index: usize) -> Matrix<*mut f32> {
+        Matrix { start: self.start.wrapping_add(index * self.stride), ..self }
+    }
+
+    /// The same rows, to read.
+    pub(super) fn as_const(self) -> Matrix<*const f32> {
+        Matrix { start: self.start, stride: self.stride }
+    }
+}
+
+/// One layer, ready to run.
+#[derive(Debug)]
+pub(super) struct Layer {
+    inputs: usize,
+    panels: usize,
+    chunks: Chunks,
+    /// `[panel][input][lane]`, then `[panel][lane]` of bias.
+    parameters: Block,
+    scale: f32,
+    clamp: [f32; 2],
+    /// What the clamp cannot do.
+    activation: Option<Activation>,
+}
+
+impl Layer {
+    /// Takes a layer out of a plan; `None` where memory runs out.
+    pub(super) fn new(plan: &Plan, layer: &PlannedLayer) -> Option<Layer> {
+        let weights = layer.inputs * layer.outputs_padded;
+        let mut parameters = Block::new(weights + layer.outputs_padded)?;
+        let (weight, bias) = parameters.values_mut().split_at_mut(weights);
+        expand(&plan.parameters()[layer.weight.clone()], plan.precision(), weight);
+        expand(&plan.parameters()[layer.bias.clone()], Precision::F32, bias);
+        let (clamp, activation) = match layer.activation {
+            Activation::Identity => ([f32::NEG_INFINITY, f32::INFINITY], None),
+            Activation::Relu => ([0.0, f32::INFINITY], None),
+            Activation::Clip { min, max } => ([min, max], None),
+            other => ([f32::NEG_INFINITY, f32::INFINITY], Some(other)),
+        };
+        Some(Layer {
+            inputs: layer.inputs,
+            panels: layer.outputs_padded / plan.limits().panel,
+            chunks: Chunks::of(layer.inputs),
+            parameters,
+            scale: layer.scale,
+            clamp,
+            activation,
+        })
+    }
+
+    /// Runs `rows` rows of `x` through the layer into `y`, panels outermost, so that two panels of
+    /// one chunk of weights are read from cache for all rows.
+    ///
+    /// # Safety
+    /// `x` holds `rows` rows of the layer's inputs, `y` has room for `rows` rows of its outputs in
+    /// whole panels; the two do not overlap.
+    pub(super) unsafe fn run(
+        &self,
+        kernels: &Kernels,
+        x: Matrix<*const f32>,
+        y: Matrix<*mut f32>,
+        rows: usize,
+    ) {
+        let split = Split::new(rows, kernels.rows);
+        let at_once = match kernels.sums / (2 * split.most) {
+            4.. => self.chunks.at_once,
+            2.. => self.chunks.at_once.min(2),
+            _ => 1,
+        };
+        for panel in (0..self.panels).step_by(2) {
+            let panels = (self.panels - panel).min(2);
+            for chunk in (0..self.chunks.count).step_by(at_once) {
+                let part = Part { panel, panels, chunk, at_once };
+                // SAFETY: the caller's promise, passed on.
+                unsafe { self.run_part(kernels, x, y, &split, &part) };
+            }
+        }
+    }
+
+    /// Runs all rows through some chunks of one or two panels.
+    unsafe fn run_part(
+        &self,
+        kernels: &Kernels,
+        x: Matrix<*const f32>,
+        y: Matrix<*mut f32>,
+        split: &Split,
+        part: &Part,
+    ) {
+        let (lanes, first_input) = (kernels.lanes, part.chunk * self.chunks.inputs);
+        let weights = self.inputs * self.panels * lanes;
+        let start = self.parameters.start();
+        let last = part.chunk + part.at_once == self.chunks.count;
+        // SAFETY: the panel and input exist; biases follow the weights; rows as the caller promises.
+        unsafe {
+            let weight = start.add((part.panel * self.inputs + first_input) * lanes);
+            let bias = start.add(weights + part.panel * lanes);
+            let [floor, ceiling] = self.clamp;
+            let mut job = TileJob {
+                x: x.start.add(first_input),
+                x_stride: x.stride,
+                weight,
+                panel_stride: self.inputs * lanes,
+                chunk: self.chunks.inputs,
+                tail: if last { self.chunks.tail } else { 0 },
+                y: y.start.add(part.panel * lanes),
+                y_stride: y.stride,
+                begin: part.chunk == 0,
+                epilogue: last.then_some(Epilogue { bias, scale: self.scale, floor, ceiling }),
+            };
+            for tile in 0..split.tiles {
+                let rows = split.rows(tile);
+                (kernels.tile)(rows, part.panels, part.at_once)(&job);
+                if last && let Some(activation) = self.activation {
+                    let (values, stride, vectors) = (job.y, y.stride, part.panels);
+                    (kernels.activate)(&ActivateJob { values, stride, rows, vectors, activation });
+                }
+                job.x = job.x.wrapping_add(rows * x.stride);
+                job.y = job.y.wrapping_add(rows * y.stride);
+            }
+        }
+    }
+}
+
+/// One or two panels, and the chunks that one tile sums at once.
+struct Part {
+    panel: usize,
+    panels: usize,
+    chunk: usize,
+    at_once: usize,
+}
+
+/// Rows split into as few tiles as can be, as even as can be: two tiles of 7 and 6 rows keep more
+/// sums in flight than two of 12 and 1.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Split {
+    /// The number of tiles.
+    pub(super) tiles: usize,
+    /// Rows of the largest tile.
+    most: usize,
+    /// Tiles of that many rows; the others have one row less.
+    full: usize,
+}
+
+impl Split {
+    /// Splits at least one row.
+    pub(super) fn new(rows: usize, rows_max: usize) -> Split {
+        debug_assert!(rows >= 1 && rows_max >= 1);
+        if rows <= rows_max {
+            return Split { tiles: 1, most: rows, full: 1 };
+        }
+        let tiles = rows.div_ceil(rows_max);
+        let most = rows.div_ceil(tiles);
+        Split { tiles, most, full: rows - (most - 1) * tiles }
+    }
+
+    /// Rows of tile `index`.
+    pub(super) fn rows(&self, index: usize) -> usize {
+        if index < self.full { self.most } else { self.most - 1 }
+    }
+}
+
+/// Expands packed little-endian numbers to f32.
+fn expand(bytes: &[u8], precision: Precision, values: &mut [f32]) {
+    match precision {
+        Precision::F32 => each(bytes, values, f32::from_le_bytes),
+        Precision::F16 => each(bytes, values, |bytes| f16::from_le_bytes(bytes).to_f32()),
+        Precision::Bf16 => each(bytes, values, |bytes| bf16::from_le_bytes(bytes).to_f32()),
+    }
+}
+
+fn each<const N: usize>(bytes: &[u8], values: &mut [f32], number: impl Fn([u8; N]) -> f32) {
+    let (numbers, _) = bytes.as_chunks::<N>();
+    for (value, bytes) in values.iter_mut().zip(numbers) {
+        *value = number(*bytes);
+    }
+}

@@ -1,0 +1,53 @@
+//! Instruction sets, fastest first.
+
+use super::kernels::Kernels;
+use super::portable::Portable;
+
+#[cfg(target_arch = "aarch64")]
+use super::aarch64 as arch;
+#[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+use super::other as arch;
+#[cfg(target_arch = "x86_64")]
+use super::x86_64 as arch;
+
+/// An instruction set that kernels exist for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Level {
+    /// x86-64 with AVX-512F: 16 lanes.
+    Avx512,
+    /// x86-64 with AVX2 and FMA: 8 lanes.
+    Avx2,
+    /// AArch64 with NEON: 4 lanes.
+    Neon,
+    /// Any processor: 4 lanes in plain Rust.
+    Portable,
+}
+
+impl Level {
+    /// Every level, fastest first.
+    pub const ALL: [Level; 4] = [Level::Avx512, Level::Avx2, Level::Neon, Level::Portable];
+
+    /// The level's name, as [`DeviceInfo::detail`](crate::backend::DeviceInfo) shows it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Level::Avx512 => "avx512f",
+            Level::Avx2 => "avx2+fma",
+            Level::Neon => "neon",
+            Level::Portable => "portable",
+        }
+    }
+
+    /// The level's kernels, where this processor can run them.
+    pub(super) fn kernels(self) -> Option<Kernels> {
+        match self {
+            Level::Portable => Some(Kernels::new::<Portable>()),
+            _ => arch::kernels(self),
+        }
+    }
+}
+
+/// The processor's name, or its architecture where it does not tell.
+pub(super) fn processor_name() -> String {
+    arch::brand().unwrap_or_else(|| std::env::consts::ARCH.to_owned())
+}

@@ -1,0 +1,256 @@
+//! The stages of a plan as the processor walks them: blocks of rows, tiles of rows, layers.
+
+#![allow(unsafe_code)]
+
+use std::ops::Range;
+
+use super::kernels::Kernels;
+use super::layer::{Layer, Matrix, Split};
+use super::memory::stride;
+use super::passes::{HeadJob, WidenJob};
+use crate::backend::Rows;
+use crate::model::Head;
+use crate::plan::{InputType, Plan, StageKind};
+
+/// Bytes that the rows of a block may take between two stages.
+const BETWEEN_BYTES_MAX: usize = 4 << 20;
+/// The fewest rows of a block: weights are read from memory once a block.
+const BLOCK_ROWS_MIN: usize = 96;
+/// The most rows of a block.
+const BLOCK_ROWS_MAX: usize = 960;
+
+/// A run of layers that a tile of rows goes through before the next tile does.
+#[derive(Debug)]
+struct TileStage {
+    layers: Range<usize>,
+    tile_rows: usize,
+    /// Values from row to row of what its layers hand to each other.
+    stride: usize,
+}
+
+/// A plan's stages, unpacked.
+///
+/// Working memory is one block: what stages hand to each other (twice), what layers of a stage hand
+/// to each other (twice), and the bytes of a tile written out as numbers.
+#[derive(Debug)]
+pub(super) struct Program {
+    kernels: Kernels,
+    layers: Vec<Layer>,
+    stages: Vec<TileStage>,
+    block_rows: usize,
+    input: InputType,
+    inputs: usize,
+    classes: usize,
+    head: Head,
+    between_stride: usize,
+}
+
+/// Where the parts of working memory start, and the values they take together.
+struct Memory {
+    between: [usize; 2],
+    tile: [usize; 2],
+    widened: usize,
+    end: usize,
+}
+
+/// Rows of a block on their way, as the caller handed them over or as a stage left them.
+#[derive(Clone, Copy)]
+enum Source {
+    Floats(Matrix<*const f32>),
+    Bytes(*const u8),
+}
+
+impl Program {
+    /// Takes the stages out of a plan; a head's own launch becomes the end of the last tile.
+    pub(super) fn new(plan: &Plan, layers: Vec<Layer>, kernels: Kernels) -> Program {
+        let between = stride(plan.widest_between_stages().max(plan.classes()));
+        let fitting = BETWEEN_BYTES_MAX / (between * size_of::<f32>());
+        let block_rows =
+            fitting.clamp(BLOCK_ROWS_MIN, BLOCK_ROWS_MAX) / kernels.rows * kernels.rows;
+        let stage = |stage: &crate::plan::Stage| {
+            let widths = plan.layers_of(stage).iter().map(|layer| layer.outputs);
+            let fused = stage.kind == StageKind::Fused;
+            TileStage {
+                layers: stage.layers.clone(),
+                tile_rows: if fused { stage.tile_rows.min(block_rows) } else { block_rows },
+                stride: widths.map(stride).max().unwrap_or(0),
+            }
+        };
+        let with_layers = plan.stages().iter().filter(|stage| !stage.layers.is_empty());
+        Program {
+            stages: with_layers.map(stage).collect(),
+            kernels,
+            layers,
+            block_rows,
+            input: plan.input(),
+            inputs: plan.inputs(),
+            classes: plan.classes(),
+            head: plan.head(),
+            between_stride: between,
+        }
+    }
+
+    /// The most rows of one [`run`](Program::run) with working memory that is not to grow.
+    pub(super) fn block_rows(&self) -> usize {
+        self.block_rows
+    }
+
+    /// Values of working memory that so many rows take.
+    pub(super) fn memory(&self, rows: usize) -> usize {
+        self.layout(rows).end
+    }
+
+    fn layout(&self, rows: usize) -> Memory {
+        let between = if self.stages.len() > 1 { rows * self.between_stride } else { 0 };
+        let tile = self.stages.iter().map(|stage| rows.min(stage.tile_rows) * stage.stride);
+        let tile = tile.max().unwrap_or(0);
+        let widened = match self.input {
+            InputType::F32 => 0,
+            InputType::U8 => rows.min(self.stages[0].tile_rows) * stride(self.inputs),
+        };
+        let tile_start = 2 * between;
+        let widened_start = tile_start + 2 * tile;
+        Memory {
+            between: [0, between],
+            tile: [tile_start, tile_start + tile],
+            widened: widened_start,
+            end: widened_start + widened,
+        }
+    }
+
+    /// Runs `count` rows of the planned type and width, at least one, into as many rows of scores.
+    ///
+    /// # Safety
+    /// `memory` has room for [`memory(count)`](Program::memory) values, and nobody else uses it.
+    pub(super) unsafe fn run(
+        &self,
+        rows: Rows<'_>,
+        count: usize,
+        scores: &mut [f32],
+        memory: *mut f32,
+    ) {
+        debug_assert_eq!(rows.values(), count * self.inputs);
+        debug_assert_eq!(scores.len(), count * self.classes);
+        let layout = self.layout(count);
+        let mut source = match rows {
+            Rows::F32(values) => {
+                Source::Floats(Matrix { start: values.as_ptr(), stride: self.inputs })
+            }
+            Rows::U8(bytes) => Source::Bytes(bytes.as_ptr()),
+        };
+        let last = self.stages.len() - 1;
+        for (index, stage) in self.stages.iter().enumerate() {
+            // SAFETY: the layout keeps the parts of `memory` apart; a stage reads what the one
+            // before it wrote to the other part.
+            unsafe {
+                let between = memory.wrapping_add(layout.between[index % 2]);
+                let to = Matrix { start: between, stride: self.between_stride };
+                let work = Work { to: (index < last).then_some(to), memory, layout: &layout };
+                self.run_stage(stage, source, count, scores, &work);
+                source = Source::Floats(to.as_const());
+            }
+        }
+    }
+
+    /// Runs a stage tile by tile; the last stage's tiles end as scores.
+    unsafe fn run_stage(
+        &self,
+        stage: &TileStage,
+        source: Source,
+        count: usize,
+        scores: &mut [f32],
+        work: &Work<'_>,
+    ) {
+        let mut start = 0;
+        let mut rest = scores;
+        let split = Split::new(count, stage.tile_rows);
+        for tile in 0..split.tiles {
+            let rows = split.rows(tile);
+            // SAFETY: tiles lie within the rows; the caller's promise covers the rest.
+            unsafe {
+                let x = self.tile_source(source, start, rows, work);
+                let to = work.to.map(|to| to.row(start));
+                let y = self.run_layers(stage, x, to, rows, work);
+                if work.to.is_none() {
+                    let (now, later) = rest.split_at_mut(rows * self.classes);
+                    self.finish(y, now);
+                    rest = later;
+                }
+            }
+            start += rows;
+        }
+    }
+
+    /// The rows of a tile as numbers: where they lie, or widened from bytes.
+    unsafe fn tile_source(
+        &self,
+        source: Source,
+        start: usize,
+        rows: usize,
+        work: &Work<'_>,
+    ) -> Matrix<*const f32> {
+        match source {
+            Source::Floats(matrix) => matrix.row(start),
+            Source::Bytes(bytes) => {
+                let values = work.memory.wrapping_add(work.layout.widened);
+                let stride = stride(self.inputs);
+                let bytes = bytes.wrapping_add(start * self.inputs);
+                let job = WidenJob { bytes, width: self.inputs, rows, values, stride };
+                // SAFETY: the rows are the caller's; the layout has room for a tile of them.
+                unsafe { (self.kernels.widen)(&job) };
+                Matrix { start: values, stride }
+            }
+        }
+    }
+
+    /// Runs a tile through the layers of a stage, to where the stage's results go, if anywhere, and
+    /// else to a part of working memory that the next tile overwrites.
+    unsafe fn run_layers(
+        &self,
+        stage: &TileStage,
+        mut x: Matrix<*const f32>,
+        to: Option<Matrix<*mut f32>>,
+        rows: usize,
+        work: &Work<'_>,
+    ) -> Matrix<*mut f32> {
+        let mut y = Matrix { start: std::ptr::null_mut(), stride: stage.stride };
+        for (index, layer) in self.layers[stage.layers.clone()].iter().enumerate() {
+            y = match to {
+                Some(to) if index + 1 == stage.layers.len() => to,
+                _ => Matrix {
+                    start: work.memory.wrapping_add(work.layout.tile[index % 2]),
+                    stride: stage.stride,
+                },
+            };
+            // SAFETY: `x` is a tile of the source or of one part of working memory, `y` of another,
+            // each with rows as wide as the plan's layers, which chain.
+            unsafe { layer.run(&self.kernels, x, y, rows) };
+            x = y.as_const();
+        }
+        y
+    }
+
+    /// Applies the head to the last layer's outputs and copies them out.
+    unsafe fn finish(&self, y: Matrix<*mut f32>, scores: &mut [f32]) {
+        let rows = scores.len() / self.classes;
+        if self.head != Head::Logits {
+            let (classes, head) = (self.classes, self.head);
+            let job = HeadJob { values: y.start, stride: y.stride, rows, classes, head };
+            // SAFETY: `y` holds so many rows of whole panels, and the stride covers them.
+            unsafe { (self.kernels.head)(&job) };
+        }
+        for (row, scores) in scores.chunks_exact_mut(self.classes).enumerate() {
+            // SAFETY: as above; nothing writes to `y` now.
+            let from = unsafe { std::slice::from_raw_parts(y.row(row).start, self.classes) };
+            scores.copy_from_slice(from);
+        }
+    }
+}
+
+/// Where one stage works.
+struct Work<'a> {
+    /// Where its results go; `None` for the last stage.
+    to: Option<Matrix<*mut f32>>,
+    memory: *mut f32,
+    layout: &'a Memory,
+}

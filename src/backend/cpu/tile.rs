@@ -1,0 +1,192 @@
+//! The register tile: `R` rows times `P` panels of a matrix product, `C` chunks of inputs at once.
+//!
+//! The sum over a layer's inputs is defined as the sum, in order, of the sums over its chunks (see
+//! [`Chunks`](super::layer::Chunks)), each of them in order. A tile of many rows has enough sums in
+//! flight to hide the latency of a multiply-add, and takes one chunk a call. A tile of few rows
+//! takes several chunks a call, each in sums of its own. Either way the same numbers are added in
+//! the same order, so that a row's scores do not depend on the batch it is in.
+
+#![allow(unsafe_code)]
+
+use super::simd::{Kernel, Simd};
+
+/// What one call of a tile works on.
+#[derive(Debug)]
+pub(super) struct TileJob {
+    /// The first row's value at the first chunk's first input.
+    pub(super) x: *const f32,
+    /// Values from one row of `x` to the next.
+    pub(super) x_stride: usize,
+    /// The first panel's weights of the first chunk's first input.
+    pub(super) weight: *const f32,
+    /// Values from one panel to the next.
+    pub(super) panel_stride: usize,
+    /// Inputs of a chunk.
+    pub(super) chunk: usize,
+    /// Inputs of the last chunk of this call beyond `chunk`.
+    pub(super) tail: usize,
+    /// The first row's outputs: sums of the chunks so far before the last call, values after it.
+    pub(super) y: *mut f32,
+    /// Values from one row of `y` to the next.
+    pub(super) y_stride: usize,
+    /// What happens when the sums of this call's chunks stand.
+    pub(super) begin: bool,
+    /// The epilogue of the last call; `None` where chunks are still to come.
+    pub(super) epilogue: Option<Epilogue>,
+}
+
+/// What turns sums into outputs: `min(max(sum * scale + bias, floor), ceiling)`.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Epilogue {
+    /// The biases of the first panel.
+    pub(super) bias: *const f32,
+    /// What sums are multiplied by.
+    pub(super) scale: f32,
+    /// No output is below it: 0 for relu, minus infinity for none.
+    pub(super) floor: f32,
+    /// No output is above it.
+    pub(super) ceiling: f32,
+}
+
+/// A tile compiled for an instruction set.
+pub(super) type TileFn = unsafe fn(&TileJob);
+
+/// The tile for up to 12 `rows`, 1 or 2 `panels` and 1, 2 or 4 `chunks`; where those are more sums
+/// than the instruction set has registers for, what comes back panics when called.
+pub(super) fn tile<S: Simd>(rows: usize, panels: usize, chunks: usize) -> TileFn {
+    match panels {
+        1 => tile_of_panels::<S, 1>(rows, chunks),
+        _ => tile_of_panels::<S, 2>(rows, chunks),
+    }
+}
+
+fn tile_of_panels<S: Simd, const P: usize>(rows: usize, chunks: usize) -> TileFn {
+    match (chunks, rows) {
+        (1, 1) => S::enter::<Tile<1, P, 1>>,
+        (1, 2) => S::enter::<Tile<2, P, 1>>,
+        (1, 3) => S::enter::<Tile<3, P, 1>>,
+        (1, 4) => S::enter::<Tile<4, P, 1>>,
+        (1, 5) => S::enter::<Tile<5, P, 1>>,
+        (1, 6) => S::enter::<Tile<6, P, 1>>,
+        (1, 7) => S::enter::<Tile<7, P, 1>>,
+        (1, 8) => S::enter::<Tile<8, P, 1>>,
+        (1, 9) => S::enter::<Tile<9, P, 1>>,
+        (1, 10) => S::enter::<Tile<10, P, 1>>,
+        (1, 11) => S::enter::<Tile<11, P, 1>>,
+        (1, 12) => S::enter::<Tile<12, P, 1>>,
+        (2, 1) => S::enter::<Tile<1, P, 2>>,
+        (2, 2) => S::enter::<Tile<2, P, 2>>,
+        (2, 3) => S::enter::<Tile<3, P, 2>>,
+        (2, 4) => S::enter::<Tile<4, P, 2>>,
+        (2, 5) => S::enter::<Tile<5, P, 2>>,
+        (2, 6) => S::enter::<Tile<6, P, 2>>,
+        (4, 1) => S::enter::<Tile<1, P, 4>>,
+        (4, 2) => S::enter::<Tile<2, P, 4>>,
+        (4, 3) => S::enter::<Tile<3, P, 4>>,
+        _ => unreachable!("no tile of {rows} rows takes {chunks} chunks at once"),
+    }
+}
+
+struct Tile<const R: usize, const P: usize, const C: usize>;
+
+impl<const R: usize, const P: usize, const C: usize> Kernel for Tile<R, P, C> {
+    type Job = TileJob;
+
+    /// Reads `R` rows of `C` chunks and the tail, their weights in `P` panels and `P` vectors of
+    /// bias; reads (unless it begins) and writes `R` rows of `P` vectors.
+    #[inline(always)]
+    unsafe fn run<S: Simd>(simd: S, job: &TileJob) {
+        if const { R * P * C > S::SUMS } {
+            unreachable!("a tile with more sums than registers is never chosen");
+        }
+        debug_assert!(job.x_stride >= job.chunk * C + job.tail || R == 1, "rows overlap");
+        // SAFETY: the caller promises the memory that the documentation above names.
+        unsafe {
+            let mut sums = chunk_sums::<S, R, P, C>(simd, job);
+            add_tail::<S, R, P, C>(simd, job, &mut sums);
+            finish::<S, R, P, C>(simd, job, &sums);
+        }
+    }
+}
+
+/// `[chunk][panel][row]`
+type Sums<V, const R: usize, const P: usize, const C: usize> = [[[V; R]; P]; C];
+
+#[inline(always)]
+unsafe fn chunk_sums<S: Simd, const R: usize, const P: usize, const C: usize>(
+    simd: S,
+    job: &TileJob,
+) -> Sums<S::V, R, P, C> {
+    let mut sums = [[[simd.splat(0.0); R]; P]; C];
+    for k in 0..job.chunk {
+        for (c, sums) in sums.iter_mut().enumerate() {
+            // SAFETY: input `c * chunk + k` is one of the chunks'.
+            unsafe { add_input(simd, job, c * job.chunk + k, sums) };
+        }
+    }
+    sums
+}
+
+#[inline(always)]
+unsafe fn add_tail<S: Simd, const R: usize, const P: usize, const C: usize>(
+    simd: S,
+    job: &TileJob,
+    sums: &mut Sums<S::V, R, P, C>,
+) {
+    for k in 0..job.tail {
+        // SAFETY: the tail's inputs follow those of the chunks.
+        unsafe { add_input(simd, job, C * job.chunk + k, &mut sums[C - 1]) };
+    }
+}
+
+/// Adds input `k` of every row, times its weights, to the sums of its chunk.
+#[inline(always)]
+unsafe fn add_input<S: Simd, const R: usize, const P: usize>(
+    simd: S,
+    job: &TileJob,
+    k: usize,
+    sums: &mut [[S::V; R]; P],
+) {
+    // SAFETY: the caller promises that `k` is an input of this call; panels hold `LANES` weights an
+    // input.
+    let weights: [S::V; P] = std::array::from_fn(|p| unsafe {
+        simd.load(job.weight.add(p * job.panel_stride + k * S::LANES))
+    });
+    for r in 0..R {
+        // SAFETY: as above, of row `r`.
+        let x = simd.splat(unsafe { *job.x.add(r * job.x_stride + k) });
+        for p in 0..P {
+            sums[p][r] = simd.fma(x, weights[p], sums[p][r]);
+        }
+    }
+}
+
+#[inline(always)]
+unsafe fn finish<S: Simd, const R: usize, const P: usize, const C: usize>(
+    simd: S,
+    job: &TileJob,
+    sums: &Sums<S::V, R, P, C>,
+) {
+    for p in 0..P {
+        for r in 0..R {
+            // SAFETY: the caller promises `R` rows of `P` vectors of output and `P` of bias.
+            unsafe {
+                let y = job.y.add(r * job.y_stride + p * S::LANES);
+                let mut sum = sums[0][p][r];
+                if !job.begin {
+                    sum = simd.add(simd.load(y), sum);
+                }
+                for chunk in &sums[1..] {
+                    sum = simd.add(sum, chunk[p][r]);
+                }
+                if let Some(epilogue) = &job.epilogue {
+                    let bias = simd.load(epilogue.bias.add(p * S::LANES));
+                    let value = simd.fma(sum, simd.splat(epilogue.scale), bias);
+                    let raised = simd.max(simd.splat(epilogue.floor), value);
+                    sum = simd.min(simd.splat(epilogue.ceiling), raised);
+                }
+                simd.store(y, sum);
+            }
+        }
+    }
+}

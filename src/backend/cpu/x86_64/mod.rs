@@ -1,0 +1,33 @@
+//! x86-64: AVX-512 and AVX2, where the processor has them.
+
+mod avx2;
+mod avx512;
+
+use super::kernels::Kernels;
+use super::level::Level;
+
+/// The kernels of a level, where this processor has it.
+pub(super) fn kernels(level: Level) -> Option<Kernels> {
+    match level {
+        Level::Avx512 if is_x86_feature_detected!("avx512f") => {
+            Some(Kernels::new::<avx512::Avx512>())
+        }
+        Level::Avx2 if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") => {
+            Some(Kernels::new::<avx2::Avx2>())
+        }
+        _ => None,
+    }
+}
+
+/// The processor's own name, from CPUID leaves 0x8000_0002 to 0x8000_0004.
+pub(super) fn brand() -> Option<String> {
+    use std::arch::x86_64::__cpuid;
+    const LEAVES: std::ops::RangeInclusive<u32> = 0x8000_0002..=0x8000_0004;
+    if __cpuid(0x8000_0000).eax < *LEAVES.end() {
+        return None;
+    }
+    let registers = LEAVES.map(__cpuid).flat_map(|leaf| [leaf.eax, leaf.ebx, leaf.ecx, leaf.edx]);
+    let bytes: Vec<u8> = registers.flat_map(u32::to_le_bytes).take_while(|b| *b != 0).collect();
+    let name = String::from_utf8_lossy(&bytes).trim().to_owned();
+    (!name.is_empty()).then_some(name)
+}
