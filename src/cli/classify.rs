@@ -8,6 +8,7 @@ use clap::Args;
 use serde::Serialize;
 
 use super::input::{self, Wanted};
+use super::options;
 use super::options::{ModelArgs, RunArgs};
 use super::output::{self, Scored};
 use crate::Classifier;
@@ -36,7 +37,7 @@ pub(super) struct Classify {
     #[arg(required = true, value_name = "INPUT")]
     inputs: Vec<String>,
     /// Classes to show for each row, best first.
-    #[arg(long, value_name = "COUNT", default_value = "1", value_parser = super::options::parse_batch)]
+    #[arg(long, value_name = "COUNT", default_value = "1", value_parser = options::parse_batch)]
     top_k: usize,
     #[command(flatten)]
     run: RunArgs,

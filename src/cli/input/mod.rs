@@ -22,7 +22,8 @@ use crate::plan::InputType;
 /// The most bytes a file may have, and the most that gzip may unpack to.
 const BYTES_MAX: usize = 512 << 20;
 
-/// The most rows or labels a file may have, so that their answers fit memory however narrow they are.
+/// The most rows or labels a file may have, so that their answers fit memory however narrow they
+/// are.
 const ROWS_MAX: usize = 1 << 22;
 
 /// The rows a plan takes.
