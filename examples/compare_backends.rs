@@ -1,7 +1,7 @@
 //! One model on every device that is there: check the answers, then take the time.
 //!
-//! `cargo run --release --example compare_backends [MODEL]`; software adapters take part, so that
-//! there is something to compare on a machine without a GPU. `fusewire compare` does this with care.
+//! `cargo run --release --example compare_backends [MODEL]`; software adapters take part, so
+//! that there is something to compare without a GPU. `fusewire compare` does this with more care.
 
 use std::time::{Duration, Instant};
 

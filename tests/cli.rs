@@ -28,8 +28,11 @@ const LABELS: [u8; 3] = [1, 2, 2];
 
 fn command(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_fusewire"));
+    command.args(arguments);
     // Graphics libraries that are asked for adapters print a complaint where this is not set.
-    command.args(arguments).env("XDG_RUNTIME_DIR", env!("CARGO_TARGET_TMPDIR"));
+    command.env("XDG_RUNTIME_DIR", env!("CARGO_TARGET_TMPDIR"));
+    // An error is one line whoever asks for more.
+    command.env("RUST_BACKTRACE", "1");
     command
 }
 

@@ -35,7 +35,8 @@ pub fn survey() -> Vec<Finding> {
 
 fn open_auto(options: &OpenOptions) -> Result<Arc<dyn Device>, BackendError> {
     let wanted = |backend| OpenOptions { backend, ..options.clone() };
-    open_with(&wanted(BackendKind::Cuda))
-        .or_else(|_| open_with(&wanted(BackendKind::Wgpu)))
-        .or_else(|_| open_with(&wanted(BackendKind::Cpu)))
+    let gpu =
+        open_with(&wanted(BackendKind::Cuda)).or_else(|_| open_with(&wanted(BackendKind::Wgpu)));
+    // Who names an adapter wants that one: the processor would be a silent fallback.
+    if options.adapter.is_some() { gpu } else { gpu.or_else(|_| Ok(cpu::open())) }
 }

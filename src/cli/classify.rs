@@ -8,6 +8,7 @@ use clap::Args;
 use serde::Serialize;
 
 use super::input::{self, Wanted};
+use super::options;
 use super::options::{ModelArgs, RunArgs};
 use super::output::{self, Scored};
 use crate::Classifier;
@@ -36,7 +37,7 @@ pub(super) struct Classify {
     #[arg(required = true, value_name = "INPUT")]
     inputs: Vec<String>,
     /// Classes to show for each row, best first.
-    #[arg(long, value_name = "COUNT", default_value = "1", value_parser = super::options::parse_batch)]
+    #[arg(long, value_name = "COUNT", default_value = "1", value_parser = options::parse_batch)]
     top_k: usize,
     #[command(flatten)]
     run: RunArgs,
@@ -74,12 +75,13 @@ impl Classify {
         let classifier = self.run.classifier(self.model.load()?)?;
         let mut document = Document::new(&classifier);
         for file in &self.inputs {
-            let answers = self.answers(&classifier, file)?;
-            if self.json {
-                document.results.extend(answers);
-            } else {
-                answers.iter().try_for_each(|answer| answer.write(out))?;
-            }
+            self.answer(&classifier, file, |answer| {
+                if self.json {
+                    document.results.push(answer);
+                    return Ok(());
+                }
+                answer.write(out)
+            })?;
         }
         if self.json {
             document.rows = document.results.len();
@@ -88,19 +90,29 @@ impl Classify {
         Ok(ExitCode::SUCCESS)
     }
 
-    fn answers(&self, classifier: &Classifier, file: &str) -> Result<Vec<Answer>> {
+    /// Hands the answer to each row of `file` to `each`.
+    fn answer(
+        &self,
+        classifier: &Classifier,
+        file: &str,
+        mut each: impl FnMut(Answer) -> Result<()>,
+    ) -> Result<()> {
         let model = classifier.model();
         let rows = input::read_rows(file, &Wanted::new(model, self.run.plan.input))?;
-        let scores = classifier.scores(rows.as_rows())?;
-        let answer = |(row, scores): (usize, &[f32])| {
-            let mut top = output::best(scores, self.top_k, model.labels());
-            let best = top[0].clone();
-            if self.top_k == 1 {
-                top.clear();
+        let mut row = 0;
+        self.run.score(classifier, rows.as_rows(), |scores| {
+            for scores in scores.chunks_exact(model.classes()) {
+                let mut top = output::best(scores, self.top_k, model.labels());
+                let best = top[0].clone();
+                if self.top_k == 1 {
+                    top.clear();
+                }
+                each(Answer { file: file.to_owned(), row, best, top })?;
+                row += 1;
             }
-            Answer { file: file.to_owned(), row, best, top }
-        };
-        Ok(scores.chunks_exact(model.classes()).enumerate().map(answer).collect())
+            Ok(())
+        })?;
+        Ok(())
     }
 }
 

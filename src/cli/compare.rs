@@ -30,7 +30,7 @@ Each device is first checked against a scalar computation in double precision. T
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Compare {
-    /// An ONNX, safetensors or .npz file, or a directory of .npy layers [default: the shipped model]
+    /// An ONNX, safetensors or .npz file, or a directory of .npy layers; else the shipped model.
     model: Option<PathBuf>,
     #[command(flatten)]
     scale: ScaleArgs,

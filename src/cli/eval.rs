@@ -2,7 +2,7 @@
 
 use std::io::Write;
 use std::process::ExitCode;
-use std::time::Instant;
+use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use clap::Args;
@@ -20,6 +20,11 @@ Examples:
   fusewire eval model.onnx --images rows.npy --labels labels.npy --input u8 --precision bf16
 
 rows/s is one caller handing over one batch after the other (a closed loop).";
+
+/// The most classes that a confusion matrix is counted for.
+const CONFUSION_MAX: usize = 1024;
+/// The most classes whose matrix is readable in a terminal.
+const SHOWN_MAX: usize = 32;
 
 /// Measure accuracy on labelled images.
 #[derive(Args, Debug)]
@@ -54,8 +59,9 @@ struct Document {
     accuracy: f64,
     rows_per_s: f64,
     classes: Vec<Class>,
-    /// Rows of the class in the first index that were answered with the class in the second.
-    confusion: Vec<Vec<usize>>,
+    /// Rows of the class in the first index that were answered with the class in the second; null
+    /// past [`CONFUSION_MAX`] classes.
+    confusion: Option<Vec<Vec<usize>>>,
 }
 
 /// How one class fared.
@@ -77,15 +83,30 @@ impl Eval {
         let labels = input::read_labels(&self.labels)?;
         self.check(&classifier, images.as_rows(), &labels)?;
 
-        let (scores, rows_per_s) = score(&classifier, images.as_rows(), self.run.batch)?;
-        let confusion = confusion(&scores, &labels, classifier.model().classes());
-        let document = Document::new(&classifier, confusion, rows_per_s);
+        let tally = self.tally(&classifier, images.as_rows(), &labels)?;
+        let document = Document::new(&classifier, tally);
         if self.json {
             output::json(out, &document)?;
         } else {
             document.write(out)?;
         }
         Ok(ExitCode::SUCCESS)
+    }
+
+    fn tally(&self, classifier: &Classifier, rows: Rows<'_>, labels: &[usize]) -> Result<Tally> {
+        let (inputs, classes) = (classifier.model().inputs(), classifier.model().classes());
+        let warm_up = rows.slice(0..self.run.batch.min(labels.len()), inputs);
+        self.run.score(classifier, warm_up, |_| Ok(()))?;
+
+        let mut tally = Tally::new(classes);
+        let mut labels = labels.iter();
+        tally.took = self.run.score(classifier, rows, |scores| {
+            for (scores, label) in scores.chunks_exact(classes).zip(&mut labels) {
+                tally.add(*label, arg_max(scores));
+            }
+            Ok(())
+        })?;
+        Ok(tally)
     }
 
     fn check(&self, classifier: &Classifier, images: Rows<'_>, labels: &[usize]) -> Result<()> {
@@ -109,44 +130,41 @@ impl Eval {
     }
 }
 
-/// The scores of all rows, batch after batch, and the rate; the first batch is run once before.
-fn score(classifier: &Classifier, rows: Rows<'_>, batch: usize) -> Result<(Vec<f32>, f64)> {
-    let (inputs, classes) = (classifier.model().inputs(), classifier.model().classes());
-    let count = rows.values() / inputs;
-    let mut scores = vec![0.0; count * classes];
-    let warm_up = batch.min(count);
-    classifier.scores_into(rows.slice(0..warm_up, inputs), &mut scores[..warm_up * classes])?;
-
-    let start = Instant::now();
-    for first in (0..count).step_by(batch) {
-        let end = count.min(first + batch);
-        let scores = &mut scores[first * classes..end * classes];
-        classifier.scores_into(rows.slice(first..end, inputs), scores)?;
-    }
-    Ok((scores, count as f64 / start.elapsed().as_secs_f64()))
+/// Answers, counted.
+struct Tally {
+    took: Duration,
+    /// Rows and right answers of each class.
+    classes: Vec<(usize, usize)>,
+    /// Rows by true class, then by answer; where there are few enough classes.
+    confusion: Option<Vec<Vec<usize>>>,
 }
 
-/// Rows by true class, then by answer.
-fn confusion(scores: &[f32], labels: &[usize], classes: usize) -> Vec<Vec<usize>> {
-    let mut confusion = vec![vec![0; classes]; classes];
-    for (scores, label) in scores.chunks_exact(classes).zip(labels) {
-        confusion[*label][arg_max(scores)] += 1;
+impl Tally {
+    fn new(classes: usize) -> Tally {
+        let confusion = (classes <= CONFUSION_MAX).then(|| vec![vec![0; classes]; classes]);
+        Tally { took: Duration::ZERO, classes: vec![(0, 0); classes], confusion }
     }
-    confusion
+
+    fn add(&mut self, label: usize, answer: usize) {
+        self.classes[label].0 += 1;
+        self.classes[label].1 += usize::from(answer == label);
+        if let Some(confusion) = &mut self.confusion {
+            confusion[label][answer] += 1;
+        }
+    }
 }
 
 impl Document {
-    fn new(classifier: &Classifier, confusion: Vec<Vec<usize>>, rows_per_s: f64) -> Document {
+    fn new(classifier: &Classifier, tally: Tally) -> Document {
         let (model, plan) = (classifier.model(), classifier.plan());
-        let class = |(class, answers): (usize, &Vec<usize>)| {
-            let rows: usize = answers.iter().sum();
-            let recall = (rows > 0).then(|| answers[class] as f64 / rows as f64);
+        let class = |(class, (rows, correct)): (usize, &(usize, usize))| {
+            let recall = (*rows > 0).then(|| *correct as f64 / *rows as f64);
             let label = model.labels().map(|labels| labels[class].clone());
-            Class { class, label, rows, recall }
+            Class { class, label, rows: *rows, recall }
         };
-        let classes: Vec<Class> = confusion.iter().enumerate().map(class).collect();
-        let rows: usize = classes.iter().map(|class| class.rows).sum();
-        let correct: usize = confusion.iter().enumerate().map(|(c, answers)| answers[c]).sum();
+        let classes = tally.classes.iter().enumerate().map(class).collect();
+        let rows: usize = tally.classes.iter().map(|(rows, _)| rows).sum();
+        let correct: usize = tally.classes.iter().map(|(_, correct)| correct).sum();
         Document {
             model: model.name().to_owned(),
             content_hash: model.content_hash().to_string(),
@@ -158,9 +176,9 @@ impl Document {
             rows,
             correct,
             accuracy: correct as f64 / rows as f64,
-            rows_per_s,
+            rows_per_s: rows as f64 / tally.took.as_secs_f64(),
             classes,
-            confusion,
+            confusion: tally.confusion,
         }
     }
 
@@ -172,17 +190,17 @@ impl Document {
         writeln!(out, "{rate} rows/s on {} ({}), closed loop", self.backend, self.device)?;
         let settings = (self.input, self.precision, self.batch);
         writeln!(out, "{} rows, {} weights, batches of {}", settings.0, settings.1, settings.2)?;
-        writeln!(out, "\nrows by true class (down) and answer (across)")?;
-        // Past this many classes the matrix is for programs to read: --json.
-        if self.classes.len() <= 32 {
-            writeln!(out, "{}", self.matrix())?;
-        } else {
-            writeln!(out, "{} classes; --json shows them", self.classes.len())?;
+        match &self.confusion {
+            Some(confusion) if self.classes.len() <= SHOWN_MAX => {
+                writeln!(out, "\nrows by true class (down) and answer (across)")?;
+                writeln!(out, "{}", self.matrix(confusion))?;
+            }
+            _ => writeln!(out, "{} classes; --json shows each", self.classes.len())?,
         }
         Ok(())
     }
 
-    fn matrix(&self) -> String {
+    fn matrix(&self, confusion: &[Vec<usize>]) -> String {
         let numbers: Vec<String> = (0..self.classes.len()).map(|class| class.to_string()).collect();
         let mut header = vec!["class"];
         header.extend(numbers.iter().map(String::as_str));
@@ -194,11 +212,7 @@ impl Document {
             cells.push(class.recall.map_or(String::from("-"), |recall| format!("{recall:.3}")));
             cells
         };
-        output::table(
-            &header,
-            &["class"],
-            self.classes.iter().zip(&self.confusion).map(row).collect(),
-        )
+        output::table(&header, &["class"], self.classes.iter().zip(confusion).map(row).collect())
     }
 }
 
@@ -208,7 +222,18 @@ mod tests {
 
     #[test]
     fn confusion_counts_truth_down_and_answers_across() {
-        let scores = [1.0, 0.0, 0.0, 1.0, 1.0, 0.0];
-        assert_eq!(confusion(&scores, &[0, 0, 1], 2), [[1, 1], [1, 0]]);
+        let mut tally = Tally::new(2);
+        for (label, answer) in [(0, 0), (0, 1), (1, 0)] {
+            tally.add(label, answer);
+        }
+        assert_eq!(tally.confusion.unwrap(), [[1, 1], [1, 0]]);
+        assert_eq!(tally.classes, [(2, 1), (1, 0)]);
+    }
+
+    #[test]
+    fn a_million_classes_need_no_matrix() {
+        let mut tally = Tally::new(crate::model::WIDTH_MAX);
+        tally.add(7, 7);
+        assert_eq!((tally.confusion, tally.classes[7]), (None, (1, 1)));
     }
 }

@@ -1,12 +1,13 @@
 //! Options that several verbs share.
 
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 
-use crate::backend::{BackendKind, OpenOptions};
+use crate::backend::{BackendKind, OpenOptions, Rows};
 use crate::model::{Model, ModelError};
 use crate::plan::{InputType, PlanOptions, Precision};
 use crate::{Classifier, ClassifierOptions};
@@ -117,6 +118,29 @@ impl RunArgs {
         let plan = PlanOptions { rows_max: self.batch, ..self.plan.plan_options() };
         let options = ClassifierOptions { device: self.device.open_options(), plan };
         Ok(Classifier::new(model, &options)?)
+    }
+
+    /// Scores `rows` batch after batch, hands each batch's scores to `each`, and returns the time
+    /// that computing them took.
+    pub(super) fn score(
+        &self,
+        classifier: &Classifier,
+        rows: Rows<'_>,
+        mut each: impl FnMut(&[f32]) -> Result<()>,
+    ) -> Result<Duration> {
+        let (inputs, classes) = (classifier.model().inputs(), classifier.model().classes());
+        let count = rows.values() / inputs;
+        let mut scores = vec![0.0; self.batch.min(count) * classes];
+        let mut took = Duration::ZERO;
+        for first in (0..count).step_by(self.batch) {
+            let end = count.min(first + self.batch);
+            let scores = &mut scores[..(end - first) * classes];
+            let start = Instant::now();
+            classifier.scores_into(rows.slice(first..end, inputs), scores)?;
+            took += start.elapsed();
+            each(scores)?;
+        }
+        Ok(took)
     }
 }
 

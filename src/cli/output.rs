@@ -15,7 +15,7 @@ pub(super) fn json(out: &mut dyn Write, document: &impl Serialize) -> Result<()>
     Ok(writeln!(out)?)
 }
 
-/// A table under `header`; the columns of the names in `left` are aligned left, the others, numbers,
+/// A table under `header`; columns whose names are in `left` are aligned left, the others, numbers,
 /// right.
 pub(super) fn table(header: &[&str], left: &[&str], rows: Vec<Vec<String>>) -> String {
     let mut table = Table::new();

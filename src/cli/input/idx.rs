@@ -23,7 +23,7 @@ pub(super) fn rows(bytes: &[u8], wanted: &Wanted) -> Result<OwnedRows> {
         );
         Ok(())
     })?;
-    Ok(wanted.from_pixels(pixels))
+    Ok(wanted.rows_of(pixels))
 }
 
 /// Labels, `[n]`.

@@ -27,7 +27,7 @@ pub(super) fn row(bytes: &[u8], format: ImageFormat, wanted: &Wanted) -> Result<
         fits,
         "expected {expected} for a row of {inputs}, got {width}x{height}; resize the picture first"
     );
-    Ok(wanted.from_pixels(reader(bytes, format).decode()?.into_luma8().into_raw()))
+    Ok(wanted.rows_of(reader(bytes, format).decode()?.into_luma8().into_raw()))
 }
 
 fn reader(bytes: &[u8], format: ImageFormat) -> ImageReader<Cursor<&[u8]>> {

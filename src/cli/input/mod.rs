@@ -22,6 +22,10 @@ use crate::plan::InputType;
 /// The most bytes a file may have, and the most that gzip may unpack to.
 const BYTES_MAX: usize = 512 << 20;
 
+/// The most rows or labels a file may have, so that their answers fit memory however narrow they
+/// are.
+const ROWS_MAX: usize = 1 << 22;
+
 /// The rows a plan takes.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Wanted {
@@ -35,8 +39,8 @@ impl Wanted {
         Wanted { inputs: model.inputs(), input, u8_scale: model.u8_scale() }
     }
 
-    /// Bytes of pixels as rows: as they are, or as byte * u8_scale.
-    fn from_pixels(&self, pixels: Vec<u8>) -> OwnedRows {
+    /// The rows that bytes of pixels stand for: as they are, or as byte * u8_scale.
+    fn rows_of(&self, pixels: Vec<u8>) -> OwnedRows {
         OwnedRows::from_pixels(pixels, self.input, self.u8_scale)
     }
 }
@@ -51,7 +55,7 @@ pub(super) fn read_rows(path: &str, wanted: &Wanted) -> Result<OwnedRows> {
         Kind::Raw => raw::rows(&bytes, wanted),
     };
     let rows = read().with_context(|| path.to_owned())?;
-    ensure!(rows.as_rows().values() > 0, "{path}: expected at least one row, got none");
+    check_count(path, rows.as_rows().values() / wanted.inputs)?;
     Ok(rows)
 }
 
@@ -63,7 +67,15 @@ pub(super) fn read_labels(path: &str) -> Result<Vec<usize>> {
         Kind::Idx | Kind::Gzip => idx::labels(&bytes),
         _ => bail!("expected labels as idx (with or without gzip) or npy"),
     };
-    read().with_context(|| path.to_owned())
+    let labels = read().with_context(|| path.to_owned())?;
+    check_count(path, labels.len())?;
+    Ok(labels)
+}
+
+fn check_count(path: &str, rows: usize) -> Result<()> {
+    ensure!(rows > 0, "{path}: expected at least one row, got none");
+    ensure!(rows <= ROWS_MAX, "{path}: expected at most {ROWS_MAX} rows, got {rows}; split it");
+    Ok(())
 }
 
 /// All bytes of a file or of standard input, at least one and at most [`BYTES_MAX`].

@@ -23,7 +23,7 @@ pub(super) fn rows(bytes: &[u8], wanted: &Wanted) -> Result<OwnedRows> {
         wanted.inputs
     );
     match (array.type_name(), wanted.input) {
-        ("u1", _) => Ok(wanted.from_pixels(array.values()?)),
+        ("u1", _) => Ok(wanted.rows_of(array.values()?)),
         ("f4", InputType::F32) => Ok(OwnedRows::F32(array.values()?)),
         ("f8", InputType::F32) => {
             let values: Vec<f64> = array.values()?;

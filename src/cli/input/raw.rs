@@ -16,7 +16,8 @@ pub(super) fn rows(bytes: &[u8], wanted: &Wanted) -> Result<OwnedRows> {
             _ => "",
         };
         bail!(
-            "raw {name} values: expected a multiple of {row_bytes} bytes ({inputs} inputs), got {}{hint}",
+            "raw {name} values: expected a multiple of {row_bytes} bytes ({inputs} inputs), \
+             got {}{hint}",
             bytes.len()
         );
     }
