@@ -13,8 +13,10 @@ use crate::plan::{Plan, PlannedLayer, Precision};
 
 /// The most inputs of a chunk: two panels of so many weights stay in the first-level cache while
 /// tile after tile of rows goes by.
-const CHUNK_MAX: usize = 208;
+const CHUNK_MAX: usize = 256;
 
+/// The most inputs of a layer whose chunks are too short to pay for a sum's way to memory and back.
+const NARROW_MAX: usize = 64;
 /// Outputs whose sums go by chunk after chunk before the next outputs do, so that the sums of many
 /// rows stay in the second-level cache; a multiple of two panels of any width.
 const OUTPUTS_TOGETHER: usize = 512;
@@ -142,7 +144,7 @@ impl Layer {
         rows: usize,
         ahead: Ahead,
     ) {
-        let split = Split::new(rows, kernels.rows);
+        let split = Split::new(rows, self.tile_rows(kernels));
         let at_once = match kernels.sums / (2 * split.most) {
             4.. => self.chunks.at_once,
             2.. => self.chunks.at_once.min(2),
@@ -154,7 +156,10 @@ impl Layer {
             for chunk in (0..self.chunks.count).step_by(at_once) {
                 for panel in (first..end).step_by(2) {
                     let part = Part { panel, panels: (end - panel).min(2), chunk, at_once };
-                    let ahead = if panel == 0 { self.share(ahead, chunk) } else { Ahead::NONE };
+                    let ahead = match panel {
+                        0 => self.share(ahead, chunk),
+                        _ => self.weights_after(&part, kernels.lanes),
+                    };
                     // SAFETY: the caller's promise, passed on.
                     unsafe { self.run_part(kernels, x, y, &split, &part, ahead) };
                 }
@@ -162,10 +167,23 @@ impl Layer {
         }
     }
 
+    /// The most rows of a register tile: as many as there are registers for, but where chunks are
+    /// short, so many that two chunks of two panels are summed at once and no sum goes to memory.
+    fn tile_rows(&self, kernels: &Kernels) -> usize {
+        if self.inputs <= NARROW_MAX { kernels.sums / 4 } else { kernels.rows }
+    }
+
     /// The part of `ahead` that is for one chunk.
     fn share(&self, ahead: Ahead, chunk: usize) -> Ahead {
         let bytes = ahead.bytes / self.chunks.count;
         Ahead { start: ahead.start.wrapping_add(chunk * bytes), bytes }
+    }
+
+    /// The same chunk's weights in the next panel pair, or what lies there.
+    fn weights_after(&self, part: &Part, lanes: usize) -> Ahead {
+        let pair = (part.panel + 2) * self.inputs + part.chunk * self.chunks.inputs * 2;
+        let start = self.parameters.start().wrapping_add(pair * lanes).cast();
+        Ahead { start, bytes: self.chunks.inputs * 2 * lanes * size_of::<f32>() }
     }
 
     /// Runs all rows through some chunks of one or two panels.
@@ -182,7 +200,7 @@ impl Layer {
         let weights = self.inputs * self.panels * lanes;
         let start = self.parameters.start();
         let last = part.chunk + part.at_once == self.chunks.count;
-        let step = ahead.bytes.div_ceil(split.tiles * self.chunks.inputs.max(1));
+        let step = ahead.bytes.div_ceil(split.tiles * self.chunks.inputs);
         // SAFETY: the panel and input exist; biases follow the weights; rows as the caller promises.
         unsafe {
             let pair = start.add(part.panel * self.inputs * lanes);
