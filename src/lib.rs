@@ -50,6 +50,7 @@ pub mod backend;
 pub mod bench;
 mod classifier;
 #[cfg(feature = "cli")]
+#[doc(hidden)]
 pub mod cli;
 mod error;
 pub mod model;
@@ -60,3 +61,8 @@ pub use classifier::{Classifier, ClassifierOptions};
 pub use error::Error;
 pub use model::{Activation, Dense, Head, InputTransform, Model, ModelError};
 pub use plan::{InputType, Limits, Plan, PlanError, PlanOptions, Precision};
+
+/// The README's snippets, run as tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+mod readme {}

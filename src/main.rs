@@ -1,3 +1,7 @@
 //! The `fusewire` command.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    fusewire::cli::main()
+}

@@ -1,6 +1,6 @@
-//! Plans: snapshots of what fusion decides, and the packed block read back by its documented layout.
+//! Plans: snapshots of what fusion decides, and the packed block read back by its layout.
 //!
-//! `FUSEWIRE_UPDATE_SNAPSHOTS=1` writes the snapshots anew; read the difference before committing it.
+//! `FUSEWIRE_UPDATE_SNAPSHOTS=1` writes the snapshots anew; read the difference before committing.
 
 mod common;
 

@@ -3,7 +3,7 @@
 use super::BackendKind;
 use crate::plan::InputType;
 
-/// Why a device is not there, refused rows, or failed. One line: what, expected and got, what to do.
+/// Why a device is not there, refused rows, or failed. One line: what, expected and got, advice.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum BackendError {
@@ -18,7 +18,11 @@ pub enum BackendError {
         advice: String,
     },
     /// Rows of another type than the plan takes.
-    #[error("rows: expected {}, got {}; plan for that type or convert the rows", expected.name(), got.name())]
+    #[error(
+        "rows: expected {}, got {}; plan for that type or convert the rows",
+        expected.name(),
+        got.name()
+    )]
     WrongInput {
         /// The type planned for.
         expected: InputType,

@@ -1,8 +1,9 @@
-//! A device made of nothing: it interprets plans one value at a time and fails when told to, so that
-//! programs built on the traits can be proven without hardware.
+//! A device made of nothing: it interprets plans one value at a time and fails when told to, so
+//! that programs built on the traits can be proven without hardware.
 //!
 //! Every submitted batch takes the next [`Fault`] of the device's script; past its end batches
-//! complete. Nothing here sleeps: a batch that hangs makes [`ExecutionContext::wait`] time out at once.
+//! complete. Nothing here sleeps: a batch that hangs makes [`ExecutionContext::wait`] time out at
+//! once.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard};

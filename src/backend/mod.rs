@@ -12,9 +12,10 @@ pub mod cpu;
 #[cfg(feature = "cuda")]
 mod cuda;
 mod error;
-#[cfg(feature = "testing")]
+#[cfg(any(test, feature = "testing"))]
 #[doc(hidden)]
 pub mod fake;
+mod finding;
 mod open;
 mod rows;
 #[cfg(feature = "wgpu")]
@@ -29,7 +30,8 @@ use absent::cuda;
 #[cfg(not(feature = "wgpu"))]
 use absent::wgpu;
 pub use error::BackendError;
-pub use open::{Finding, OpenOptions, open, open_with, survey};
+pub use finding::{Finding, OpenOptions};
+pub use open::{open, open_with, survey};
 pub use rows::Rows;
 
 use crate::plan::{Limits, Peak, Plan};
@@ -43,7 +45,7 @@ pub(crate) mod sealed {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum BackendKind {
-    /// The best that is there: CUDA, else a wgpu adapter that is no software renderer, else the CPU.
+    /// The best there is: CUDA, else a wgpu adapter that is no software renderer, else the CPU.
     #[default]
     Auto,
     /// NVIDIA devices through the driver API.

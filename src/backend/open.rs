@@ -2,36 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{BackendError, BackendKind, Device, DeviceInfo, cpu, cuda, wgpu};
-
-/// Which device to open.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct OpenOptions {
-    /// The backend.
-    pub backend: BackendKind,
-    /// Part of the wanted adapter's name, upper or lower case; the first that matches is opened.
-    pub adapter: Option<String>,
-    /// Whether a software adapter may be opened.
-    pub software: bool,
-}
-
-/// One line of a survey: a device that is there, or a backend that is not.
-#[derive(Clone, Debug, PartialEq)]
-#[non_exhaustive]
-pub enum Finding {
-    /// A device that can be opened.
-    Found(DeviceInfo),
-    /// A backend without a device on this machine.
-    Missing {
-        /// The backend.
-        backend: BackendKind,
-        /// What was looked for, and what was found instead.
-        looked_for: String,
-        /// How to get one.
-        advice: String,
-    },
-}
+use super::{BackendError, BackendKind, Device, Finding, OpenOptions, cpu, cuda, wgpu};
 
 /// Opens the device a backend would use first; see [`open_with`] for a choice.
 ///
@@ -64,7 +35,8 @@ pub fn survey() -> Vec<Finding> {
 
 fn open_auto(options: &OpenOptions) -> Result<Arc<dyn Device>, BackendError> {
     let wanted = |backend| OpenOptions { backend, ..options.clone() };
-    open_with(&wanted(BackendKind::Cuda))
-        .or_else(|_| open_with(&wanted(BackendKind::Wgpu)))
-        .or_else(|_| open_with(&wanted(BackendKind::Cpu)))
+    let gpu =
+        open_with(&wanted(BackendKind::Cuda)).or_else(|_| open_with(&wanted(BackendKind::Wgpu)));
+    // Who names an adapter wants that one: the processor would be a silent fallback.
+    if options.adapter.is_some() { gpu } else { gpu.or_else(|_| Ok(cpu::open())) }
 }

@@ -1,1 +1,12 @@
-//! Measuring backends against each other, as a library for the command line and the benches.
+//! Measuring backends against each other and against the oracle.
+//!
+//! A library for the command line, the benches and the examples: nothing here prints. Every
+//! measurement checks its answers first ([`agreement`]), says what its clock covers ([`measure`]),
+//! and repeats itself from a seed ([`images`]).
+
+pub mod agreement;
+pub mod compare;
+pub mod images;
+pub mod machine;
+pub mod measure;
+pub mod report;

@@ -21,7 +21,10 @@ pub enum ModelError {
         message: String,
     },
     /// The content is of no format this version reads.
-    #[error("{}: {found}; known are ONNX, safetensors, .npz and a directory of .npy layers", path.display())]
+    #[error(
+        "{}: {found}; known are ONNX, safetensors, .npz and a directory of .npy layers",
+        path.display()
+    )]
     UnknownFormat {
         /// The file or directory.
         path: PathBuf,

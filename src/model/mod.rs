@@ -3,7 +3,8 @@
 //! A [`Model`] is a chain of [`Dense`] layers, an affine [`InputTransform`] before the first, and a
 //! [`Head`] after the last. Bytes from outside are hostile until [`Model::load`] or
 //! [`Model::from_layers`] has returned; everything to the right of this module relies on what they
-//! checked: the widths chain, there is at least one layer, every number is finite, sizes are bounded.
+//! checked: the widths chain, there is at least one layer, every number is finite, sizes are
+//! bounded.
 
 mod activation;
 mod dense;

@@ -17,7 +17,7 @@ pub enum PlanError {
     },
     /// A block is larger than the device takes.
     #[error(
-        "{what} takes {got_bytes} bytes, and the device's largest buffer is {limit_bytes}; use another backend"
+        "{what} takes {got_bytes} bytes, the largest buffer {limit_bytes}; use another backend"
     )]
     BufferTooLarge {
         /// What is too large.

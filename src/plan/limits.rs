@@ -31,7 +31,8 @@ impl Limits {
         if sound { Ok(()) } else { Err(PlanError::Limits { limits: *self }) }
     }
 
-    /// The rows of the largest batch whose every block fits [`buffer_bytes_max`](Limits).
+    /// The rows of the largest batch whose every block fits [`buffer_bytes_max`](Limits), where a
+    /// backend may pad each row to whole panels.
     pub(super) fn rows_that_fit(
         &self,
         model: &Model,
@@ -41,7 +42,8 @@ impl Limits {
             return Err(PlanError::NoRows);
         }
         let widest = model.layers().iter().map(|layer| layer.outputs()).max().unwrap_or(1);
-        let row_bytes = (model.inputs() * options.input.bytes()).max(widest * 4);
+        let padded = |width: usize| width.next_multiple_of(self.panel);
+        let row_bytes = (padded(model.inputs()) * options.input.bytes()).max(padded(widest) * 4);
         match self.buffer_bytes_max / row_bytes {
             0 => Err(PlanError::BufferTooLarge {
                 what: "one row",

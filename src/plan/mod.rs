@@ -85,8 +85,8 @@ impl Precision {
     pub fn tolerance(self) -> f64 {
         match self {
             Precision::F32 => 1e-4,
-            Precision::F16 => 3e-2,
-            Precision::Bf16 => 2e-1,
+            Precision::F16 => 1e-2,
+            Precision::Bf16 => 5e-2,
         }
     }
 }
@@ -98,7 +98,7 @@ pub struct PlanOptions {
     pub input: InputType,
     /// What weights are rounded to.
     pub precision: Precision,
-    /// The largest batch wanted; [`Plan::rows_max`] is this or what fits the device, if that is less.
+    /// The largest batch wanted; [`Plan::rows_max`] is this, or less where the device is smaller.
     pub rows_max: usize,
 }
 
@@ -150,8 +150,8 @@ pub struct Stage {
 ///
 /// The kernel computes `activation(sum_k(x[k] * weight[k]) * scale + bias)`. Weights lie in panels
 /// of [`Limits::panel`] outputs: weight `[output, k]` is element
-/// `(output / panel * inputs + k) * panel + output % panel` of the weight span. Panels and biases are
-/// padded with zeros to whole panels; `k` is not padded.
+/// `(output / panel * inputs + k) * panel + output % panel` of the weight span. Panels and biases
+/// are padded with zeros to whole panels; `k` is not padded.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PlannedLayer {
     /// Values read.

@@ -1,4 +1,4 @@
-//! Parameters as kernels read them: normalisation folded, panels padded, weights rounded, one block.
+//! Parameters as kernels read them: normalisation folded, panels padded, weights rounded.
 
 use half::{bf16, f16};
 

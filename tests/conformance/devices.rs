@@ -16,11 +16,14 @@ const ODD: Limits = Limits {
     buffer_bytes_max: 1 << 30,
 };
 
-/// Every device there is: the processor at each SIMD level, a wgpu adapter (a software one will do),
-/// and the fake. A missing adapter is a reported skip, or a failure where `CI` is set.
+/// Every device there is: the processor at each SIMD level, a wgpu adapter (a software one will
+/// do), and the fake. A missing adapter is a reported skip, or a failure where `CI` is set.
 pub fn devices() -> Vec<(String, Arc<dyn Device>)> {
     let mut devices: Vec<(String, Arc<dyn Device>)> = Vec::new();
-    devices.push((String::from("cpu"), cpu::open()));
+    for level in cpu::levels() {
+        let device = cpu::open_level(level).expect("the processor has the level");
+        devices.push((format!("cpu {}", level.name()), device));
+    }
     let mut options = OpenOptions::default();
     options.backend = BackendKind::Wgpu;
     options.software = true;
@@ -37,6 +40,7 @@ pub fn devices() -> Vec<(String, Arc<dyn Device>)> {
 pub fn work_max(device: &dyn Device) -> usize {
     match device.info().backend {
         _ if device.info().name == "fake" => 4_000_000,
+        BackendKind::Cpu if device.info().detail == "portable" => 100_000_000,
         BackendKind::Cpu => 400_000_000,
         _ if device.info().software => 60_000_000,
         _ => 1_000_000_000,

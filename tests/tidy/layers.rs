@@ -32,6 +32,7 @@ pub fn cycles(tree: &Tree) -> Vec<String> {
         edges.retain(|edge| edge.from != "error");
         let circular = edges.iter().filter(|edge| reaches(&edges, &edge.to, &edge.from));
         wrong.extend(circular.map(|edge| edge.wrong("which uses it in turn")));
+        wrong.dedup();
     }
     wrong
 }

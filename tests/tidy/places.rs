@@ -20,9 +20,20 @@ pub fn unsafe_without_reason(tree: &Tree) -> Vec<String> {
     over_lines(tree.rust(), |file, line| {
         let comment = file.comment_at(line);
         let has_reason = comment.contains("SAFETY: ") || comment.contains("# Safety");
-        let wrong = opens_unsafe(&file.code[line]) && !has_reason;
+        let code = &file.code[line];
+        let promised_by_trait = has_words(code, "unsafe fn") && is_in_trait_impl(file, line);
+        let wrong = opens_unsafe(code) && !has_reason && !promised_by_trait;
         wrong.then_some("unsafe without a SAFETY comment above it")
     })
+}
+
+/// Whether the line lies in an `impl Trait for Type`, whose methods are documented on the trait.
+fn is_in_trait_impl(file: &File, line: usize) -> bool {
+    let begins = |code: &&String| {
+        let words = ["impl", "unsafe impl", "}"];
+        words.iter().any(|word| code.starts_with(word))
+    };
+    file.code[..line].iter().rev().find(begins).is_some_and(|code| code.contains(" for "))
 }
 
 /// Whether an unsafe block, function, trait or impl begins on the line; types and attributes that
@@ -115,33 +126,38 @@ fn embedded_paths(file: &File) -> Vec<&str> {
 }
 
 #[cfg(test)]
-fn count(rule: fn(&Tree) -> Vec<String>, path: &str, text: &str) -> usize {
+fn found(rule: fn(&Tree) -> Vec<String>, path: &str, text: &str) -> usize {
     rule(&Tree::planted(&[(path, text)])).len()
 }
 
 #[test]
 fn unsafe_without_reason_is_caught() {
-    let count = |text| count(unsafe_without_reason, "tests/a.rs", text);
+    let count = |text| found(unsafe_without_reason, "tests/a.rs", text);
     assert_eq!(count("let a = unsafe { b() };"), 1);
     assert_eq!(count("// Why not.\nunsafe impl Send for A {}"), 1);
     assert_eq!(count("// SAFETY: b.\nc();\nunsafe { d() }"), 1);
     assert_eq!(count("/// # Safety\n/// B.\n#[inline]\npub unsafe fn a() {}"), 0);
     assert_eq!(count("// SAFETY: b.\nlet a =\n    unsafe { b() };"), 0);
+    assert_eq!(count("impl A for B {\n    unsafe fn c() {}\n}"), 0);
+    assert_eq!(count("impl A for B {\n    unsafe fn c() {\n        unsafe { d() }\n    }\n}"), 1);
+    assert_eq!(count("impl A for B {\n}\n\nunsafe fn c() {}"), 1);
+    assert_eq!(count("impl B {\n    unsafe fn c() {}\n}"), 1);
     assert_eq!(count("#![allow(unsafe_code)]\n// unsafe\ntype A = unsafe fn(u8);"), 0);
 }
 
 #[test]
 fn unwrap_without_reason_is_caught() {
-    let count = |text| count(unwrap_without_reason, "src/a.rs", text);
+    let count = |text| found(unwrap_without_reason, "src/a.rs", text);
     assert_eq!(count("a.unwrap();"), 1);
     assert_eq!(count("a\n    .b()\n    .expect(\"c\");"), 1);
     assert_eq!(count("// Never empty.\na\n    .b()\n    .expect(\"c\");"), 0);
     assert_eq!(count("#[cfg(test)]\nmod tests {\n    a.unwrap();\n}"), 0);
+    assert_eq!(found(unwrap_without_reason, "src/a/tests.rs", "a.unwrap();"), 0);
 }
 
 #[test]
 fn feature_off_a_module_is_caught() {
-    let count = |text| count(feature_off_a_module, "src/a.rs", text);
+    let count = |text| found(feature_off_a_module, "src/a.rs", text);
     assert_eq!(count("#[cfg(feature = \"a\")]\nfn b() {}"), 1);
     assert_eq!(count("if cfg!(feature = \"a\") {}"), 1);
     assert_eq!(count("#![cfg(feature = \"a\")]\nmod b;"), 1);
@@ -153,17 +169,17 @@ fn feature_off_a_module_is_caught() {
 #[test]
 fn crates_out_of_place_are_caught() {
     let text = "use anyhow::Result;\nuse tokio::spawn;";
-    assert_eq!(count(crate_out_of_place, "src/plan/a.rs", text), 2);
-    assert_eq!(count(crate_out_of_place, "src/bench/a.rs", text), 1);
-    assert_eq!(count(crate_out_of_place, "src/cli/a.rs", text), 0);
+    assert_eq!(found(crate_out_of_place, "src/plan/a.rs", text), 2);
+    assert_eq!(found(crate_out_of_place, "src/bench/a.rs", text), 1);
+    assert_eq!(found(crate_out_of_place, "src/cli/a.rs", text), 0);
 }
 
 #[test]
 fn unfinished_places_are_caught() {
-    assert_eq!(count(unfinished, "a.rs", "fn a() { todo!() }\nfn b() { unimplemented!() }"), 2);
-    assert_eq!(count(unfinished, "a.rs", "// todo!()"), 0);
+    assert_eq!(found(unfinished, "a.rs", "fn a() { todo!() }\nfn b() { unimplemented!() }"), 2);
+    assert_eq!(found(unfinished, "a.rs", "// todo!()"), 0);
     let text = ["see /wo", "rk/a"].concat();
-    assert_eq!(count(machine_path, "a.md", &text), 1);
+    assert_eq!(found(machine_path, "a.md", &text), 1);
 }
 
 #[test]

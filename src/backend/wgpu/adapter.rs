@@ -9,23 +9,8 @@ const ADVICE: &str = "install the graphics driver of the card (Vulkan, Metal or 
                       mesa-vulkan-drivers for a software adapter";
 
 /// The adapters of this machine, the best first.
-///
-/// GL is asked only where the newer interfaces show no hardware, because it shows the same devices
-/// again and its loader complains on stderr where there is no display. `WGPU_BACKEND` overrides.
 pub(super) fn all() -> Vec<wgpu::Adapter> {
-    let mut adapters = match wgpu::Backends::from_env() {
-        Some(backends) => adapters_of(backends),
-        None => {
-            let mut adapters = adapters_of(wgpu::Backends::PRIMARY);
-            if adapters.iter().all(is_software) {
-                adapters.extend(adapters_of(wgpu::Backends::GL));
-            }
-            adapters
-        }
-    };
-    adapters.retain(can_compute);
-    adapters.sort_by_key(|adapter| Reverse(rank(&adapter.get_info())));
-    adapters
+    find(|_| true).0
 }
 
 /// The adapter the options and `WGPU_ADAPTER_NAME` ask for.
@@ -33,18 +18,33 @@ pub(super) fn all() -> Vec<wgpu::Adapter> {
 /// A software adapter is taken only where it is allowed or asked for by name.
 pub(super) fn choose(options: &OpenOptions) -> Result<wgpu::Adapter, BackendError> {
     let wanted = options.adapter.clone().or_else(|| env::var("WGPU_ADAPTER_NAME").ok());
-    let (mut usable, mut passed) = (Vec::new(), Vec::new());
-    for adapter in all() {
-        let fits = match &wanted {
-            Some(name) => matches(&adapter.get_info().name, name),
-            None => options.software || !is_software(&adapter),
-        };
-        if fits { usable.push(adapter) } else { passed.push(adapter) }
+    let (fitting, others) = find(|adapter| match &wanted {
+        Some(name) => matches(&adapter.get_info().name, name),
+        None => options.software || !is_software(adapter),
+    });
+    fitting.into_iter().next().ok_or_else(|| unavailable(wanted.as_deref(), &others))
+}
+
+/// The adapters that fit and those that do not, the best first.
+///
+/// GL is asked only where no newer interface shows an adapter that fits, because it shows the same
+/// devices again and its loader complains on stderr where there is no display. `WGPU_BACKEND`
+/// overrides.
+fn find(fits: impl Fn(&wgpu::Adapter) -> bool) -> (Vec<wgpu::Adapter>, Vec<wgpu::Adapter>) {
+    let rounds = match wgpu::Backends::from_env() {
+        Some(backends) => vec![backends],
+        None => vec![wgpu::Backends::PRIMARY, wgpu::Backends::GL],
+    };
+    let (mut fitting, mut others) = (Vec::new(), Vec::new());
+    for backends in rounds {
+        let (fit, other): (Vec<_>, Vec<_>) = adapters_of(backends).into_iter().partition(&fits);
+        fitting.extend(fit);
+        others.extend(other);
+        if !fitting.is_empty() {
+            break;
+        }
     }
-    match usable.into_iter().next() {
-        Some(adapter) => Ok(adapter),
-        None => Err(unavailable(wanted.as_deref(), &passed)),
-    }
+    (fitting, others)
 }
 
 /// What there is to say where [`all`] is empty.
@@ -74,7 +74,10 @@ fn adapters_of(backends: wgpu::Backends) -> Vec<wgpu::Adapter> {
         flags: wgpu::InstanceFlags::empty().with_env(),
         ..wgpu::InstanceDescriptor::new_without_display_handle()
     });
-    pollster::block_on(instance.enumerate_adapters(backends))
+    let mut adapters = pollster::block_on(instance.enumerate_adapters(backends));
+    adapters.retain(can_compute);
+    adapters.sort_by_key(|adapter| Reverse(rank(&adapter.get_info())));
+    adapters
 }
 
 fn is_software(adapter: &wgpu::Adapter) -> bool {

@@ -59,7 +59,7 @@ struct Staging {
 const PENDING: u8 = 0;
 /// The host may read or write the buffer.
 const MAPPED: u8 = 1;
-/// The device refused, because it is lost.
+/// The device refused, which it does only when it is lost.
 const REFUSED: u8 = 2;
 
 impl Staging {
@@ -87,7 +87,7 @@ impl Staging {
         match self.mapping.load(Ordering::Acquire) {
             PENDING => Ok(false),
             MAPPED => Ok(true),
-            _ => Err(gpu.failure("staging memory could not be mapped")),
+            _ => Err(gpu.lose(String::from("staging memory could not be mapped"))),
         }
     }
 }
@@ -150,8 +150,8 @@ impl WgpuContext {
             let mut pass = encoder
                 .begin_compute_pass(&wgpu::ComputePassDescriptor { label, timestamp_writes: None });
             for (launch, bind_group) in self.program.launches.iter().zip(&self.bind_groups) {
-                let [x, y, z] = launch.grid(count);
-                pass.set_pipeline(&launch.pipeline);
+                let (pipeline, [x, y, z]) = launch.covering(count);
+                pass.set_pipeline(pipeline);
                 pass.set_bind_group(0, bind_group, &[]);
                 pass.dispatch_workgroups(x, y, z);
             }
@@ -170,7 +170,7 @@ impl WgpuContext {
             self.upload.map(wgpu::MapMode::Write, self.upload.buffer.size() as usize);
             Ok(submission)
         })?;
-        submission.map_err(|error: wgpu::MapRangeError| gpu.failure(error.to_string()))
+        submission.map_err(|error: wgpu::MapRangeError| gpu.lose(error.to_string()))
     }
 
     /// Polls once, for at most `timeout`, and publishes the scores if they are there.
@@ -195,7 +195,7 @@ impl WgpuContext {
             readback.unmap();
             Ok(())
         })?;
-        read.map_err(|error: wgpu::MapRangeError| gpu.failure(error.to_string()))?;
+        read.map_err(|error: wgpu::MapRangeError| gpu.lose(error.to_string()))?;
         self.state = State::Complete;
         Ok(true)
     }

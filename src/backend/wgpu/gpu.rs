@@ -59,12 +59,13 @@ impl Gpu {
 
     /// Whether the device is lost.
     pub(super) fn check(&self) -> Result<(), BackendError> {
-        match self.lost.get() {
-            None => Ok(()),
-            Some(message) => {
-                Err(BackendError::Lost { device: self.name.clone(), message: message.clone() })
-            }
-        }
+        if self.lost.get().is_some() { Err(self.lose(String::new())) } else { Ok(()) }
+    }
+
+    /// Gives the device up for this reason, unless it was lost for another before.
+    pub(super) fn lose(&self, reason: String) -> BackendError {
+        let message = self.lost.get_or_init(|| reason).clone();
+        BackendError::Lost { device: self.name.clone(), message }
     }
 
     /// Runs a call on a live device; a panic inside it loses the device.
@@ -75,10 +76,7 @@ impl Gpu {
         self.check()?;
         match catch_unwind(AssertUnwindSafe(|| call(&self.device, &self.queue))) {
             Ok(done) => self.check().map(|()| done),
-            Err(panic) => {
-                self.lost.get_or_init(|| words_of(&*panic));
-                self.check().and(Err(self.failure("the driver failed")))
-            }
+            Err(panic) => Err(self.lose(words_of(&*panic))),
         }
     }
 
@@ -90,7 +88,9 @@ impl Gpu {
         let (made, caught) = self.guarded(|device, _| caught(device, create))?;
         match caught {
             None => Ok(made),
-            Some(Caught::Other(message)) => Err(self.failure(message)),
+            Some(Caught::Other(message)) => {
+                Err(BackendError::Device { device: self.name.clone(), message })
+            }
             Some(Caught::OutOfMemory(message)) => {
                 Err(BackendError::OutOfMemory { device: self.name.clone(), message })
             }
@@ -110,7 +110,7 @@ impl Gpu {
         };
         match self.guarded(|device, _| device.poll(poll))? {
             Ok(_) | Err(wgpu::PollError::Timeout) => Ok(()),
-            Err(error) => Err(self.failure(error.to_string())),
+            Err(error) => Err(self.lose(error.to_string())),
         }
     }
 
@@ -132,12 +132,8 @@ impl Gpu {
             buffer.unmap();
             (buffer, filled.is_ok())
         })?;
-        if filled { Ok(buffer) } else { Err(self.failure(format!("{label}: not mapped"))) }
-    }
-
-    /// An error that fits no other variant.
-    pub(super) fn failure(&self, message: impl Into<String>) -> BackendError {
-        BackendError::Device { device: self.name.clone(), message: message.into() }
+        // A lost device refuses nothing and maps nothing.
+        if filled { Ok(buffer) } else { Err(self.lose(format!("{label}: not mapped"))) }
     }
 
     #[cfg(test)]

@@ -1,0 +1,32 @@
+//! What is looked for, and what is found.
+
+use super::{BackendKind, DeviceInfo};
+
+/// Which device to open.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct OpenOptions {
+    /// The backend.
+    pub backend: BackendKind,
+    /// Part of the wanted adapter's name, upper or lower case; the first that matches is opened.
+    pub adapter: Option<String>,
+    /// Whether a software adapter may be opened.
+    pub software: bool,
+}
+
+/// One line of a survey: a device that is there, or a backend that is not.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Finding {
+    /// A device that can be opened.
+    Found(DeviceInfo),
+    /// A backend without a device on this machine.
+    Missing {
+        /// The backend.
+        backend: BackendKind,
+        /// What was looked for, and what was found instead.
+        looked_for: String,
+        /// How to get one.
+        advice: String,
+    },
+}

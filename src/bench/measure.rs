@@ -1,0 +1,181 @@
+//! How long a batch takes.
+//!
+//! The loop is closed: the next batch starts when the one before has returned, so the figures are
+//! what one caller sees and say nothing about queues. The clock covers [`Executable::run`] on the
+//! caller's thread, with rows and scores in host memory, so transfers to and from a device count.
+
+use std::time::{Duration, Instant};
+
+use hdrhistogram::Histogram;
+use serde::Serialize;
+
+use crate::Error;
+use crate::backend::{BackendError, Executable, Rows};
+
+/// How long to measure.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Budget {
+    /// Measuring stops after this time, or after `batches_min` batches if that is later.
+    pub time: Duration,
+    /// Batches to measure even where they take longer than `time`, but not past three times it.
+    pub batches_min: u64,
+}
+
+impl Default for Budget {
+    fn default() -> Budget {
+        Budget { time: Duration::from_secs(1), batches_min: 5 }
+    }
+}
+
+/// What was measured.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Measurement {
+    /// Batches the clock covered.
+    pub batches: u64,
+    /// The median time of a batch.
+    pub p50_us: f64,
+    /// The time 99 of 100 batches stay within.
+    pub p99_us: f64,
+    /// The longest time of a batch.
+    pub max_us: f64,
+    /// Rows over the time from the first batch's start to the last one's end.
+    pub rows_per_s: f64,
+}
+
+/// Measures batches of `batch` rows, after a warm-up of a tenth of the budget. The batches walk
+/// through all of `rows`, `[n, inputs]` row-major, and start over.
+///
+/// # Errors
+/// [`Error::Backend`] where the device fails, or `rows` are no batch of that size.
+pub fn measure(
+    executable: &dyn Executable,
+    rows: Rows<'_>,
+    batch: usize,
+    budget: &Budget,
+) -> Result<Measurement, Error> {
+    let mut walk = Walk::new(executable, rows, batch)?;
+    let warm_up = Budget { time: budget.time / 10, batches_min: 2.min(budget.batches_min) };
+    walk.run_for(&warm_up, |_| {})?;
+
+    let mut histogram = nanoseconds();
+    let elapsed = walk.run_for(budget, |took| {
+        histogram.saturating_record(u64::try_from(took.as_nanos()).unwrap_or(u64::MAX));
+    })?;
+    let quantile = |quantile| histogram.value_at_quantile(quantile) as f64 / 1e3;
+    Ok(Measurement {
+        batches: histogram.len(),
+        p50_us: quantile(0.5),
+        p99_us: quantile(0.99),
+        max_us: histogram.max() as f64 / 1e3,
+        rows_per_s: (histogram.len() * batch as u64) as f64 / elapsed.as_secs_f64(),
+    })
+}
+
+/// From a nanosecond to an hour, at three significant digits.
+fn nanoseconds() -> Histogram<u64> {
+    // The bounds are constants that satisfy the histogram's rules: 1 <= low, 2 * low <= high.
+    Histogram::new_with_bounds(1, 3_600_000_000_000, 3).expect("sound bounds")
+}
+
+/// Batches in a row, each of the next rows.
+struct Walk<'a> {
+    executable: &'a dyn Executable,
+    rows: Rows<'a>,
+    available: usize,
+    batch: usize,
+    at: usize,
+    scores: Vec<f32>,
+}
+
+impl<'a> Walk<'a> {
+    fn new(
+        executable: &'a dyn Executable,
+        rows: Rows<'a>,
+        batch: usize,
+    ) -> Result<Walk<'a>, BackendError> {
+        let available = rows.count(executable.plan())?;
+        if batch == 0 || batch > available {
+            return Err(BackendError::BatchSize { rows_max: available, rows: batch });
+        }
+        let scores = vec![0.0; batch * executable.plan().classes()];
+        Ok(Walk { executable, rows, available, batch, at: 0, scores })
+    }
+
+    /// Runs batches until the budget is spent, and returns the time they took together.
+    fn run_for(
+        &mut self,
+        budget: &Budget,
+        mut took: impl FnMut(Duration),
+    ) -> Result<Duration, BackendError> {
+        let start = Instant::now();
+        let mut batches = 0;
+        loop {
+            let begun = Instant::now();
+            self.run_next()?;
+            took(begun.elapsed());
+            batches += 1;
+            let elapsed = start.elapsed();
+            let enough = batches >= budget.batches_min || elapsed > 3 * budget.time;
+            if elapsed >= budget.time && enough {
+                return Ok(elapsed);
+            }
+        }
+    }
+
+    fn run_next(&mut self) -> Result<(), BackendError> {
+        if self.at + self.batch > self.available {
+            self.at = 0;
+        }
+        let rows = self.rows.slice(self.at..self.at + self.batch, self.executable.plan().inputs());
+        self.at += self.batch;
+        self.executable.run(rows, &mut self.scores)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::backend::cpu;
+    use crate::model::{Activation, Dense, Model};
+    use crate::plan::{Plan, PlanOptions};
+
+    fn executable() -> std::sync::Arc<dyn Executable> {
+        let layer = Dense::new(2, 3, vec![0.5; 6], None, Activation::Relu).unwrap();
+        let model = Model::from_layers(vec![layer]).unwrap();
+        let device = cpu::open();
+        let plan = Plan::new(&model, device.limits(), &PlanOptions::default()).unwrap();
+        device.load(plan).unwrap()
+    }
+
+    #[test]
+    fn a_budget_of_batches_is_kept_to() {
+        let budget = Budget { time: Duration::ZERO, batches_min: 1 };
+        let got = measure(&*executable(), Rows::F32(&[0.0; 8]), 4, &budget).unwrap();
+        assert_eq!(got.batches, 1);
+        let budget = Budget { time: Duration::from_millis(20), batches_min: 1 };
+        let got = measure(&*executable(), Rows::F32(&[0.0; 8]), 2, &budget).unwrap();
+        assert!(got.batches > 1 && got.p50_us > 0.0);
+        assert!(got.p50_us <= got.p99_us && got.p99_us <= got.max_us);
+        // Rows a second and the median tell of the same loop.
+        assert!(got.rows_per_s <= 2.0 * 1e6 / got.p50_us * 2.0, "{got:?}");
+    }
+
+    #[test]
+    fn the_walk_visits_all_rows_and_starts_over() {
+        let executable = executable();
+        let mut walk = Walk::new(&*executable, Rows::F32(&[0.0; 10]), 2).unwrap();
+        let mut visited = Vec::new();
+        for _ in 0..4 {
+            walk.run_next().unwrap();
+            visited.push(walk.at);
+        }
+        assert_eq!(visited, [2, 4, 2, 4]);
+    }
+
+    #[test]
+    fn a_batch_larger_than_the_rows_is_refused() {
+        let budget = Budget::default();
+        assert!(measure(&*executable(), Rows::F32(&[0.0; 8]), 5, &budget).is_err());
+        assert!(measure(&*executable(), Rows::F32(&[0.0; 8]), 0, &budget).is_err());
+    }
+}

@@ -1,0 +1,146 @@
+//! `fusewire classify`: the class of every row of some files.
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::Args;
+use serde::Serialize;
+
+use super::input::{self, Wanted};
+use super::options;
+use super::options::{ModelArgs, RunArgs};
+use super::output::{self, Scored};
+use crate::Classifier;
+
+const EXAMPLES: &str = "\
+Inputs:
+  .png .jpg           one grey picture of the model's size
+  .npy                rows of f4, f8 or u1 values, in C order
+  idx, idx.gz         unsigned bytes, as MNIST and its successors come
+  .raw .bin .f32 .u8  nothing but values, of the type --input says, little-endian
+  -                   the same, from standard input
+
+Examples:
+  fusewire classify model.onnx image.png
+  fusewire classify model.onnx rows.npy --top-k 3 --json
+  fusewire classify model.onnx images-idx3-ubyte.gz --input u8 --precision f16
+  head -c 784 images.u8 | fusewire classify model.onnx - --input u8";
+
+/// Classify the rows of files.
+#[derive(Args, Debug)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct Classify {
+    #[command(flatten)]
+    model: ModelArgs,
+    /// Files of rows, or - for raw values from standard input.
+    #[arg(required = true, value_name = "INPUT")]
+    inputs: Vec<String>,
+    /// Classes to show for each row, best first.
+    #[arg(long, value_name = "COUNT", default_value = "1", value_parser = options::parse_batch)]
+    top_k: usize,
+    #[command(flatten)]
+    run: RunArgs,
+    /// Print one JSON document.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Serialize)]
+struct Document {
+    model: String,
+    content_hash: String,
+    backend: &'static str,
+    device: String,
+    precision: &'static str,
+    input: &'static str,
+    batch: usize,
+    rows: usize,
+    results: Vec<Answer>,
+}
+
+/// The answer to one row.
+#[derive(Serialize)]
+struct Answer {
+    file: String,
+    row: usize,
+    #[serde(flatten)]
+    best: Scored,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    top: Vec<Scored>,
+}
+
+impl Classify {
+    pub(super) fn run(self, out: &mut dyn Write) -> Result<ExitCode> {
+        let classifier = self.run.classifier(self.model.load()?)?;
+        let mut document = Document::new(&classifier);
+        for file in &self.inputs {
+            self.answer(&classifier, file, |answer| {
+                if self.json {
+                    document.results.push(answer);
+                    return Ok(());
+                }
+                answer.write(out)
+            })?;
+        }
+        if self.json {
+            document.rows = document.results.len();
+            output::json(out, &document)?;
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+
+    /// Hands the answer to each row of `file` to `each`.
+    fn answer(
+        &self,
+        classifier: &Classifier,
+        file: &str,
+        mut each: impl FnMut(Answer) -> Result<()>,
+    ) -> Result<()> {
+        let model = classifier.model();
+        let rows = input::read_rows(file, &Wanted::new(model, self.run.plan.input))?;
+        let mut row = 0;
+        self.run.score(classifier, rows.as_rows(), |scores| {
+            for scores in scores.chunks_exact(model.classes()) {
+                let mut top = output::best(scores, self.top_k, model.labels());
+                let best = top[0].clone();
+                if self.top_k == 1 {
+                    top.clear();
+                }
+                each(Answer { file: file.to_owned(), row, best, top })?;
+                row += 1;
+            }
+            Ok(())
+        })?;
+        Ok(())
+    }
+}
+
+impl Document {
+    fn new(classifier: &Classifier) -> Document {
+        let (model, plan) = (classifier.model(), classifier.plan());
+        Document {
+            model: model.name().to_owned(),
+            content_hash: model.content_hash().to_string(),
+            backend: classifier.device().backend.name(),
+            device: classifier.device().name.clone(),
+            precision: plan.precision().name(),
+            input: plan.input().name(),
+            batch: plan.rows_max(),
+            rows: 0,
+            results: Vec::new(),
+        }
+    }
+}
+
+impl Answer {
+    fn write(&self, out: &mut dyn Write) -> Result<()> {
+        write!(out, "{} {}:", output::one_line(&self.file), self.row)?;
+        let shown = if self.top.is_empty() { std::slice::from_ref(&self.best) } else { &self.top };
+        for (index, scored) in shown.iter().enumerate() {
+            let comma = if index == 0 { "" } else { "," };
+            write!(out, "{comma} {} ({:.4})", scored.name(), scored.score)?;
+        }
+        Ok(writeln!(out)?)
+    }
+}

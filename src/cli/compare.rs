@@ -1,0 +1,196 @@
+//! `fusewire compare`: which backend is fastest here, and whether all of them are right.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use clap::Args;
+use indicatif::{ProgressBar, ProgressStyle};
+
+use super::options::{DeviceArgs, PlanArgs, ScaleArgs};
+use super::{FAILED, devices, options, output, shipped};
+use crate::bench::compare::{self, Candidate, CompareOptions, Progress};
+use crate::bench::report::{Cell, DeviceReport, Report, State};
+use crate::model::Model;
+
+const EXAMPLES: &str = "\
+Examples:
+  fusewire compare                             the shipped model on every device
+  fusewire compare model.onnx --input u8 --out results
+  fusewire compare --software                  software adapters take part
+  fusewire compare --json | jq '.results[] | select(.batch == 1)'
+
+Each device is first checked against a scalar computation in double precision. The loop is closed
+(one caller, one batch after the other) and the clock includes transfers to and from the device.";
+
+/// Check and measure every backend on one model.
+#[derive(Args, Debug)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct Compare {
+    /// An ONNX, safetensors or .npz file, or a directory of .npy layers; else the shipped model.
+    model: Option<PathBuf>,
+    #[command(flatten)]
+    scale: ScaleArgs,
+    #[command(flatten)]
+    device: DeviceArgs,
+    #[command(flatten)]
+    plan: PlanArgs,
+    /// Batch sizes, separated by commas.
+    #[arg(
+        long,
+        value_name = "ROWS",
+        value_delimiter = ',',
+        default_value = "1,8,64,256,1024",
+        value_parser = options::parse_batch
+    )]
+    batch: Vec<usize>,
+    /// Write compare.json and compare.csv into this directory.
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Print one JSON document.
+    #[arg(long)]
+    json: bool,
+}
+
+impl Compare {
+    pub(super) fn run(self, out: &mut dyn Write) -> Result<ExitCode> {
+        let model = self.scale.apply(match &self.model {
+            Some(path) => options::load(path)?,
+            None => shipped::model()?,
+        })?;
+        let candidates = compare::candidates(&self.device.open_options())?;
+        if !self.json {
+            write_start(out, &model, &candidates)?;
+            out.flush()?;
+        }
+        let report = self.measure(&model, &candidates)?;
+        if let Some(directory) = &self.out {
+            write_files(directory, &report).with_context(|| directory.display().to_string())?;
+        }
+        if self.json {
+            output::json(out, &report)?;
+        } else {
+            write_findings(out, &report)?;
+        }
+        Ok(if report.is_sound() { ExitCode::SUCCESS } else { ExitCode::from(FAILED) })
+    }
+
+    fn measure(&self, model: &Model, candidates: &[Candidate]) -> Result<Report> {
+        let options = CompareOptions {
+            plan: self.plan.plan_options(),
+            batches: self.batch.clone(),
+            ..CompareOptions::default()
+        };
+        // On standard error, and hidden where that is no terminal.
+        let bar = ProgressBar::no_length();
+        if let Ok(style) = ProgressStyle::with_template("{bar:20} {pos}/{len} {msg}") {
+            bar.set_style(style);
+        }
+        let mut show = |progress: Progress<'_>| {
+            bar.set_length(progress.of as u64);
+            bar.set_message(output::one_line(progress.doing));
+            bar.set_position(progress.done as u64);
+        };
+        let report = compare::compare(model, candidates, &options, &mut show);
+        bar.finish_and_clear();
+        Ok(report?)
+    }
+}
+
+fn write_files(directory: &Path, report: &Report) -> Result<()> {
+    fs::create_dir_all(directory)?;
+    fs::write(directory.join("compare.json"), serde_json::to_string_pretty(report)? + "\n")?;
+    fs::write(directory.join("compare.csv"), report.to_csv())?;
+    Ok(())
+}
+
+fn write_start(out: &mut dyn Write, model: &Model, candidates: &[Candidate]) -> Result<()> {
+    let (name, widths) = (output::one_line(model.name()), model.architecture());
+    writeln!(out, "model {name}: {widths}, content hash {}\n", model.content_hash().short())?;
+    candidates.iter().try_for_each(|candidate| devices::write_device(out, candidate.report()))?;
+    writeln!(out)?;
+    Ok(())
+}
+
+fn write_findings(out: &mut dyn Write, report: &Report) -> Result<()> {
+    let mut shown = BTreeSet::new();
+    for device in &report.devices {
+        if let Some(plan) = device.plan.as_deref().filter(|plan| shown.insert(*plan)) {
+            writeln!(out, "{}: {}", device.backend, output::lines(plan))?;
+        }
+    }
+    writeln!(out)?;
+    for device in &report.devices {
+        write_agreement(out, device)?;
+    }
+    if !report.results.is_empty() {
+        writeln!(out, "\n{}\n", table(report))?;
+        let method = &report.method;
+        let (input, precision) = (method.input, method.precision);
+        writeln!(out, "{input} rows, {precision} weights; closed loop, transfers included")?;
+    }
+    if report.machine.debug_build {
+        writeln!(out, "this is a debug build: figures worth quoting come from --release")?;
+    }
+    Ok(())
+}
+
+fn write_agreement(out: &mut dyn Write, device: &DeviceReport) -> Result<()> {
+    let name = output::one_line(device.name.as_deref().unwrap_or_default());
+    if device.plan.is_some() && device.state == State::Failed {
+        let reason = output::one_line(device.reason.as_deref().unwrap_or_default());
+        writeln!(out, "{} failed: {reason}", device.backend)?;
+    }
+    let Some(agreement) = &device.agreement else {
+        return Ok(());
+    };
+    let verdict = if agreement.agrees { "agrees" } else { "DOES NOT AGREE" };
+    let (backend, rows) = (device.backend, output::thousands(agreement.rows as u64));
+    writeln!(
+        out,
+        "{backend} ({name}) {verdict} with the oracle on {rows} generated images: \
+         largest error {:.1e}, {:.1e} of the row's largest score (at most {:.0e}), \
+         same class {} of {rows}",
+        agreement.max_abs_error,
+        agreement.max_error_share,
+        agreement.tolerance,
+        output::thousands(agreement.same_class as u64)
+    )?;
+    Ok(())
+}
+
+/// One line per batch size and device, the fastest of each batch size marked.
+fn table(report: &Report) -> String {
+    let mut rows = Vec::new();
+    for batch in report.batches() {
+        let fastest = report.fastest(batch);
+        for cell in report.results.iter().filter(|cell| cell.batch == batch) {
+            let mark = if Some(cell) == fastest { "fastest" } else { "" };
+            rows.push(vec![
+                output::thousands(batch as u64),
+                label(report, cell),
+                output::figure(cell.measurement.p50_us),
+                output::figure(cell.measurement.p99_us),
+                output::figure(cell.measurement.rows_per_s),
+                format!("{:.1e}", cell.max_abs_error),
+                mark.to_owned(),
+            ]);
+        }
+    }
+    let header = ["batch", "backend", "p50, us", "p99, us", "rows/s", "largest error", ""];
+    output::table(&header, &["backend", ""], rows)
+}
+
+/// The backend, with the device's name where another device shares the backend.
+fn label(report: &Report, cell: &Cell) -> String {
+    let shares =
+        |device: &&DeviceReport| device.backend == cell.backend && device.agreement.is_some();
+    let name = match report.devices.iter().filter(shares).count() {
+        0 | 1 => cell.backend.to_owned(),
+        _ => format!("{} {}", cell.backend, output::one_line(&cell.device)),
+    };
+    if cell.software { name + " (software)" } else { name }
+}

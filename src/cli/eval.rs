@@ -1,0 +1,239 @@
+//! `fusewire eval`: how often the model is right, and at which rate it answers.
+
+use std::io::Write;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use clap::Args;
+use serde::Serialize;
+
+use super::input::{self, Wanted};
+use super::options::{ModelArgs, RunArgs};
+use super::output;
+use crate::Classifier;
+use crate::backend::{Rows, arg_max};
+
+const EXAMPLES: &str = "\
+Examples:
+  fusewire eval model.onnx --images images-idx3-ubyte.gz --labels labels-idx1-ubyte.gz
+  fusewire eval model.onnx --images rows.npy --labels labels.npy --input u8 --precision bf16
+
+rows/s is one caller handing over one batch after the other (a closed loop).";
+
+/// The most classes that a confusion matrix is counted for.
+const CONFUSION_MAX: usize = 1024;
+/// The most classes whose matrix is readable in a terminal.
+const SHOWN_MAX: usize = 32;
+
+/// Measure accuracy on labelled images.
+#[derive(Args, Debug)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct Eval {
+    #[command(flatten)]
+    model: ModelArgs,
+    /// The rows: idx (with or without gzip), npy, or raw values.
+    #[arg(long, value_name = "FILE")]
+    images: String,
+    /// The class of each row: idx (with or without gzip) or npy.
+    #[arg(long, value_name = "FILE")]
+    labels: String,
+    #[command(flatten)]
+    run: RunArgs,
+    /// Print one JSON document.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Serialize)]
+struct Document {
+    model: String,
+    content_hash: String,
+    backend: &'static str,
+    device: String,
+    precision: &'static str,
+    input: &'static str,
+    batch: usize,
+    rows: usize,
+    correct: usize,
+    accuracy: f64,
+    rows_per_s: f64,
+    classes: Vec<Class>,
+    /// Rows of the class in the first index that were answered with the class in the second; null
+    /// past [`CONFUSION_MAX`] classes.
+    confusion: Option<Vec<Vec<usize>>>,
+}
+
+/// How one class fared.
+#[derive(Serialize)]
+struct Class {
+    class: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    label: Option<String>,
+    rows: usize,
+    /// The share of its rows that were recognised; null where it has none.
+    recall: Option<f64>,
+}
+
+impl Eval {
+    pub(super) fn run(self, out: &mut dyn Write) -> Result<ExitCode> {
+        let classifier = self.run.classifier(self.model.load()?)?;
+        let wanted = Wanted::new(classifier.model(), self.run.plan.input);
+        let images = input::read_rows(&self.images, &wanted)?;
+        let labels = input::read_labels(&self.labels)?;
+        self.check(&classifier, images.as_rows(), &labels)?;
+
+        let tally = self.tally(&classifier, images.as_rows(), &labels)?;
+        let document = Document::new(&classifier, tally);
+        if self.json {
+            output::json(out, &document)?;
+        } else {
+            document.write(out)?;
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+
+    fn tally(&self, classifier: &Classifier, rows: Rows<'_>, labels: &[usize]) -> Result<Tally> {
+        let (inputs, classes) = (classifier.model().inputs(), classifier.model().classes());
+        let warm_up = rows.slice(0..self.run.batch.min(labels.len()), inputs);
+        self.run.score(classifier, warm_up, |_| Ok(()))?;
+
+        let mut tally = Tally::new(classes);
+        let mut labels = labels.iter();
+        tally.took = self.run.score(classifier, rows, |scores| {
+            for (scores, label) in scores.chunks_exact(classes).zip(&mut labels) {
+                tally.add(*label, arg_max(scores));
+            }
+            Ok(())
+        })?;
+        Ok(tally)
+    }
+
+    fn check(&self, classifier: &Classifier, images: Rows<'_>, labels: &[usize]) -> Result<()> {
+        let (rows, classes) =
+            (images.values() / classifier.model().inputs(), classifier.model().classes());
+        ensure!(
+            labels.len() == rows,
+            "{}: expected {rows} labels, one for each row of {}, got {}",
+            self.labels,
+            self.images,
+            labels.len()
+        );
+        if let Some(index) = labels.iter().position(|label| *label >= classes) {
+            anyhow::bail!(
+                "{}: label {index}: expected a class below {classes}, got {}",
+                self.labels,
+                labels[index]
+            );
+        }
+        Ok(())
+    }
+}
+
+/// Answers, counted.
+struct Tally {
+    took: Duration,
+    /// Rows and right answers of each class.
+    classes: Vec<(usize, usize)>,
+    /// Rows by true class, then by answer; where there are few enough classes.
+    confusion: Option<Vec<Vec<usize>>>,
+}
+
+impl Tally {
+    fn new(classes: usize) -> Tally {
+        let confusion = (classes <= CONFUSION_MAX).then(|| vec![vec![0; classes]; classes]);
+        Tally { took: Duration::ZERO, classes: vec![(0, 0); classes], confusion }
+    }
+
+    fn add(&mut self, label: usize, answer: usize) {
+        self.classes[label].0 += 1;
+        self.classes[label].1 += usize::from(answer == label);
+        if let Some(confusion) = &mut self.confusion {
+            confusion[label][answer] += 1;
+        }
+    }
+}
+
+impl Document {
+    fn new(classifier: &Classifier, tally: Tally) -> Document {
+        let (model, plan) = (classifier.model(), classifier.plan());
+        let class = |(class, (rows, correct)): (usize, &(usize, usize))| {
+            let recall = (*rows > 0).then(|| *correct as f64 / *rows as f64);
+            let label = model.labels().map(|labels| labels[class].clone());
+            Class { class, label, rows: *rows, recall }
+        };
+        let classes = tally.classes.iter().enumerate().map(class).collect();
+        let rows: usize = tally.classes.iter().map(|(rows, _)| rows).sum();
+        let correct: usize = tally.classes.iter().map(|(_, correct)| correct).sum();
+        Document {
+            model: model.name().to_owned(),
+            content_hash: model.content_hash().to_string(),
+            backend: classifier.device().backend.name(),
+            device: classifier.device().name.clone(),
+            precision: plan.precision().name(),
+            input: plan.input().name(),
+            batch: plan.rows_max(),
+            rows,
+            correct,
+            accuracy: correct as f64 / rows as f64,
+            rows_per_s: rows as f64 / tally.took.as_secs_f64(),
+            classes,
+            confusion: tally.confusion,
+        }
+    }
+
+    fn write(&self, out: &mut dyn Write) -> Result<()> {
+        let count = |number: usize| output::thousands(number as u64);
+        let (correct, rows) = (count(self.correct), count(self.rows));
+        writeln!(out, "accuracy {} ({correct} of {rows} rows)", self.accuracy)?;
+        let rate = output::figure(self.rows_per_s);
+        writeln!(out, "{rate} rows/s on {} ({}), closed loop", self.backend, self.device)?;
+        let settings = (self.input, self.precision, self.batch);
+        writeln!(out, "{} rows, {} weights, batches of {}", settings.0, settings.1, settings.2)?;
+        match &self.confusion {
+            Some(confusion) if self.classes.len() <= SHOWN_MAX => {
+                writeln!(out, "\nrows by true class (down) and answer (across)")?;
+                writeln!(out, "{}", self.matrix(confusion))?;
+            }
+            _ => writeln!(out, "{} classes; --json shows each", self.classes.len())?,
+        }
+        Ok(())
+    }
+
+    fn matrix(&self, confusion: &[Vec<usize>]) -> String {
+        let numbers: Vec<String> = (0..self.classes.len()).map(|class| class.to_string()).collect();
+        let mut header = vec!["class"];
+        header.extend(numbers.iter().map(String::as_str));
+        header.push("recall");
+        let row = |(class, answers): (&Class, &Vec<usize>)| {
+            let name = output::one_line(class.label.as_deref().unwrap_or_default());
+            let mut cells = vec![format!("{} {name}", class.class)];
+            cells.extend(answers.iter().map(usize::to_string));
+            cells.push(class.recall.map_or(String::from("-"), |recall| format!("{recall:.3}")));
+            cells
+        };
+        output::table(&header, &["class"], self.classes.iter().zip(confusion).map(row).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn confusion_counts_truth_down_and_answers_across() {
+        let mut tally = Tally::new(2);
+        for (label, answer) in [(0, 0), (0, 1), (1, 0)] {
+            tally.add(label, answer);
+        }
+        assert_eq!(tally.confusion.unwrap(), [[1, 1], [1, 0]]);
+        assert_eq!(tally.classes, [(2, 1), (1, 0)]);
+    }
+
+    #[test]
+    fn a_million_classes_need_no_matrix() {
+        let mut tally = Tally::new(crate::model::WIDTH_MAX);
+        tally.add(7, 7);
+        assert_eq!((tally.confusion, tally.classes[7]), (None, (1, 1)));
+    }
+}

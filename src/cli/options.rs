@@ -1,0 +1,179 @@
+//! Options that several verbs share.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use clap::Args;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+
+use crate::backend::{BackendKind, OpenOptions, Rows};
+use crate::model::{Model, ModelError};
+use crate::plan::{InputType, PlanOptions, Precision};
+use crate::{Classifier, ClassifierOptions};
+
+/// The model file and how bytes are read by it.
+#[derive(Args, Debug)]
+pub(super) struct ModelArgs {
+    /// An ONNX, safetensors or .npz file, or a directory of .npy layers.
+    pub(super) model: PathBuf,
+    #[command(flatten)]
+    pub(super) scale: ScaleArgs,
+}
+
+impl ModelArgs {
+    pub(super) fn load(&self) -> Result<Model> {
+        self.scale.apply(load(&self.model)?)
+    }
+}
+
+/// Reads a model file; the error names it.
+pub(super) fn load(path: &Path) -> Result<Model> {
+    Model::load(path).map_err(|error| match error {
+        ModelError::Io { .. } | ModelError::UnknownFormat { .. } => anyhow::Error::new(error),
+        error => anyhow::Error::new(error).context(path.display().to_string()),
+    })
+}
+
+/// What a byte stands for.
+#[derive(Args, Debug)]
+pub(super) struct ScaleArgs {
+    /// What one step of a pixel's byte stands for, in place of what the model says (1/255).
+    #[arg(long, value_name = "NUMBER", value_parser = parse_scale)]
+    u8_scale: Option<f32>,
+}
+
+impl ScaleArgs {
+    pub(super) fn apply(&self, model: Model) -> Result<Model> {
+        match self.u8_scale {
+            Some(scale) => model.with_u8_scale(scale).context("--u8-scale"),
+            None => Ok(model),
+        }
+    }
+}
+
+fn parse_scale(text: &str) -> Result<f32, String> {
+    match text.parse::<f32>() {
+        Ok(scale) if scale.is_finite() && scale != 0.0 => Ok(scale),
+        _ => Err(String::from("expected a finite number other than 0, such as 0.00392157")),
+    }
+}
+
+/// Which device.
+#[derive(Args, Debug)]
+pub(super) struct DeviceArgs {
+    /// Where to run; auto is CUDA, else wgpu, else the CPU.
+    #[arg(long, default_value = "auto", value_parser = backend_parser())]
+    backend: BackendKind,
+    /// Part of the wanted adapter's name, upper or lower case.
+    #[arg(long, value_name = "NAME")]
+    adapter: Option<String>,
+    /// Allow software adapters: processors that render like a GPU, fit for tests only.
+    #[arg(long)]
+    software: bool,
+}
+
+impl DeviceArgs {
+    pub(super) fn open_options(&self) -> OpenOptions {
+        OpenOptions {
+            backend: self.backend,
+            adapter: self.adapter.clone(),
+            software: self.software,
+        }
+    }
+}
+
+/// What is planned.
+#[derive(Args, Debug)]
+pub(super) struct PlanArgs {
+    /// What weights are rounded to; sums are in f32 whatever this says.
+    #[arg(long, default_value = "f32", value_parser = precision_parser())]
+    precision: Precision,
+    /// The rows' type: u8 hands bytes over as they are, f32 as byte * u8_scale.
+    #[arg(long, default_value = "f32", value_parser = input_parser())]
+    pub(super) input: InputType,
+}
+
+impl PlanArgs {
+    pub(super) fn plan_options(&self) -> PlanOptions {
+        PlanOptions { input: self.input, precision: self.precision, ..PlanOptions::default() }
+    }
+}
+
+/// Everything that decides how rows are run.
+#[derive(Args, Debug)]
+pub(super) struct RunArgs {
+    #[command(flatten)]
+    pub(super) device: DeviceArgs,
+    #[command(flatten)]
+    pub(super) plan: PlanArgs,
+    /// Rows handed over at once.
+    #[arg(long, value_name = "ROWS", default_value = "1024", value_parser = parse_batch)]
+    pub(super) batch: usize,
+}
+
+impl RunArgs {
+    /// The model on the device, planned for the batch.
+    pub(super) fn classifier(&self, model: Model) -> Result<Classifier> {
+        let plan = PlanOptions { rows_max: self.batch, ..self.plan.plan_options() };
+        let options = ClassifierOptions { device: self.device.open_options(), plan };
+        Ok(Classifier::new(model, &options)?)
+    }
+
+    /// Scores `rows` batch after batch, hands each batch's scores to `each`, and returns the time
+    /// that computing them took.
+    pub(super) fn score(
+        &self,
+        classifier: &Classifier,
+        rows: Rows<'_>,
+        mut each: impl FnMut(&[f32]) -> Result<()>,
+    ) -> Result<Duration> {
+        let (inputs, classes) = (classifier.model().inputs(), classifier.model().classes());
+        let count = rows.values() / inputs;
+        let mut scores = vec![0.0; self.batch.min(count) * classes];
+        let mut took = Duration::ZERO;
+        for first in (0..count).step_by(self.batch) {
+            let end = count.min(first + self.batch);
+            let scores = &mut scores[..(end - first) * classes];
+            let start = Instant::now();
+            classifier.scores_into(rows.slice(first..end, inputs), scores)?;
+            took += start.elapsed();
+            each(scores)?;
+        }
+        Ok(took)
+    }
+}
+
+/// A number of rows in a batch.
+pub(super) fn parse_batch(text: &str) -> Result<usize, String> {
+    const BATCH_MAX: usize = 1 << 20;
+    match text.parse::<usize>() {
+        Ok(batch) if (1..=BATCH_MAX).contains(&batch) => Ok(batch),
+        _ => Err(format!("expected a whole number from 1 to {BATCH_MAX}")),
+    }
+}
+
+fn backend_parser() -> impl TypedValueParser<Value = BackendKind> {
+    const ALL: [BackendKind; 4] =
+        [BackendKind::Auto, BackendKind::Cuda, BackendKind::Wgpu, BackendKind::Cpu];
+    named(&ALL, BackendKind::name)
+}
+
+fn precision_parser() -> impl TypedValueParser<Value = Precision> {
+    named(&[Precision::F32, Precision::F16, Precision::Bf16], Precision::name)
+}
+
+fn input_parser() -> impl TypedValueParser<Value = InputType> {
+    named(&[InputType::F32, InputType::U8], InputType::name)
+}
+
+/// Parses one of `all` from its name, and lists the names in the help.
+fn named<T: Copy + Send + Sync + 'static>(
+    all: &'static [T],
+    name: fn(T) -> &'static str,
+) -> impl TypedValueParser<Value = T> {
+    let names = all.iter().map(move |value| name(*value));
+    PossibleValuesParser::new(names).try_map(move |text| {
+        all.iter().copied().find(|value| name(*value) == text).ok_or("unknown name")
+    })
+}

@@ -1,0 +1,151 @@
+//! Text for people and JSON for programs.
+
+use std::io::{self, Write};
+
+use anyhow::Result;
+use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
+use serde::Serialize;
+
+use crate::backend::arg_max;
+
+/// Writes one JSON document on one line.
+pub(super) fn json(out: &mut dyn Write, document: &impl Serialize) -> Result<()> {
+    // The conversion keeps the kind, by which a closed pipe is told from other failures.
+    serde_json::to_writer(&mut *out, document).map_err(io::Error::from)?;
+    Ok(writeln!(out)?)
+}
+
+/// A table under `header`; columns whose names are in `left` are aligned left, the others, numbers,
+/// right.
+pub(super) fn table(header: &[&str], left: &[&str], rows: Vec<Vec<String>>) -> String {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
+    table.set_header(header.iter().copied());
+    table.add_rows(rows);
+    for (column, name) in table.column_iter_mut().zip(header) {
+        if !left.contains(name) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+    table.trim_fmt()
+}
+
+/// A whole number with commas between thousands.
+pub(super) fn thousands(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::with_capacity(digits.len() * 4 / 3);
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// A time or ratio at three significant digits, or as a whole number where that is more.
+pub(super) fn figure(value: f64) -> String {
+    match value.abs() {
+        size if size >= 100.0 => thousands(value.round() as u64),
+        size if size >= 10.0 => format!("{value:.1}"),
+        _ => format!("{value:.2}"),
+    }
+}
+
+/// The text without line breaks, escapes or other control characters, as file names may hold them.
+pub(super) fn one_line(text: &str) -> String {
+    let plain = |c: char| if c.is_control() { ' ' } else { c };
+    text.trim().chars().map(plain).collect()
+}
+
+/// The same for text of several lines, which keeps its line breaks.
+pub(super) fn lines(text: &str) -> String {
+    let plain = |c: char| if c.is_control() && c != '\n' { ' ' } else { c };
+    text.chars().map(plain).collect()
+}
+
+/// One class of one row. JSON has no NaN and no infinity: the score is null there, and a flag says
+/// which of the two it was.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct Scored {
+    pub(super) class: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) label: Option<String>,
+    pub(super) score: f32,
+    #[serde(skip_serializing_if = "is_false")]
+    nan: bool,
+    #[serde(skip_serializing_if = "is_false")]
+    infinite: bool,
+}
+
+fn is_false(flag: &bool) -> bool {
+    !flag
+}
+
+impl Scored {
+    fn new(class: usize, score: f32, labels: Option<&[String]>) -> Scored {
+        let label = labels.and_then(|labels| labels.get(class)).cloned();
+        Scored { class, label, score, nan: score.is_nan(), infinite: score.is_infinite() }
+    }
+
+    /// The class and its label, where it has one.
+    pub(super) fn name(&self) -> String {
+        match &self.label {
+            Some(label) => format!("{} {}", self.class, one_line(label)),
+            None => self.class.to_string(),
+        }
+    }
+}
+
+/// The `count` best classes of a row, best first: by [`arg_max`]'s rule, the lowest class on ties
+/// and NaN before any number.
+pub(super) fn best(scores: &[f32], count: usize, labels: Option<&[String]>) -> Vec<Scored> {
+    if count == 1 {
+        let class = arg_max(scores);
+        return vec![Scored::new(class, scores[class], labels)];
+    }
+    let rank = |class: &usize| (scores[*class].is_nan(), scores[*class]);
+    let mut classes: Vec<usize> = (0..scores.len()).collect();
+    classes.sort_by(|a, b| {
+        let ((a_nan, a), (b_nan, b)) = (rank(a), rank(b));
+        b_nan.cmp(&a_nan).then(b.partial_cmp(&a).unwrap_or(std::cmp::Ordering::Equal))
+    });
+    let best = classes.into_iter().take(count);
+    best.map(|class| Scored::new(class, scores[class], labels)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_read_well() {
+        assert_eq!([0, 999, 1000, 1_234_567].map(thousands), ["0", "999", "1,000", "1,234,567"]);
+        assert_eq!([0.123, 1.0, 12.34, 1234.5].map(figure), ["0.12", "1.00", "12.3", "1,235"]);
+    }
+
+    #[test]
+    fn the_best_is_the_arg_max() {
+        let rows =
+            [[1.0, 3.0, 3.0], [f32::NAN, 9.0, f32::NAN], [-0.0, 0.0, -1.0], [1.0, f32::NAN, 2.0]];
+        for scores in rows {
+            assert_eq!(best(&scores, 3, None)[0].class, arg_max(&scores), "{scores:?}");
+        }
+        let classes = |scores| best(scores, 3, None).iter().map(|s| s.class).collect::<Vec<_>>();
+        assert_eq!(classes(&[1.0, f32::NAN, 2.0]), [1, 2, 0]);
+        assert_eq!(classes(&[2.0, 2.0, 2.0]), [0, 1, 2]);
+    }
+
+    #[test]
+    fn json_never_holds_bare_nan() {
+        let json = |score| serde_json::to_string(&Scored::new(0, score, None)).unwrap();
+        assert_eq!(json(1.5), r#"{"class":0,"score":1.5}"#);
+        assert_eq!(json(f32::NAN), r#"{"class":0,"score":null,"nan":true}"#);
+        assert_eq!(json(f32::NEG_INFINITY), r#"{"class":0,"score":null,"infinite":true}"#);
+    }
+
+    #[test]
+    fn control_characters_cannot_reach_the_terminal() {
+        assert_eq!(one_line("a\nb\u{1b}[31m"), "a b [31m");
+    }
+}

@@ -1,0 +1,351 @@
+//! The command as its users meet it: the built binary, files made here, exit codes, output.
+
+#![cfg(feature = "cli")]
+
+#[path = "cli/files.rs"]
+mod files;
+
+use std::io::{Read, Write};
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use files::Files;
+use fusewire::{Activation, Dense, Model};
+use serde_json::Value;
+
+/// The scores of a row are its first three values, so that a test sees at once what must come out.
+fn model() -> Model {
+    let weight = vec![1.0, 0.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 1.0, 0.0];
+    let layer = Dense::new(4, 3, weight, None, Activation::Identity).unwrap();
+    let labels = ["ant", "bee", "cat"].map(String::from).to_vec();
+    Model::from_layers(vec![layer]).unwrap().with_labels(labels).unwrap().with_name("first three")
+}
+
+/// Three rows whose classes are 1, 2, 0.
+const PIXELS: [u8; 12] = [0, 255, 51, 9, 10, 20, 30, 40, 7, 6, 5, 255];
+const LABELS: [u8; 3] = [1, 2, 2];
+
+fn command(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_fusewire"));
+    command.args(arguments);
+    // Graphics libraries that are asked for adapters print a complaint where this is not set.
+    command.env("XDG_RUNTIME_DIR", env!("CARGO_TARGET_TMPDIR"));
+    // An error is one line whoever asks for more.
+    command.env("RUST_BACKTRACE", "1");
+    command
+}
+
+fn run(arguments: &[&str]) -> Output {
+    command(arguments).stdin(Stdio::null()).output().unwrap()
+}
+
+/// Standard output of a run that succeeds and has nothing to complain about.
+fn stdout(arguments: &[&str]) -> String {
+    let output = run(arguments);
+    let (out, err) = (text(&output.stdout), text(&output.stderr));
+    assert_eq!((output.status.code(), err.as_str()), (Some(0), ""), "{arguments:?}");
+    assert!(!out.contains('\u{1b}'), "no escapes where there is no terminal: {out}");
+    out
+}
+
+fn json(arguments: &[&str]) -> Value {
+    let mut with_json = arguments.to_vec();
+    with_json.push("--json");
+    let out = stdout(&with_json);
+    assert_eq!(out.lines().count(), 1, "one document on one line: {out}");
+    serde_json::from_str(&out).unwrap()
+}
+
+/// The message of a run that fails with `code`: one line, soon.
+fn error(code: i32, arguments: &[&str]) -> String {
+    let start = Instant::now();
+    let output = run(arguments);
+    let (out, err) = (text(&output.stdout), text(&output.stderr));
+    assert_eq!(output.status.code(), Some(code), "{arguments:?}: {out}{err}");
+    assert_eq!(out, "", "{arguments:?}");
+    assert!(err.starts_with("error: ") && err.ends_with('\n'), "{arguments:?}: {err}");
+    assert_eq!(err.trim_end().lines().count(), 1, "{arguments:?}: {err}");
+    assert!(start.elapsed() < Duration::from_secs(20), "{arguments:?}");
+    err
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+/// The classes that `classify` gives to the rows of a file.
+fn classes(answer: &Value) -> Vec<u64> {
+    let results = answer["results"].as_array().unwrap();
+    results.iter().map(|row| row["class"].as_u64().unwrap()).collect()
+}
+
+fn assert_keys(document: &Value, keys: &[&str]) {
+    for key in keys {
+        assert!(document.get(key).is_some(), "no {key} in {document}");
+    }
+}
+
+#[test]
+fn help_names_every_verb_and_every_verb_has_examples() {
+    let help = stdout(&["--help"]);
+    for verb in ["devices", "inspect", "classify", "eval", "convert", "compare"] {
+        assert!(help.contains(verb), "{help}");
+        let help = stdout(&[verb, "--help"]);
+        assert!(help.contains("Examples:") && help.contains("--json"), "{help}");
+    }
+    assert!(stdout(&["--version"]).contains(env!("CARGO_PKG_VERSION")));
+}
+
+#[test]
+fn devices_says_what_is_here_and_what_is_not() {
+    let document = json(&["devices"]);
+    assert_keys(&document["machine"], &["cpu", "cores", "os", "arch", "version"]);
+    let devices = document["devices"].as_array().unwrap();
+    for backend in ["cuda", "wgpu", "cpu"] {
+        let of = |device: &&Value| device["backend"] == backend;
+        let device = devices.iter().find(of).unwrap_or_else(|| panic!("no word of {backend}"));
+        match device["state"].as_str().unwrap() {
+            "missing" => assert_keys(device, &["looked_for", "advice"]),
+            _ => assert_keys(device, &["name", "detail", "software"]),
+        }
+        assert!(stdout(&["devices"]).contains(backend));
+    }
+}
+
+#[test]
+fn inspect_shows_the_model_and_its_plan() {
+    let files = Files::new();
+    let path = files.model("m.safetensors", &model());
+    let document = json(&["inspect", &path, "--backend", "cpu", "--input", "u8"]);
+    assert_eq!(document["model"]["content_hash"], model().content_hash().to_string());
+    assert_eq!(document["model"]["labels"][1], "bee");
+    assert_eq!(document["model"]["layers"][0]["outputs"], 3);
+    assert_eq!(document["plan"]["input"], "u8");
+    assert_eq!(document["plan"]["flops_per_row"], 24);
+    assert_keys(&document["costs"][0], &["batch", "flops", "moved_bytes", "roofline_us"]);
+    let text = stdout(&["inspect", &path, "--backend", "cpu"]);
+    for word in ["first three: 4-3", "content hash", "u8 scale", "cat", "plan of", "FLOP"] {
+        assert!(text.contains(word), "no {word} in {text}");
+    }
+}
+
+#[test]
+fn every_kind_of_input_gives_the_same_answers() {
+    let files = Files::new();
+    let model = files.model("m.safetensors", &model());
+    let idx = files::idx(&[3, 2, 2], &PIXELS);
+    let floats: Vec<u8> =
+        PIXELS.iter().flat_map(|b| (f32::from(*b) / 255.0).to_le_bytes()).collect();
+    let rows = [
+        files.write("images-idx3-ubyte", &idx),
+        files.write("images.gz", &files::gzip(&idx)),
+        files.write("rows.npy", &files::npy("|u1", "(3, 4)", &PIXELS)),
+    ];
+    for input in ["f32", "u8"] {
+        let classify = |file: &str| {
+            json(&["classify", &model, file, "--input", input, "--backend", "cpu", "--batch", "2"])
+        };
+        for file in &rows {
+            assert_eq!(classes(&classify(file)), [1, 2, 0], "{file} as {input}");
+        }
+        assert_eq!(classes(&classify(&files.png("p.png", 2, 2, &PIXELS[..4]))), [1]);
+        assert_eq!(classify(&rows[0])["results"][0]["label"], "bee");
+    }
+    let raw = files.write("rows.f32", &floats);
+    assert_eq!(classes(&json(&["classify", &model, &raw, "--backend", "cpu"])), [1, 2, 0]);
+    let npy = files.write("floats.npy", &files::npy("<f4", "(3, 4)", &floats));
+    assert_eq!(classes(&json(&["classify", &model, &npy, "--backend", "cpu"])), [1, 2, 0]);
+    let text = stdout(&["classify", &model, &raw, "--top-k", "2", "--backend", "cpu"]);
+    assert!(text.lines().next().unwrap().ends_with("0: 1 bee (1.0000), 2 cat (0.2000)"), "{text}");
+}
+
+#[test]
+fn standard_input_is_raw_values() {
+    let files = Files::new();
+    let model = files.model("m.safetensors", &model());
+    let mut child = command(&["classify", &model, "-", "--input", "u8", "--backend", "cpu"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(&PIXELS).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(text(&output.stdout).lines().count(), 3);
+}
+
+#[test]
+fn a_spoilt_row_is_null_in_json_and_spoils_no_other() {
+    let files = Files::new();
+    let model = files.model("m.safetensors", &model());
+    let values = [1.0, f32::NAN, 0.0, 0.0, 3.0, 2.0, 1.0, 0.0];
+    let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+    let file = files.write("rows.f32", &bytes);
+    let document = json(&["classify", &model, &file, "--backend", "cpu", "--top-k", "3"]);
+    let spoilt = &document["results"][0];
+    assert_eq!((&spoilt["score"], &spoilt["nan"]), (&Value::Null, &Value::Bool(true)));
+    assert_eq!(document["results"][1]["score"], 3.0);
+    assert_eq!(document["results"][1].get("nan"), None);
+}
+
+#[test]
+fn eval_counts_what_is_right() {
+    let files = Files::new();
+    let model = files.model("m.safetensors", &model());
+    let images = files.write("images", &files::gzip(&files::idx(&[3, 2, 2], &PIXELS)));
+    let labels = files.write("labels", &files::idx(&[3], &LABELS));
+    let arguments = ["eval", &model, "--images", &images, "--labels", &labels, "--backend", "cpu"];
+    let document = json(&arguments);
+    assert_eq!((&document["rows"], &document["correct"]), (&3.into(), &2.into()));
+    assert!((document["accuracy"].as_f64().unwrap() - 2.0 / 3.0).abs() < 1e-12);
+    assert_eq!(document["confusion"], serde_json::json!([[0, 0, 0], [0, 1, 0], [1, 0, 1]]));
+    assert_eq!(document["classes"][0]["recall"], Value::Null);
+    assert_eq!(document["classes"][2]["recall"], 0.5);
+    assert_keys(&document, &["backend", "precision", "batch", "rows_per_s", "content_hash"]);
+    let text = stdout(&arguments);
+    assert!(text.contains("(2 of 3 rows)") && text.contains("recall"), "{text}");
+
+    let labels = files.write("labels", &files::idx(&[2], &[0, 1]));
+    assert!(error(1, &["eval", &model, "--images", &images, "--labels", &labels]).contains("3"));
+    let labels = files.write("labels", &files::npy("<i8", "(3,)", &[9; 24]));
+    error(1, &["eval", &model, "--images", &images, "--labels", &labels]);
+}
+
+#[test]
+fn convert_keeps_the_content_hash_and_overwrites_nothing() {
+    let files = Files::new();
+    let model_path = files.model("m.safetensors", &model());
+    let out = files.path("out.safetensors");
+    let document = json(&["convert", &model_path, &out]);
+    assert_eq!(document["content_hash"], model().content_hash().to_string());
+    assert_eq!(Model::load(&out).unwrap().labels(), model().labels());
+    assert!(error(1, &["convert", &model_path, &out]).contains("--force"));
+    stdout(&["convert", &model_path, &out, "--force", "--u8-scale", "0.5"]);
+    assert_eq!(Model::load(&out).unwrap().u8_scale(), 0.5);
+    let other = files.path("out.onnx");
+    assert!(error(2, &["convert", &model_path, &other]).contains(".safetensors"));
+    assert!(!Path::new(&other).exists());
+}
+
+#[test]
+fn compare_checks_measures_and_writes() {
+    let files = Files::new();
+    let out = files.path("results");
+    let arguments = ["compare", "--backend", "cpu", "--batch", "1,4", "--out", &out];
+    let document = json(&arguments);
+    assert_eq!(document["model"]["name"], "fashion-mnist");
+    let results = document["results"].as_array().unwrap();
+    assert_eq!(results.len(), 2);
+    for (result, batch) in results.iter().zip([1, 4]) {
+        assert_eq!((&result["backend"], &result["batch"]), (&"cpu".into(), &batch.into()));
+        assert_keys(result, &["p50_us", "p99_us", "rows_per_s"]);
+        assert!(result["max_abs_error"].as_f64().unwrap() < 1e-3);
+    }
+    assert_eq!(document["devices"][0]["agreement"]["rows"], 1000);
+    let written = std::fs::read_to_string(Path::new(&out).join("compare.json")).unwrap();
+    assert_eq!(serde_json::from_str::<Value>(&written).unwrap(), document);
+    let csv = std::fs::read_to_string(Path::new(&out).join("compare.csv")).unwrap();
+    assert_eq!(csv.lines().count(), 3, "{csv}");
+
+    let small = files.model("m.safetensors", &model());
+    let text = stdout(&["compare", &small, "--backend", "cpu", "--batch", "2", "--input", "u8"]);
+    for word in ["plan of first three", "agrees with the oracle on 1,000", "fastest"] {
+        assert!(text.contains(word), "no {word} in {text}");
+    }
+}
+
+#[test]
+fn wrong_usage_is_one_line_and_exit_code_2() {
+    for arguments in [
+        &["frobnicate"][..],
+        &["classify"],
+        &["compare", "--backend", "tpu"],
+        &["compare", "--batch", "0"],
+        &["compare", "--batch", "1,x"],
+        &["inspect", "m", "--u8-scale", "0"],
+        &["inspect", "m", "--precision", "f64"],
+        &["eval", "m", "--images", "x"],
+    ] {
+        assert!(error(2, arguments).contains("--help"));
+    }
+}
+
+#[test]
+fn failures_are_one_line_that_names_the_file_and_exit_code_1() {
+    let files = Files::new();
+    let model = files.model("m.safetensors", &model());
+    let refused = |bytes: &[u8], said: &str| {
+        let file = files.write("rows", bytes);
+        let line = error(1, &["classify", &model, &file, "--backend", "cpu"]);
+        assert!(line.contains(&file) && line.contains(said), "{line}");
+    };
+    refused(&[], "no bytes");
+    refused(&[1; 13], "multiple of 16 bytes");
+    refused(&files::idx(&[3, 3, 2], &[0; 18]), "3x3x2");
+    refused(&files::npy("<f4", "(2, 5)", &[0; 40]), "rows of 4 values");
+    refused(&files::npy("<f4", "(0, 4)", &[]), "at least one row");
+    error(1, &["inspect", "no such file\nat all"]);
+    error(1, &["inspect", &files.write("empty", &[])]);
+    error(1, &["inspect", &files.write("noise", &[7; 100])]);
+    let line = error(1, &["classify", &model, &files.path("."), "--backend", "cpu"]);
+    assert!(line.contains("directory"), "{line}");
+    let png = files.png("p.png", 3, 2, &[0; 6]);
+    let line = error(1, &["classify", &model, &png, "--backend", "cpu"]);
+    assert!(line.contains("expected 2x2 pixels") && line.contains("got 3x2"), "{line}");
+}
+
+#[test]
+fn hostile_files_are_refused_at_once() {
+    let files = Files::new();
+    let model = files.model("m.safetensors", &model());
+    let refused = |name: &str, bytes: &[u8]| {
+        let file = files.write(name, bytes);
+        error(1, &["classify", &model, &file, "--backend", "cpu"])
+    };
+    refused("idx lies about its count", &files::idx(&[u32::MAX, 2, 2], &PIXELS));
+    refused("so in gzip", &files::gzip(&files::idx(&[u32::MAX, 2, 2], &PIXELS)));
+    let mut bomb = files::idx(&[1, 2, 2], &[]);
+    bomb.resize(256 << 20, 0);
+    refused("bomb", &files::gzip(&bomb));
+    refused("npy of 32 GiB", &files::npy("<f4", "(2147483648, 4)", &PIXELS));
+    refused("npy past 64 bits", &files::npy("<f4", "(99999999999, 99999999999, 4)", &PIXELS));
+    refused("deep npy", &files::npy("<f4", &"(".repeat(4000), &PIXELS));
+    let mut png = std::fs::read(files.png("p.png", 2, 2, &PIXELS[..4])).unwrap();
+    png[16..24].copy_from_slice(&[0x7f, 0xff, 0xff, 0xff, 0x7f, 0xff, 0xff, 0xff]);
+    refused("png of 2^62 pixels", &png);
+    refused("half a jpeg", &[0xff, 0xd8, 0xff, 0xe0, 0, 16]);
+}
+
+#[test]
+fn a_reader_that_has_seen_enough_ends_the_command_quietly() {
+    let files = Files::new();
+    let model = files.model("m.safetensors", &model());
+    let rows = files.write("rows.u8", &[7; 400_000]);
+    let mut child = command(&["classify", &model, &rows, "--input", "u8", "--backend", "cpu"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut first = [0; 10];
+    child.stdout.take().unwrap().read_exact(&mut first).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!((output.status.code(), text(&output.stderr).as_str()), (Some(0), ""));
+}
+
+#[test]
+fn the_papers_model_is_as_accurate_as_the_paper_says() {
+    let shared = concat!(env!("CARGO_MANIFEST_DIR"), "/../shared");
+    if !Path::new(shared).is_dir() {
+        println!("skipped: ../shared is missing");
+        return;
+    }
+    let onnx = format!("{shared}/models/paper-fashion-mnist/onnx/ffnn.onnx");
+    let images = format!("{shared}/data/fashion-mnist-1000/images-idx3-ubyte.gz");
+    let labels = format!("{shared}/data/fashion-mnist-1000/labels-idx1-ubyte.gz");
+    for input in ["f32", "u8"] {
+        let arguments = ["eval", &onnx, "--images", &images, "--labels", &labels];
+        let document = json(&[&arguments[..], &["--backend", "cpu", "--input", input]].concat());
+        assert_eq!(document["accuracy"], 0.846, "{input}");
+        assert_eq!(document["rows"], 1000);
+    }
+}
