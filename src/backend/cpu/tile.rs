@@ -21,6 +21,8 @@ pub(super) struct TileJob {
     pub(super) weight: *const f32,
     /// Inputs of a chunk.
     pub(super) chunk: usize,
+    /// What to bring near meanwhile: so many bytes an input from here on.
+    pub(super) ahead: Ahead,
     /// Inputs of the last chunk of this call beyond `chunk`.
     pub(super) tail: usize,
     /// The first row's outputs: sums of the chunks so far before the last call, values after it.
@@ -31,6 +33,20 @@ pub(super) struct TileJob {
     pub(super) begin: bool,
     /// The epilogue of the last call; `None` where chunks are still to come.
     pub(super) epilogue: Option<Epilogue>,
+}
+
+/// Memory that will be read next; nothing is assumed about it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Ahead {
+    /// The first byte.
+    pub(super) start: *const u8,
+    /// Bytes; or bytes an input, in a [`TileJob`].
+    pub(super) bytes: usize,
+}
+
+impl Ahead {
+    /// Nothing.
+    pub(super) const NONE: Ahead = Ahead { start: std::ptr::null(), bytes: 0 };
 }
 
 /// What turns sums into outputs: `min(max(sum * scale + bias, floor), ceiling)`.
@@ -117,6 +133,10 @@ unsafe fn chunk_sums<S: Simd, const R: usize, const P: usize, const C: usize>(
 ) -> Sums<S::V, R, P, C> {
     let mut sums = [[[simd.splat(0.0); R]; P]; C];
     for k in 0..job.chunk {
+        // A tile that takes several chunks at once is the only one of its batch.
+        if C == 1 {
+            simd.prefetch(job.ahead.start.wrapping_add(k * job.ahead.bytes));
+        }
         for (c, sums) in sums.iter_mut().enumerate() {
             // SAFETY: input `c * chunk + k` is one of the chunks'.
             unsafe { add_input(simd, job, c * job.chunk + k, sums) };
