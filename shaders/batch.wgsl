@@ -41,6 +41,24 @@ fn row_quad(row: u32, quad: u32, quads: u32) -> vec4f {
     return vec4f();
 }
 
+// The same inputs of four rows; column i holds input 4 * quad + i.
+fn rows_by_input(first_row: u32, quad: u32, quads: u32) -> mat4x4f {
+    return transpose(mat4x4f(
+        row_quad(first_row, quad, quads),
+        row_quad(first_row + 1u, quad, quads),
+        row_quad(first_row + 2u, quad, quads),
+        row_quad(first_row + 3u, quad, quads),
+    ));
+}
+
+// The weights of input k to the four outputs of a panel, 0 past the layer's edges.
+fn panel_weights(layer: Layer, panel: u32, k: u32) -> vec4f {
+    if panel < fours(layer.outputs) && k < layer.inputs {
+        return unpack_weights(weights[layer.weight + panel * layer.inputs + k]);
+    }
+    return vec4f();
+}
+
 // The index of a workgroup in a grid that is folded where it exceeds one dimension.
 fn tile_of(workgroup: vec3u, grid: vec3u) -> u32 {
     return workgroup.y * grid.x + workgroup.x;

@@ -127,8 +127,8 @@ fn expand(text: &str) -> (Vec<Path>, usize) {
         path.push(word.to_owned());
         at += word.len();
         let Some(rest) = text[at..].strip_prefix("::") else { break };
-        if rest.starts_with('{') {
-            let (branches, length) = expand_list(&rest[1..]);
+        if let Some(list) = rest.strip_prefix('{') {
+            let (branches, length) = expand_list(list);
             let joined = branches.into_iter().map(|branch| [path.clone(), branch].concat());
             return (joined.collect(), at + 3 + length);
         }

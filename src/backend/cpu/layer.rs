@@ -76,7 +76,8 @@ pub(super) struct Layer {
     inputs: usize,
     panels: usize,
     chunks: Chunks,
-    /// `[panel][input][lane]`, then `[panel][lane]` of bias.
+    /// Weights, panel pair by panel pair (a last odd panel alone), each `[input][panel][lane]`, so
+    /// that a register tile reads them from first to last; then `[panel][lane]` of bias.
     parameters: Block,
     scale: f32,
     clamp: [f32; 2],
@@ -90,8 +91,20 @@ impl Layer {
         let weights = layer.inputs * layer.outputs_padded;
         let mut parameters = Block::new(weights + layer.outputs_padded)?;
         let (weight, bias) = parameters.values_mut().split_at_mut(weights);
-        expand(&plan.parameters()[layer.weight.clone()], plan.precision(), weight);
-        expand(&plan.parameters()[layer.bias.clone()], Precision::F32, bias);
+        let lanes = plan.limits().panel;
+        let packed = &plan.parameters()[layer.weight.clone()];
+        let pair_len = 2 * layer.inputs * lanes;
+        let pairs = packed.chunks(pair_len * plan.precision().bytes());
+        for (packed, pair) in pairs.zip(weight.chunks_mut(pair_len)) {
+            let panel_bytes = layer.inputs * lanes * plan.precision().bytes();
+            let width = pair.len() / layer.inputs;
+            for (index, panel) in packed.chunks_exact(panel_bytes).enumerate() {
+                let rows =
+                    pair.chunks_exact_mut(width).map(|row| &mut row[index * lanes..][..lanes]);
+                expand(panel, plan.precision(), rows);
+            }
+        }
+        expand(&plan.parameters()[layer.bias.clone()], Precision::F32, [bias]);
         let (clamp, activation) = match layer.activation {
             Activation::Identity => ([f32::NEG_INFINITY, f32::INFINITY], None),
             Activation::Relu => ([0.0, f32::INFINITY], None),
@@ -109,8 +122,10 @@ impl Layer {
         })
     }
 
-    /// Runs `rows` rows of `x` through the layer into `y`, panels outermost, so that two panels of
-    /// one chunk of weights are read from cache for all rows.
+    /// Runs `rows` rows of `x` through the layer into `y`.
+    ///
+    /// A chunk of all rows goes by panel pair after panel pair, and a chunk of a panel pair goes by
+    /// tile after tile of rows: the latter stays in the first-level cache, the former in the second.
     ///
     /// # Safety
     /// `x` holds `rows` rows of the layer's inputs, `y` has room for `rows` rows of its outputs in
@@ -128,9 +143,9 @@ impl Layer {
             2.. => self.chunks.at_once.min(2),
             _ => 1,
         };
-        for panel in (0..self.panels).step_by(2) {
-            let panels = (self.panels - panel).min(2);
-            for chunk in (0..self.chunks.count).step_by(at_once) {
+        for chunk in (0..self.chunks.count).step_by(at_once) {
+            for panel in (0..self.panels).step_by(2) {
+                let panels = (self.panels - panel).min(2);
                 let part = Part { panel, panels, chunk, at_once };
                 // SAFETY: the caller's promise, passed on.
                 unsafe { self.run_part(kernels, x, y, &split, &part) };
@@ -153,14 +168,13 @@ impl Layer {
         let last = part.chunk + part.at_once == self.chunks.count;
         // SAFETY: the panel and input exist; biases follow the weights; rows as the caller promises.
         unsafe {
-            let weight = start.add((part.panel * self.inputs + first_input) * lanes);
+            let pair = start.add(part.panel * self.inputs * lanes);
             let bias = start.add(weights + part.panel * lanes);
             let [floor, ceiling] = self.clamp;
             let mut job = TileJob {
                 x: x.start.add(first_input),
                 x_stride: x.stride,
-                weight,
-                panel_stride: self.inputs * lanes,
+                weight: pair.add(first_input * part.panels * lanes),
                 chunk: self.chunks.inputs,
                 tail: if last { self.chunks.tail } else { 0 },
                 y: y.start.add(part.panel * lanes),
@@ -220,8 +234,9 @@ impl Split {
     }
 }
 
-/// Expands packed little-endian numbers to f32.
-fn expand(bytes: &[u8], precision: Precision, values: &mut [f32]) {
+/// Expands packed little-endian numbers to f32, into one span after the other.
+fn expand<'a>(bytes: &[u8], precision: Precision, spans: impl IntoIterator<Item = &'a mut [f32]>) {
+    let values = spans.into_iter().flatten();
     match precision {
         Precision::F32 => each(bytes, values, f32::from_le_bytes),
         Precision::F16 => each(bytes, values, |bytes| f16::from_le_bytes(bytes).to_f32()),
@@ -229,9 +244,13 @@ fn expand(bytes: &[u8], precision: Precision, values: &mut [f32]) {
     }
 }
 
-fn each<const N: usize>(bytes: &[u8], values: &mut [f32], number: impl Fn([u8; N]) -> f32) {
+fn each<'a, const N: usize>(
+    bytes: &[u8],
+    values: impl Iterator<Item = &'a mut f32>,
+    number: impl Fn([u8; N]) -> f32,
+) {
     let (numbers, _) = bytes.as_chunks::<N>();
-    for (value, bytes) in values.iter_mut().zip(numbers) {
+    for (value, bytes) in values.zip(numbers) {
         *value = number(*bytes);
     }
 }

@@ -75,7 +75,7 @@ pub fn open_level(level: Level) -> Result<Arc<dyn Device>, BackendError> {
 const ON_CHIP_BYTES: usize = 24 << 10;
 /// Register tiles in the largest tile of rows: weights are read from the second-level cache once
 /// for all of them.
-const REGISTER_TILES: usize = 4;
+const REGISTER_TILES: usize = 2;
 
 #[derive(Debug)]
 struct CpuDevice {

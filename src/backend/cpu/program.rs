@@ -10,7 +10,7 @@ use super::memory::stride;
 use super::passes::{HeadJob, WidenJob};
 use crate::backend::Rows;
 use crate::model::Head;
-use crate::plan::{InputType, Plan, StageKind};
+use crate::plan::{InputType, Plan, Stage, StageKind};
 
 /// Bytes that the rows of a block may take between two stages.
 const BETWEEN_BYTES_MAX: usize = 4 << 20;
@@ -18,6 +18,12 @@ const BETWEEN_BYTES_MAX: usize = 4 << 20;
 const BLOCK_ROWS_MIN: usize = 96;
 /// The most rows of a block.
 const BLOCK_ROWS_MAX: usize = 960;
+
+/// Register tiles of rows that go through a wide layer together: its weights are read from memory
+/// once for all of them, and a chunk of their inputs stays in the second-level cache.
+const WIDE_TILES: usize = 16;
+/// Rows this many bytes apart, or a multiple, share a few sets of a cache and evict each other.
+const ALIASING_BYTES: usize = 1024;
 
 /// A run of layers that a tile of rows goes through before the next tile does.
 #[derive(Debug)]
@@ -31,14 +37,15 @@ struct TileStage {
 /// A plan's stages, unpacked.
 ///
 /// Working memory is one block: what stages hand to each other (twice), what layers of a stage hand
-/// to each other (twice), and the bytes of a tile written out as numbers.
+/// to each other (twice), and a tile of input that
+/// was copied: bytes written out as numbers, or rows moved apart.
 #[derive(Debug)]
 pub(super) struct Program {
     kernels: Kernels,
     layers: Vec<Layer>,
     stages: Vec<TileStage>,
     block_rows: usize,
-    input: InputType,
+    copies: bool,
     inputs: usize,
     classes: usize,
     head: Head,
@@ -49,7 +56,7 @@ pub(super) struct Program {
 struct Memory {
     between: [usize; 2],
     tile: [usize; 2],
-    widened: usize,
+    copied: usize,
     end: usize,
 }
 
@@ -57,6 +64,7 @@ struct Memory {
 #[derive(Clone, Copy)]
 enum Source {
     Floats(Matrix<*const f32>),
+    AliasingFloats(*const f32),
     Bytes(*const u8),
 }
 
@@ -67,12 +75,18 @@ impl Program {
         let fitting = BETWEEN_BYTES_MAX / (between * size_of::<f32>());
         let block_rows =
             fitting.clamp(BLOCK_ROWS_MIN, BLOCK_ROWS_MAX) / kernels.rows * kernels.rows;
-        let stage = |stage: &crate::plan::Stage| {
+        let copies = plan.input() == InputType::U8 || aliases(plan.inputs());
+        let stage = |stage: &Stage| {
             let widths = plan.layers_of(stage).iter().map(|layer| layer.outputs);
-            let fused = stage.kind == StageKind::Fused;
+            let tile_rows = match stage.kind {
+                // The copy of a larger tile would not stay in the first-level cache.
+                StageKind::Fused if copies && stage.layers.start == 0 => kernels.rows,
+                StageKind::Fused => stage.tile_rows,
+                _ => WIDE_TILES * kernels.rows,
+            };
             TileStage {
                 layers: stage.layers.clone(),
-                tile_rows: if fused { stage.tile_rows.min(block_rows) } else { block_rows },
+                tile_rows: tile_rows.min(block_rows),
                 stride: widths.map(stride).max().unwrap_or(0),
             }
         };
@@ -82,7 +96,7 @@ impl Program {
             kernels,
             layers,
             block_rows,
-            input: plan.input(),
+            copies,
             inputs: plan.inputs(),
             classes: plan.classes(),
             head: plan.head(),
@@ -104,17 +118,15 @@ impl Program {
         let between = if self.stages.len() > 1 { rows * self.between_stride } else { 0 };
         let tile = self.stages.iter().map(|stage| rows.min(stage.tile_rows) * stage.stride);
         let tile = tile.max().unwrap_or(0);
-        let widened = match self.input {
-            InputType::F32 => 0,
-            InputType::U8 => rows.min(self.stages[0].tile_rows) * stride(self.inputs),
-        };
+        let copied =
+            if self.copies { rows.min(self.stages[0].tile_rows) * stride(self.inputs) } else { 0 };
         let tile_start = 2 * between;
-        let widened_start = tile_start + 2 * tile;
+        let copied_start = tile_start + 2 * tile;
         Memory {
             between: [0, between],
             tile: [tile_start, tile_start + tile],
-            widened: widened_start,
-            end: widened_start + widened,
+            copied: copied_start,
+            end: copied_start + copied,
         }
     }
 
@@ -133,6 +145,7 @@ impl Program {
         debug_assert_eq!(scores.len(), count * self.classes);
         let layout = self.layout(count);
         let mut source = match rows {
+            Rows::F32(values) if self.copies => Source::AliasingFloats(values.as_ptr()),
             Rows::F32(values) => {
                 Source::Floats(Matrix { start: values.as_ptr(), stride: self.inputs })
             }
@@ -181,7 +194,7 @@ impl Program {
         }
     }
 
-    /// The rows of a tile as numbers: where they lie, or widened from bytes.
+    /// The rows of a tile as numbers: where they lie, or copied.
     unsafe fn tile_source(
         &self,
         source: Source,
@@ -189,18 +202,31 @@ impl Program {
         rows: usize,
         work: &Work<'_>,
     ) -> Matrix<*const f32> {
-        match source {
-            Source::Floats(matrix) => matrix.row(start),
-            Source::Bytes(bytes) => {
-                let values = work.memory.wrapping_add(work.layout.widened);
-                let stride = stride(self.inputs);
-                let bytes = bytes.wrapping_add(start * self.inputs);
-                let job = WidenJob { bytes, width: self.inputs, rows, values, stride };
-                // SAFETY: the rows are the caller's; the layout has room for a tile of them.
-                unsafe { (self.kernels.widen)(&job) };
-                Matrix { start: values, stride }
+        let values = work.memory.wrapping_add(work.layout.copied);
+        let copy = Matrix { start: values, stride: stride(self.inputs) };
+        // SAFETY: the rows are the caller's; the layout has room for a tile of them.
+        unsafe {
+            match source {
+                Source::Floats(matrix) => return matrix.row(start),
+                Source::AliasingFloats(floats) => {
+                    for row in 0..rows {
+                        let from = floats.wrapping_add((start + row) * self.inputs);
+                        copy.row(row).start.copy_from_nonoverlapping(from, self.inputs);
+                    }
+                }
+                Source::Bytes(bytes) => {
+                    let (bytes, width) = (bytes.wrapping_add(start * self.inputs), self.inputs);
+                    (self.kernels.widen)(&WidenJob {
+                        bytes,
+                        width,
+                        rows,
+                        values,
+                        stride: copy.stride,
+                    });
+                }
             }
         }
+        copy.as_const()
     }
 
     /// Runs a tile through the layers of a stage, to where the stage's results go, if anywhere, and
@@ -245,6 +271,11 @@ impl Program {
             scores.copy_from_slice(from);
         }
     }
+}
+
+/// Whether rows of `inputs` values, one right after the other, evict each other from cache.
+fn aliases(inputs: usize) -> bool {
+    (inputs * size_of::<f32>()).is_multiple_of(ALIASING_BYTES)
 }
 
 /// Where one stage works.

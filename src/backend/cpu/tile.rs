@@ -17,10 +17,8 @@ pub(super) struct TileJob {
     pub(super) x: *const f32,
     /// Values from one row of `x` to the next.
     pub(super) x_stride: usize,
-    /// The first panel's weights of the first chunk's first input.
+    /// The weights of the first chunk's first input; `[input][panel][lane]`.
     pub(super) weight: *const f32,
-    /// Values from one panel to the next.
-    pub(super) panel_stride: usize,
     /// Inputs of a chunk.
     pub(super) chunk: usize,
     /// Inputs of the last chunk of this call beyond `chunk`.
@@ -149,9 +147,8 @@ unsafe fn add_input<S: Simd, const R: usize, const P: usize>(
 ) {
     // SAFETY: the caller promises that `k` is an input of this call; panels hold `LANES` weights an
     // input.
-    let weights: [S::V; P] = std::array::from_fn(|p| unsafe {
-        simd.load(job.weight.add(p * job.panel_stride + k * S::LANES))
-    });
+    let weights: [S::V; P] =
+        std::array::from_fn(|p| unsafe { simd.load(job.weight.add((k * P + p) * S::LANES)) });
     for r in 0..R {
         // SAFETY: as above, of row `r`.
         let x = simd.splat(unsafe { *job.x.add(r * job.x_stride + k) });

@@ -150,8 +150,8 @@ impl WgpuContext {
             let mut pass = encoder
                 .begin_compute_pass(&wgpu::ComputePassDescriptor { label, timestamp_writes: None });
             for (launch, bind_group) in self.program.launches.iter().zip(&self.bind_groups) {
-                let [x, y, z] = launch.grid(count);
-                pass.set_pipeline(&launch.pipeline);
+                let (pipeline, [x, y, z]) = launch.covering(count);
+                pass.set_pipeline(pipeline);
                 pass.set_bind_group(0, bind_group, &[]);
                 pass.dispatch_workgroups(x, y, z);
             }

@@ -7,10 +7,11 @@ use crossbeam::queue::ArrayQueue;
 
 use super::context::WgpuContext;
 use super::gpu::Gpu;
-use super::shader::{self, Shape};
+use super::kernel::{FEW_ROWS_MAX, Shape};
+use super::shader;
 use crate::backend::sealed::Sealed;
 use crate::backend::{BackendError, Executable, ExecutionContext, Rows};
-use crate::plan::{InputType, Plan, Stage};
+use crate::plan::{InputType, Plan};
 
 /// Contexts kept for the next [`Executable::run`]; more than this many callers at once make new ones.
 const IDLE_MAX: usize = 8;
@@ -32,20 +33,32 @@ pub(super) struct Program {
 /// One stage, compiled.
 #[derive(Debug)]
 pub(super) struct Launch {
-    pub(super) pipeline: wgpu::ComputePipeline,
     /// The shader's layer table.
     pub(super) layers: wgpu::Buffer,
     /// Values from a row it writes to the next.
     pub(super) output_stride: usize,
+    /// For batches of any size.
+    any: Compiled,
+    /// For batches of at most [`FEW_ROWS_MAX`] rows, where that is another kernel.
+    few: Option<Compiled>,
+}
+
+/// A kernel, ready to run.
+#[derive(Debug)]
+struct Compiled {
+    pipeline: wgpu::ComputePipeline,
     shape: Shape,
 }
 
 impl Launch {
-    /// The grid that covers `rows` rows, folded where one dimension does not suffice.
-    pub(super) fn grid(&self, rows: usize) -> [u32; 3] {
-        let workgroups = self.shape.workgroups(rows);
+    /// What runs `rows` rows: the pipeline, and the grid that covers them, folded where one
+    /// dimension does not suffice.
+    pub(super) fn covering(&self, rows: usize) -> (&wgpu::ComputePipeline, [u32; 3]) {
+        let few = self.few.as_ref().filter(|_| rows <= FEW_ROWS_MAX);
+        let compiled = few.unwrap_or(&self.any);
+        let workgroups = compiled.shape.workgroups(rows);
         let across = workgroups.min(GRID_MAX);
-        [across as u32, workgroups.div_ceil(across) as u32, 1]
+        (&compiled.pipeline, [across as u32, workgroups.div_ceil(across) as u32, 1])
     }
 }
 
@@ -145,20 +158,19 @@ fn launch(
     index: usize,
 ) -> Result<Launch, BackendError> {
     let stage = &plan.stages()[index];
-    let shape = Shape::of(plan, stage);
     let input = if index == 0 { plan.input() } else { InputType::F32 };
     let output_stride = output_stride(plan, index);
-    let source = shader::source(plan, stage, &shape, input, output_stride);
-    let pipeline = gpu.scoped(|device| pipeline(device, layout, stage, source));
-    let pipeline = pipeline.map_err(|error| match error {
-        BackendError::Device { device, message } => {
-            BackendError::Compile { device, kernel: stage.kind.name().to_owned(), message }
-        }
-        other => other,
-    })?;
+    let compile = |shape: Shape| {
+        let source = shader::source(plan, stage, &shape, input, output_stride);
+        compile(gpu, layout, shape, source)
+    };
     let table = shader::layer_table(plan, stage);
-    let layers = gpu.filled_buffer("layers", wgpu::BufferUsages::UNIFORM, &table)?;
-    Ok(Launch { pipeline, layers, output_stride, shape })
+    Ok(Launch {
+        layers: gpu.filled_buffer("layers", wgpu::BufferUsages::UNIFORM, &table)?,
+        output_stride,
+        any: compile(Shape::of(plan, stage))?,
+        few: Shape::of_few_rows(plan, stage).map(compile).transpose()?,
+    })
 }
 
 /// Between stages rows are padded to whole quads; scores are not padded.
@@ -170,13 +182,29 @@ fn output_stride(plan: &Plan, stage: usize) -> usize {
     }
 }
 
+fn compile(
+    gpu: &Gpu,
+    layout: &wgpu::BindGroupLayout,
+    shape: Shape,
+    source: String,
+) -> Result<Compiled, BackendError> {
+    let kernel = shape.kernel.name();
+    match gpu.scoped(|device| pipeline(device, layout, kernel, source)) {
+        Ok(pipeline) => Ok(Compiled { pipeline, shape }),
+        Err(BackendError::Device { device, message }) => {
+            Err(BackendError::Compile { device, kernel: kernel.to_owned(), message })
+        }
+        Err(other) => Err(other),
+    }
+}
+
 fn pipeline(
     device: &wgpu::Device,
     layout: &wgpu::BindGroupLayout,
-    stage: &Stage,
+    kernel: &str,
     source: String,
 ) -> wgpu::ComputePipeline {
-    let label = Some(stage.kind.name());
+    let label = Some(kernel);
     let source = wgpu::ShaderSource::Wgsl(source.into());
     let module = device.create_shader_module(wgpu::ShaderModuleDescriptor { label, source });
     let layout = device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {

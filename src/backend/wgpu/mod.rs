@@ -8,6 +8,7 @@ mod adapter;
 mod context;
 mod executable;
 mod gpu;
+mod kernel;
 mod shader;
 #[cfg(test)]
 mod tests;
@@ -98,10 +99,10 @@ fn planning_limits(device: &wgpu::Limits) -> Limits {
     // Indices in shaders are u32 and count single values of at least one byte.
     let largest = device.max_storage_buffer_binding_size.min(device.max_buffer_size);
     Limits {
-        on_chip_bytes: shader::ACTIVATION_BYTES,
+        on_chip_bytes: kernel::ACTIVATION_BYTES,
         panel: 4,
-        tile_rows_min: shader::TILE_ROWS_MIN,
-        tile_rows_max: shader::TILE_ROWS_MAX,
+        tile_rows_min: kernel::TILE_ROWS_MIN,
+        tile_rows_max: kernel::TILE_ROWS_MAX,
         align_bytes: 256,
         // Room for the header that travels in front of the rows.
         buffer_bytes_max: largest.min(i32::MAX as u64) as usize / 256 * 256 - 256,

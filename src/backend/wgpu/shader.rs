@@ -3,118 +3,9 @@
 
 use std::fmt::Write;
 
+use super::kernel::{Kernel, Shape};
 use crate::model::Head;
-use crate::plan::{InputType, Plan, PlannedLayer, Precision, Stage, StageKind};
-
-/// Workgroup storage every device has, in bytes: the 16 KiB of WebGPU less what GL and DX11 keep.
-const WORKGROUP_STORAGE_BYTES: usize = 16_352;
-/// The same in vectors of four f32, the unit of all workgroup storage here.
-const STORAGE: usize = WORKGROUP_STORAGE_BYTES / 16;
-/// The most quads of inputs brought on chip at once: 128 bytes a row, the line of most caches.
-const CHUNK_MAX: usize = 8;
-/// The fewest rows a fused tile holds: with fewer, reading the weights costs more than it saves.
-pub(super) const TILE_ROWS_MIN: usize = 16;
-/// The most rows a tile holds; also the rows, and the outputs, of a dense tile.
-pub(super) const TILE_ROWS_MAX: usize = 64;
-/// What a fused tile may use for activations: a quarter of the storage stays for staged weights,
-/// and of the rest each quad of values takes one vector of padding (see `quad_stride`).
-pub(super) const ACTIVATION_BYTES: usize =
-    WORKGROUP_STORAGE_BYTES * 3 / 4 * TILE_ROWS_MIN / (TILE_ROWS_MIN + 1);
-/// Rows and outputs of a block, and values of a quad.
-const BLOCK: usize = 4;
-
-/// The sizes of one launch, from which its shader and its grid follow.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Shape {
-    /// Groups of four rows in a tile.
-    groups: usize,
-    /// Panels of four outputs in a tile.
-    panels: usize,
-    /// Quads of inputs brought on chip at once.
-    chunk: usize,
-    /// Vectors of workgroup storage for rows and activations.
-    on_chip: usize,
-    /// Threads of a workgroup.
-    threads: usize,
-    /// Tiles side by side that together make all outputs.
-    tiles_across: usize,
-    /// Rows of a tile.
-    tile_rows: usize,
-}
-
-impl Shape {
-    /// The shape of a stage's launch.
-    pub(super) fn of(plan: &Plan, stage: &Stage) -> Shape {
-        match stage.kind {
-            StageKind::Fused => Shape::fused(stage.tile_rows, plan.layers_of(stage)),
-            StageKind::Dense => Shape::dense(plan.layers_of(stage)),
-            StageKind::Head => Shape {
-                groups: 0,
-                panels: 0,
-                chunk: 0,
-                on_chip: 0,
-                threads: 64,
-                tiles_across: 1,
-                tile_rows: 1,
-            },
-        }
-    }
-
-    /// One thread for every block of the widest layer.
-    fn fused(tile_rows: usize, layers: &[PlannedLayer]) -> Shape {
-        let groups = tile_rows / BLOCK;
-        let panels = layers.iter().map(|layer| layer.outputs_padded / BLOCK).max().unwrap_or(1);
-        // Two halves, each with room for the widest activations and for a chunk of input.
-        let on_chip = |chunk: usize| 2 * panels.max(chunk) * quad_stride(groups);
-        let fits = |chunk: &usize| on_chip(*chunk) + panels * quad_stride(*chunk) <= STORAGE;
-        let chunk = (1..=CHUNK_MAX).rev().find(fits).unwrap_or(1);
-        Shape {
-            groups,
-            panels,
-            chunk,
-            on_chip: on_chip(chunk),
-            threads: groups * panels,
-            tiles_across: 1,
-            tile_rows,
-        }
-    }
-
-    /// One thread for every two by two blocks.
-    fn dense(layers: &[PlannedLayer]) -> Shape {
-        let (groups, panels, chunk) = (TILE_ROWS_MAX / BLOCK, TILE_ROWS_MAX / BLOCK, 4);
-        let outputs = layers.iter().map(|layer| layer.outputs).sum::<usize>();
-        Shape {
-            groups,
-            panels,
-            chunk,
-            on_chip: chunk * quad_stride(groups),
-            threads: groups / 2 * (panels / 2),
-            tiles_across: outputs.div_ceil(TILE_ROWS_MAX),
-            tile_rows: TILE_ROWS_MAX,
-        }
-    }
-
-    /// Workgroup storage of the launch.
-    #[cfg(test)]
-    pub(super) fn storage_bytes(&self) -> usize {
-        (self.on_chip + self.panels * quad_stride(self.chunk)) * 16
-    }
-
-    #[cfg(test)]
-    pub(super) fn threads(&self) -> usize {
-        self.threads
-    }
-
-    /// Workgroups that together cover `rows` rows.
-    pub(super) fn workgroups(&self, rows: usize) -> usize {
-        rows.div_ceil(self.tile_rows) * self.tiles_across
-    }
-}
-
-/// Vectors from a quad to the next on chip: four for each of `n`, and one against bank conflicts.
-fn quad_stride(n: usize) -> usize {
-    BLOCK * n + 1
-}
+use crate::plan::{InputType, Plan, PlannedLayer, Precision, Stage};
 
 /// The text of a stage's shader. `input` is the type of the rows it reads; `output_stride` is the
 /// number of values from a row it writes to the next.
@@ -125,42 +16,55 @@ pub(super) fn source(
     input: InputType,
     output_stride: usize,
 ) -> String {
-    let mut text = String::new();
     let layers = plan.layers_of(stage);
-    for (name, value) in [
-        ("GROUPS", shape.groups),
-        ("PANELS", shape.panels),
-        ("CHUNK", shape.chunk),
-        ("ON_CHIP", shape.on_chip),
-        ("THREADS", shape.threads),
-        ("LAYERS", layers.len().max(1)),
-        ("OUTPUT_STRIDE", output_stride),
-    ] {
-        line(&mut text, &format!("const {name} = {value}u;"));
-    }
-    line(&mut text, &format!("const HEAD = {};", stage.head != Head::Logits));
-    line(&mut text, &format!("const SOFTMAX = {};", stage.head == Head::Softmax));
+    let mut text = prelude(stage.head, layers.len().max(1), shape, output_stride);
     text.push_str(unpack_input(input));
     text.push_str(unpack_weights(plan.precision()));
-    text.push_str(include_str!("../../../shaders/batch.wgsl"));
-    if stage.kind != StageKind::Head {
-        text.push_str(&activate(layers));
-        text.push_str(include_str!("../../../shaders/activation.wgsl"));
-        text.push_str(include_str!("../../../shaders/tile.wgsl"));
+    text.push_str(&activate(layers));
+    for part in parts(shape.kernel) {
+        text.push_str(part);
     }
-    text.push_str(match stage.kind {
-        StageKind::Fused => include_str!("../../../shaders/fused_mlp.wgsl"),
-        StageKind::Dense => include_str!("../../../shaders/dense.wgsl"),
-        StageKind::Head => include_str!("../../../shaders/head.wgsl"),
-    });
     text
+}
+
+/// The sizes a shader is compiled for.
+fn prelude(head: Head, layers: usize, shape: &Shape, output_stride: usize) -> String {
+    let mut text = String::new();
+    let common = [("THREADS", shape.threads), ("LAYERS", layers), ("OUTPUT_STRIDE", output_stride)];
+    for (name, value) in shape.sizes.iter().chain(&common) {
+        line(&mut text, &format!("const {name} = {value}u;"));
+    }
+    line(&mut text, &format!("const HEAD = {};", head != Head::Logits));
+    line(&mut text, &format!("const SOFTMAX = {};", head == Head::Softmax));
+    text
+}
+
+/// The files that together make a kernel.
+fn parts(kernel: Kernel) -> Vec<&'static str> {
+    let batch = include_str!("../../../shaders/batch.wgsl");
+    let activation = include_str!("../../../shaders/activation.wgsl");
+    let block = include_str!("../../../shaders/block.wgsl");
+    let tile = include_str!("../../../shaders/tile.wgsl");
+    match kernel {
+        Kernel::FusedMlp => {
+            let fused_mlp = include_str!("../../../shaders/fused_mlp.wgsl");
+            vec![batch, activation, block, tile, fused_mlp]
+        }
+        Kernel::Dense => {
+            vec![batch, activation, block, tile, include_str!("../../../shaders/dense.wgsl")]
+        }
+        Kernel::FewRows => {
+            vec![batch, activation, block, include_str!("../../../shaders/few_rows.wgsl")]
+        }
+        Kernel::Head => vec![batch, include_str!("../../../shaders/head.wgsl")],
+    }
 }
 
 /// The bytes of the shader's `layers`: eight words each, at least one.
 pub(super) fn layer_table(plan: &Plan, stage: &Stage) -> Vec<u8> {
     let layers = plan.layers_of(stage);
     let names = activation_names(layers);
-    let weight_quad_bytes = BLOCK * plan.precision().bytes();
+    let weight_quad_bytes = 4 * plan.precision().bytes();
     let mut words: Vec<u32> = Vec::new();
     for layer in layers {
         let name = layer.activation.name();
@@ -178,6 +82,9 @@ pub(super) fn layer_table(plan: &Plan, stage: &Stage) -> Vec<u8> {
 /// `activate`: a switch over the activations the layers have, and no others.
 fn activate(layers: &[PlannedLayer]) -> String {
     let mut text = String::new();
+    if layers.is_empty() {
+        return text;
+    }
     line(&mut text, "fn activate(activation: u32, x: vec4f, parameters: vec2f) -> vec4f {");
     line(&mut text, "    switch activation {");
     let names = activation_names(layers);

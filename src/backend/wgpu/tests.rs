@@ -2,11 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use super::shader::{self, Shape};
+use super::kernel::Shape;
 use super::*;
 use crate::backend::Rows;
 use crate::model::{Activation, Dense, Head, Model};
-use crate::plan::{InputType, PlanOptions, StageKind};
+use crate::plan::{InputType, PlanOptions};
 
 fn device() -> Option<WgpuDevice> {
     match WgpuDevice::open(&OpenOptions { software: true, ..OpenOptions::default() }) {
@@ -119,31 +119,13 @@ fn a_buffer_too_large_is_an_error_and_leaves_the_device_alive() {
     assert_eq!(device.gpu.check(), Ok(()));
 }
 
-/// Limits as on every device: no adapter is needed to plan.
-fn portable() -> Limits {
-    planning_limits(&wgpu::Limits::downlevel_defaults())
-}
-
-#[test]
-fn every_fused_shape_fits_every_device() {
-    for width in 1..=100 {
-        let model = model(&[50, width, width.div_ceil(2), 1]);
-        let plan = Plan::new(&model, &portable(), &PlanOptions::default()).unwrap();
-        let fused = plan.stages().iter().filter(|stage| stage.kind == StageKind::Fused);
-        for stage in fused {
-            let shape = Shape::of(&plan, stage);
-            assert!(shape.storage_bytes() <= 16_352, "{width}: {shape:?}");
-            assert!(shape.threads() <= 256, "{width}: {shape:?}");
-        }
-    }
-}
-
 #[test]
 fn no_two_shaders_differ_by_more_than_their_prelude() {
     let model = model(&[50, 20, 10]).with_head(Head::Softmax);
     let text = |input| {
         let options = PlanOptions { input, ..PlanOptions::default() };
-        let plan = Plan::new(&model, &portable(), &options).unwrap();
+        let limits = planning_limits(&wgpu::Limits::downlevel_defaults());
+        let plan = Plan::new(&model, &limits, &options).unwrap();
         let stage = &plan.stages()[0];
         shader::source(&plan, stage, &Shape::of(&plan, stage), input, 10)
     };
