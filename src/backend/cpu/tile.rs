@@ -123,15 +123,15 @@ impl<const R: usize, const P: usize, const C: usize> Kernel for Tile<R, P, C> {
     }
 }
 
-/// `[chunk][panel][row]`
-type Sums<V, const R: usize, const P: usize, const C: usize> = [[[V; R]; P]; C];
+/// `[chunk][row][panel]`
+type Sums<V, const R: usize, const P: usize, const C: usize> = [[[V; P]; R]; C];
 
 #[inline(always)]
 unsafe fn chunk_sums<S: Simd, const R: usize, const P: usize, const C: usize>(
     simd: S,
     job: &TileJob,
 ) -> Sums<S::V, R, P, C> {
-    let mut sums = [[[simd.splat(0.0); R]; P]; C];
+    let mut sums = [[[simd.splat(0.0); P]; R]; C];
     for k in 0..job.chunk {
         // A tile that takes several chunks at once is the only one of its batch.
         if C == 1 {
@@ -163,17 +163,17 @@ unsafe fn add_input<S: Simd, const R: usize, const P: usize>(
     simd: S,
     job: &TileJob,
     k: usize,
-    sums: &mut [[S::V; R]; P],
+    sums: &mut [[S::V; P]; R],
 ) {
     // SAFETY: the caller promises that `k` is an input of this call; panels hold `LANES` weights an
     // input.
     let weights: [S::V; P] =
         std::array::from_fn(|p| unsafe { simd.load(job.weight.add((k * P + p) * S::LANES)) });
-    for r in 0..R {
+    for (r, sums) in sums.iter_mut().enumerate() {
         // SAFETY: as above, of row `r`.
         let x = simd.splat(unsafe { *job.x.add(r * job.x_stride + k) });
-        for p in 0..P {
-            sums[p][r] = simd.fma(x, weights[p], sums[p][r]);
+        for (sum, weights) in sums.iter_mut().zip(weights) {
+            *sum = simd.fma(x, weights, *sum);
         }
     }
 }
@@ -189,12 +189,12 @@ unsafe fn finish<S: Simd, const R: usize, const P: usize, const C: usize>(
             // SAFETY: the caller promises `R` rows of `P` vectors of output and `P` of bias.
             unsafe {
                 let y = job.y.add(r * job.y_stride + p * S::LANES);
-                let mut sum = sums[0][p][r];
+                let mut sum = sums[0][r][p];
                 if !job.begin {
                     sum = simd.add(simd.load(y), sum);
                 }
                 for chunk in &sums[1..] {
-                    sum = simd.add(sum, chunk[p][r]);
+                    sum = simd.add(sum, chunk[r][p]);
                 }
                 if let Some(epilogue) = &job.epilogue {
                     let bias = simd.load(epilogue.bias.add(p * S::LANES));
