@@ -288,6 +288,17 @@ fn the_input_transform_ends_in_scale_weights_and_bias() {
     }
 }
 
+/// A head takes one workgroup a row, and one dimension of a grid holds 65,535.
+#[test]
+fn more_workgroups_than_one_dimension_holds() {
+    let Some(device) = device() else { return };
+    let mut numbers = Numbers(14);
+    let model = numbers.model(&[1, 2], Activation::Relu).with_head(Head::Softmax);
+    let bytes = numbers.bytes(65_600);
+    let options = options(InputType::U8, Precision::F32, 65_600);
+    check(&*device, &model, options, Rows::U8(&bytes), "folded grid");
+}
+
 #[test]
 fn run_splits_and_reuses_contexts() {
     let Some(device) = device() else { return };
