@@ -12,6 +12,7 @@ mod error;
 mod format;
 mod hash;
 mod head;
+pub(crate) mod npy;
 mod transform;
 
 use std::path::Path;

@@ -6,4 +6,5 @@ mod common;
 mod contract;
 mod devices;
 mod oracle;
+mod paper;
 mod spoilt_rows;

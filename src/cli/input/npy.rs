@@ -1,52 +1,48 @@
-//! numpy's `.npy`: a header in Python's own words, then the values.
+//! numpy's `.npy` arrays as rows and labels.
 
 use anyhow::{Context, Result, bail, ensure};
-use npyz::{DType, Deserialize, NpyFile, NpyHeader, Order};
 
 use super::Wanted;
 use crate::bench::images::OwnedRows;
+use crate::model::npy::NpyArray;
 use crate::plan::InputType;
-
-/// The longest header read; numpy writes 128 bytes for a plain array.
-const HEADER_BYTES_MAX: usize = 4096;
-/// The most digits the header may hold, so that the product of the shape fits 64 bits.
-const HEADER_DIGITS_MAX: usize = 18;
 
 /// Rows, `[n, ...]` with as many values each as the model has inputs, or one row, `[inputs]`.
 pub(super) fn rows(bytes: &[u8], wanted: &Wanted) -> Result<OwnedRows> {
-    let array = Array::open(bytes)?;
-    let shape = array.header.shape();
-    let row: u64 = if shape.len() > 1 { shape[1..].iter().product() } else { array.header.len() };
+    let array = open(bytes)?;
+    let shape = &array.shape;
+    let row = if shape.len() > 1 { &shape[1..] } else { &shape[..] };
+    // An axis of length 0 lets the others be any length.
+    let width = row.iter().try_fold(1_usize, |product, axis| product.checked_mul(*axis));
     ensure!(
-        row == wanted.inputs as u64,
+        width == Some(wanted.inputs) && !shape.is_empty(),
         "npy: expected rows of {} values, got shape {shape:?}",
         wanted.inputs
     );
-    match (array.type_name(), wanted.input) {
-        ("u1", _) => Ok(wanted.rows_of(array.values()?)),
-        ("f4", InputType::F32) => Ok(OwnedRows::F32(array.values()?)),
-        ("f8", InputType::F32) => {
-            let values: Vec<f64> = array.values()?;
-            Ok(OwnedRows::F32(values.into_iter().map(|value| value as f32).collect()))
+    match (array.descr, wanted.input) {
+        ("|u1", _) => Ok(wanted.rows_of(array.payload.to_vec())),
+        ("<f4", InputType::F32) => Ok(OwnedRows::F32(each(&array, f32::from_le_bytes))),
+        ("<f8", InputType::F32) => {
+            Ok(OwnedRows::F32(each(&array, |bytes| f64::from_le_bytes(bytes) as f32)))
         }
-        ("f4" | "f8", InputType::U8) => bail!("npy: holds floats; use --input f32"),
-        (other, _) => bail!("npy: expected values of type f4, f8 or u1, got {other}"),
+        ("<f4" | "<f8", InputType::U8) => bail!("npy: holds floats; use --input f32"),
+        (other, _) => bail!("npy: expected values of type <f4, <f8 or |u1, got {other}"),
     }
 }
 
 /// Labels, `[n]` of any integer type.
 pub(super) fn labels(bytes: &[u8]) -> Result<Vec<usize>> {
-    let array = Array::open(bytes)?;
-    let shape = array.header.shape();
+    let array = open(bytes)?;
+    let shape = &array.shape;
     ensure!(shape.len() == 1, "npy: expected one dimension of labels, got shape {shape:?}");
-    let labels: Vec<i64> = match array.type_name() {
-        "u1" => widen(array.values::<u8>()?),
-        "i1" => widen(array.values::<i8>()?),
-        "u2" => widen(array.values::<u16>()?),
-        "i2" => widen(array.values::<i16>()?),
-        "u4" => widen(array.values::<u32>()?),
-        "i4" => widen(array.values::<i32>()?),
-        "i8" => array.values()?,
+    let labels: Vec<i64> = match array.descr {
+        "|u1" => each(&array, |bytes| u8::from_le_bytes(bytes).into()),
+        "|i1" => each(&array, |bytes| i8::from_le_bytes(bytes).into()),
+        "<u2" => each(&array, |bytes| u16::from_le_bytes(bytes).into()),
+        "<i2" => each(&array, |bytes| i16::from_le_bytes(bytes).into()),
+        "<u4" => each(&array, |bytes| u32::from_le_bytes(bytes).into()),
+        "<i4" => each(&array, |bytes| i32::from_le_bytes(bytes).into()),
+        "<i8" => each(&array, i64::from_le_bytes),
         other => bail!("npy: expected labels of an integer type, got {other}"),
     };
     let label = |(index, label): (usize, i64)| {
@@ -55,73 +51,17 @@ pub(super) fn labels(bytes: &[u8]) -> Result<Vec<usize>> {
     labels.into_iter().enumerate().map(label).collect()
 }
 
-fn widen<T: Into<i64>>(values: Vec<T>) -> Vec<i64> {
-    values.into_iter().map(Into::into).collect()
+fn open(bytes: &[u8]) -> Result<NpyArray<'_>> {
+    let array = NpyArray::open(bytes).context("npy")?;
+    let one_order = array.shape.len() < 2 || !array.fortran_order;
+    ensure!(one_order, "npy: expected row-major values, got Fortran order; save in C order");
+    Ok(array)
 }
 
-/// A header that was checked against the values behind it.
-struct Array<'a> {
-    header: NpyHeader,
-    name: String,
-    values: &'a [u8],
-}
-
-impl<'a> Array<'a> {
-    fn open(bytes: &'a [u8]) -> Result<Array<'a>> {
-        let start = check_header(bytes)?;
-        let header = NpyHeader::from_reader(bytes).context("npy header")?;
-        let DType::Plain(kind) = header.dtype() else {
-            bail!("npy: expected a plain array of numbers, got records");
-        };
-        let one_order = header.shape().len() < 2 || header.order() == Order::C;
-        ensure!(one_order, "npy: expected row-major values, got Fortran order; save in C order");
-        let values = &bytes[start..];
-        let item = header.dtype().num_bytes().context("npy: values have no fixed size")?;
-        let expected = u128::from(header.len()) * item as u128;
-        ensure!(
-            values.len() as u128 == expected,
-            "npy: expected {expected} bytes of values for shape {:?}, got {}",
-            header.shape(),
-            values.len()
-        );
-        Ok(Array { header, name: kind.to_string(), values })
-    }
-
-    /// The values' type without their byte order, such as `f4`.
-    fn type_name(&self) -> &str {
-        self.name.trim_start_matches(['<', '>', '|', '='])
-    }
-
-    fn values<T: Deserialize>(&self) -> Result<Vec<T>> {
-        Ok(NpyFile::with_header(self.header.clone(), self.values).into_vec()?)
-    }
-}
-
-/// Checks what the header's parser takes on trust, and returns where the values start. The parser
-/// allocates whatever length the file states, recurses into nested brackets, and multiplies the
-/// shape without looking.
-fn check_header(bytes: &[u8]) -> Result<usize> {
-    let start = match bytes {
-        [0x93, b'N', b'U', b'M', b'P', b'Y', 1, _, low, high, ..] => {
-            10 + usize::from(u16::from_le_bytes([*low, *high]))
-        }
-        [0x93, b'N', b'U', b'M', b'P', b'Y', 2 | 3, _, a, b, c, d, ..] => {
-            12_usize.saturating_add(u32::from_le_bytes([*a, *b, *c, *d]) as usize)
-        }
-        _ => bail!("npy: expected the magic and a version from 1 to 3"),
-    };
-    ensure!(
-        start <= bytes.len().min(HEADER_BYTES_MAX),
-        "npy: expected a header of at most {} bytes, got {start}",
-        bytes.len().min(HEADER_BYTES_MAX)
-    );
-    let text = &bytes[10..start];
-    let count = |wanted: fn(&u8) -> bool| text.iter().filter(|byte| wanted(byte)).count();
-    let nested = count(|byte| matches!(byte, b'(' | b'[' | b'{'));
-    ensure!(nested <= 2, "npy: expected a plain array of numbers, got a nested header");
-    let digits = count(u8::is_ascii_digit);
-    ensure!(digits <= HEADER_DIGITS_MAX, "npy: the shape is larger than any file");
-    Ok(start)
+/// The values of an array whose type has `N` bytes.
+fn each<const N: usize, T>(array: &NpyArray<'_>, value: impl Fn([u8; N]) -> T) -> Vec<T> {
+    let (values, _) = array.payload.as_chunks::<N>();
+    values.iter().map(|bytes| value(*bytes)).collect()
 }
 
 #[cfg(test)]
