@@ -259,3 +259,27 @@ fn a_file_larger_than_the_limit_is_not_read() {
     let error = Model::load(&path).unwrap_err();
     assert!(matches!(error, ModelError::TooLarge { .. }), "{error}");
 }
+
+#[test]
+fn what_is_not_read_is_named() {
+    for (bytes, part) in [
+        (&b""[..], "an empty file"),
+        (b"\x89HDF\r\n\x1a\n....", "HDF5"),
+        (b"\x93NUMPY\x01\x00", "one .npy array"),
+        (b"\x80\x02\x8a\x0al\xfc", "Python pickle"),
+        (b"\x80\x05\x95", "Python pickle"),
+        (b"\x1f\x8b\x08\x00", "gzip"),
+        (b"\x1c\x00\x00\x00TFL3", "TensorFlow Lite"),
+        (b"PK\x05\x06", "a damaged zip"),
+        (b"#!/bin/sh", "no model that is known"),
+    ] {
+        let error = read(bytes).unwrap_err();
+        assert!(matches!(error, ModelError::UnknownFormat { .. }), "{error}");
+        assert!(error.to_string().contains(part), "{error}");
+    }
+    for (member, part) in [("archive/data.pkl", "PyTorch"), ("model.weights.h5", "Keras")] {
+        let zip = npz(&[(member, Vec::new())], CompressionMethod::Stored);
+        let error = read(&zip).unwrap_err().to_string();
+        assert!(error.contains(part), "{error}");
+    }
+}
