@@ -6,7 +6,7 @@ use fusewire::{Activation, Dense, Model, ModelError};
 use zip::CompressionMethod;
 
 use super::npy::{f4, members, npz};
-use super::onnx_file::{Entry, File, Node, Tensor, float, floats, int};
+use super::onnx_file::{Attribute, Entry, File, Node, Tensor, float, floats, int, int64s};
 
 /// Reads hostile bytes; what matters is that it returns, and when.
 fn read(bytes: &[u8]) -> Result<Model, ModelError> {
@@ -136,6 +136,25 @@ fn onnx_dimensions_that_lie() {
     let mut wide = onnx();
     wide.shape = vec![-1, huge, huge];
     error(&wide, "Gemm");
+}
+
+#[test]
+fn onnx_with_more_axes_than_any_value_has() {
+    let many = vec![1_i64; 100_000];
+    let mut wide = onnx();
+    wide.shape = many.clone();
+    error(&wide, "axes of the input");
+    let scalar = onnx().tensor("c", floats(&many, &[1.0])).node("Add", &["y", "c"], "t", &[]);
+    error(&scalar, "axes");
+    let axes =
+        Attribute { name: "axes".into(), ints: many.clone(), kind: 7, ..Attribute::default() };
+    error(&onnx().node("Unsqueeze", &["y"], "t", &[axes]), "axes of a value");
+    let shape = onnx().tensor("c", int64s(&many)).node("Reshape", &["y", "c"], "t", &[]);
+    error(&shape, "at most 16 axes");
+    let mut operands = onnx();
+    let inputs = vec!["r"; 100_000];
+    operands = operands.node("Mul", &inputs, "m", &[]).node("Mul", &["m", "s"], "t", &[]);
+    error(&operands, "joins two computed values");
 }
 
 #[test]
