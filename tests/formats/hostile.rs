@@ -6,7 +6,7 @@ use fusewire::{Activation, Dense, Model, ModelError};
 use zip::CompressionMethod;
 
 use super::npy::{f4, members, npz};
-use super::onnx_file::{Entry, File, Node, Tensor, float, floats, int};
+use super::onnx_file::{Attribute, Entry, File, Node, Tensor, float, floats, int, int64s};
 
 /// Reads hostile bytes; what matters is that it returns, and when.
 fn read(bytes: &[u8]) -> Result<Model, ModelError> {
@@ -139,6 +139,25 @@ fn onnx_dimensions_that_lie() {
 }
 
 #[test]
+fn onnx_with_more_axes_than_any_value_has() {
+    let many = vec![1_i64; 100_000];
+    let mut wide = onnx();
+    wide.shape = many.clone();
+    error(&wide, "axes of the input");
+    let scalar = onnx().tensor("c", floats(&many, &[1.0])).node("Add", &["y", "c"], "t", &[]);
+    error(&scalar, "axes");
+    let axes =
+        Attribute { name: "axes".into(), ints: many.clone(), kind: 7, ..Attribute::default() };
+    error(&onnx().node("Unsqueeze", &["y"], "t", &[axes]), "axes of a value");
+    let shape = onnx().tensor("c", int64s(&many)).node("Reshape", &["y", "c"], "t", &[]);
+    error(&shape, "at most 16 axes");
+    let mut operands = onnx();
+    let inputs = vec!["r"; 100_000];
+    operands = operands.node("Mul", &inputs, "m", &[]).node("Mul", &["m", "s"], "t", &[]);
+    error(&operands, "joins two computed values");
+}
+
+#[test]
 fn onnx_cycles_and_duplicates() {
     let mut own = onnx();
     own.nodes[0].input[0] = "y".into();
@@ -258,4 +277,28 @@ fn a_file_larger_than_the_limit_is_not_read() {
     file.set_len(fusewire::model::FILE_BYTES_MAX as u64 + 1).unwrap();
     let error = Model::load(&path).unwrap_err();
     assert!(matches!(error, ModelError::TooLarge { .. }), "{error}");
+}
+
+#[test]
+fn what_is_not_read_is_named() {
+    for (bytes, part) in [
+        (&b""[..], "an empty file"),
+        (b"\x89HDF\r\n\x1a\n....", "HDF5"),
+        (b"\x93NUMPY\x01\x00", "one .npy array"),
+        (b"\x80\x02\x8a\x0al\xfc", "Python pickle"),
+        (b"\x80\x05\x95", "Python pickle"),
+        (b"\x1f\x8b\x08\x00", "gzip"),
+        (b"\x1c\x00\x00\x00TFL3", "TensorFlow Lite"),
+        (b"PK\x05\x06", "a damaged zip"),
+        (b"#!/bin/sh", "no model that is known"),
+    ] {
+        let error = read(bytes).unwrap_err();
+        assert!(matches!(error, ModelError::UnknownFormat { .. }), "{error}");
+        assert!(error.to_string().contains(part), "{error}");
+    }
+    for (member, part) in [("archive/data.pkl", "PyTorch"), ("model.weights.h5", "Keras")] {
+        let zip = npz(&[(member, Vec::new())], CompressionMethod::Stored);
+        let error = read(&zip).unwrap_err().to_string();
+        assert!(error.contains(part), "{error}");
+    }
 }

@@ -170,8 +170,8 @@ fn clip_and_prelu_by_inputs() {
 /// The nodes of one activation: operator, inputs, output.
 type Nodes<'a> = &'a [(&'a str, &'a [&'a str], &'a str)];
 
-#[test]
-fn decomposed_activations() {
+/// A layer, scalars to choose from, and these nodes.
+fn decomposed(parts: &[Nodes<'_>]) -> File {
     let constants = [
         ("half", 0.5),
         ("one", 1.0),
@@ -179,76 +179,78 @@ fn decomposed_activations() {
         ("three", 3.0),
         ("six", 6.0),
         ("zero", 0.0),
-        ("sixth", 1.0 / 6.0),
         ("sqrt2", std::f32::consts::SQRT_2),
-        ("isqrt2", std::f32::consts::FRAC_1_SQRT_2),
         ("k", 0.797_884_6),
         ("c", 0.044715),
     ];
-    let with = |nodes: Nodes<'_>| {
-        let file = constants.iter().fold(one_layer(), |f, (name, n)| scalar(name, *n)(f));
-        nodes.iter().fold(file, |file, (op, input, output)| file.node(op, input, output, &[]))
-    };
-    let erf: Nodes =
-        &[("Div", &["y", "sqrt2"], "d"), ("Erf", &["d"], "g"), ("Add", &["g", "one"], "a")];
-    let cubed: Nodes = &[
-        ("Pow", &["y", "three"], "p"),
-        ("Mul", &["p", "c"], "pc"),
-        ("Add", &["y", "pc"], "s"),
-        ("Mul", &["s", "k"], "i"),
-        ("Tanh", &["i"], "g"),
-        ("Add", &["one", "g"], "a"),
-        ("Mul", &["half", "y"], "h"),
-        ("Mul", &["h", "a"], "z"),
+    let file = constants.iter().fold(one_layer(), |f, (name, n)| scalar(name, *n)(f));
+    let nodes = parts.iter().flat_map(|nodes| nodes.iter());
+    nodes.fold(file, |file, (op, input, output)| file.node(op, input, output, &[]))
+}
+
+const ERF: Nodes<'_> =
+    &[("Div", &["y", "sqrt2"], "d"), ("Erf", &["d"], "g"), ("Add", &["g", "one"], "a")];
+/// As `torch.nn.GELU` writes it.
+const TANH_OF_A_POWER: Nodes<'_> = &[
+    ("Pow", &["y", "three"], "p"),
+    ("Mul", &["p", "c"], "pc"),
+    ("Add", &["y", "pc"], "s"),
+    ("Mul", &["s", "k"], "i"),
+    ("Tanh", &["i"], "g"),
+    ("Add", &["one", "g"], "a"),
+    ("Mul", &["half", "y"], "h"),
+    ("Mul", &["h", "a"], "z"),
+];
+/// As language models write it.
+const TANH_OF_PRODUCTS: Nodes<'_> = &[
+    ("Mul", &["y", "k"], "yk"),
+    ("Mul", &["c", "y"], "cy"),
+    ("Mul", &["cy", "y"], "cyy"),
+    ("Add", &["cyy", "one"], "s"),
+    ("Mul", &["yk", "s"], "i"),
+    ("Tanh", &["i"], "g"),
+    ("Add", &["g", "one"], "a"),
+    ("Mul", &["a", "half"], "h"),
+    ("Mul", &["y", "h"], "z"),
+];
+const SIX: Nodes<'_> = &[("Add", &["y", "three"], "s"), ("Clip", &["s", "zero", "six"], "g")];
+const MISH: Nodes<'_> =
+    &[("Softplus", &["y"], "s"), ("Tanh", &["s"], "g"), ("Mul", &["y", "g"], "z")];
+
+#[test]
+fn decomposed_activations() {
+    let cases: [(Activation, &[Nodes<'_>]); 9] = [
+        (Activation::Gelu, &[ERF, &[("Mul", &["y", "a"], "m"), ("Mul", &["m", "half"], "z")]]),
+        (Activation::Gelu, &[ERF, &[("Mul", &["half", "y"], "m"), ("Mul", &["m", "a"], "z")]]),
+        (Activation::Gelu, &[ERF, &[("Mul", &["a", "half"], "m"), ("Mul", &["y", "m"], "z")]]),
+        (Activation::GeluTanh, &[TANH_OF_A_POWER]),
+        (Activation::GeluTanh, &[TANH_OF_PRODUCTS]),
+        (Activation::Silu, &[&[("Sigmoid", &["y"], "g"), ("Mul", &["y", "g"], "z")]]),
+        (Activation::Silu, &[&[("Sigmoid", &["y"], "g"), ("Mul", &["g", "y"], "z")]]),
+        (Activation::Mish, &[MISH]),
+        (Activation::HardSwish, &[SIX, &[("Mul", &["y", "g"], "m"), ("Div", &["m", "six"], "z")]]),
     ];
-    let fast: Nodes = &[
-        ("Mul", &["y", "k"], "yk"),
-        ("Mul", &["c", "y"], "cy"),
-        ("Mul", &["cy", "y"], "cyy"),
-        ("Add", &["cyy", "one"], "s"),
-        ("Mul", &["yk", "s"], "i"),
-        ("Tanh", &["i"], "g"),
-        ("Add", &["g", "one"], "a"),
-        ("Mul", &["a", "half"], "h"),
-        ("Mul", &["y", "h"], "z"),
-    ];
-    let joined = |first: Nodes<'static>, rest: Nodes<'static>| with(&[first, rest].concat());
-    let accepted = [
-        (Activation::Gelu, joined(erf, &[("Mul", &["y", "a"], "m"), ("Mul", &["m", "half"], "z")])),
-        (Activation::Gelu, joined(erf, &[("Mul", &["half", "y"], "m"), ("Mul", &["m", "a"], "z")])),
-        (Activation::Gelu, joined(erf, &[("Mul", &["a", "half"], "m"), ("Mul", &["y", "m"], "z")])),
-        (Activation::GeluTanh, with(cubed)),
-        (Activation::GeluTanh, with(fast)),
-        (Activation::Silu, with(&[("Sigmoid", &["y"], "g"), ("Mul", &["y", "g"], "z")])),
-        (Activation::Silu, with(&[("Sigmoid", &["y"], "g"), ("Mul", &["g", "y"], "z")])),
-        (
-            Activation::Mish,
-            with(&[("Softplus", &["y"], "s"), ("Tanh", &["s"], "g"), ("Mul", &["y", "g"], "z")]),
-        ),
-        (
-            Activation::HardSwish,
-            with(&[
-                ("Add", &["y", "three"], "s"),
-                ("Clip", &["s", "zero", "six"], "g"),
-                ("Mul", &["y", "g"], "m"),
-                ("Div", &["m", "six"], "z"),
-            ]),
-        ),
-    ];
-    for (index, (activation, file)) in accepted.iter().enumerate() {
-        let model = load(file);
+    for (index, (activation, parts)) in cases.iter().enumerate() {
+        let model = load(&decomposed(parts));
         assert_eq!(model.layers()[0].activation(), *activation, "case {index}");
         assert_eq!(model.layers()[0].bias(), Some(&BIAS[..]), "case {index}");
     }
-    // Each is one constant away from an activation.
-    for nodes in [
-        joined(erf, &[("Mul", &["y", "a"], "m"), ("Mul", &["m", "two"], "z")]),
-        joined(erf, &[("Mul", &["y", "a"], "m"), ("Mul", &["m", "m"], "z")]),
-        with(&[("Sigmoid", &["y"], "g"), ("Mul", &["b", "y"], "o"), ("Mul", &["o", "g"], "z")]),
-        with(&[("Mul", &["y", "two"], "t"), ("Sigmoid", &["t"], "g"), ("Mul", &["y", "g"], "z")]),
-        with(&[("Add", &["y", "y"], "z")]),
-    ] {
-        refused(&nodes, "it joins two computed values");
+}
+
+#[test]
+fn what_is_nearly_an_activation_is_refused() {
+    let scaled: Nodes<'_> = &[("Mul", &["y", "two"], "t"), ("Sigmoid", &["t"], "g")];
+    let per_feature: Nodes<'_> = &[("Sigmoid", &["y"], "g"), ("Mul", &["b", "y"], "o")];
+    let cases: [&[Nodes<'_>]; 6] = [
+        &[ERF, &[("Mul", &["y", "a"], "m"), ("Mul", &["m", "two"], "z")]],
+        &[ERF, &[("Mul", &["y", "a"], "m"), ("Mul", &["m", "m"], "z")]],
+        &[SIX, &[("Mul", &["y", "g"], "z")]],
+        &[scaled, &[("Mul", &["y", "g"], "z")]],
+        &[per_feature, &[("Mul", &["o", "g"], "z")]],
+        &[&[("Add", &["y", "y"], "z")]],
+    ];
+    for parts in cases {
+        refused(&decomposed(parts), "it joins two computed values");
     }
 }
 
@@ -331,7 +333,7 @@ fn elementwise_constants_fold() {
     // Past an activation a scale belongs to the next layer, and past the last to none.
     let relu = scalar("s", 4.0)(one_layer()).node("Relu", &["y"], "r", &[]);
     let relu = relu.node("Mul", &["r", "s"], "z", &[]);
-    refused(&relu, "after the last activation");
+    refused(&relu, "scaled after the last activation");
     let next = relu.tensor("v", floats(&[2, 1], &[1.0, 2.0])).node("MatMul", &["z", "v"], "q", &[]);
     assert_eq!(load(&next).layers()[1].weight(), [4.0, 8.0]);
     refused(&relu_twice(), "must follow a layer's affine part directly");
@@ -544,6 +546,7 @@ fn what_is_no_dense_chain_is_refused_by_name() {
     refused(&one_layer().node("Relu", &["nothing"], "z", &[]), "value 'nothing': expected a node");
     refused(&file().node("Relu", &["w"], "z", &[]), "value 'w'");
     refused(&file().node("Relu", &["x"], "z", &[]), "must follow a layer");
+    refused(&file().node("Softmax", &["x"], "z", &[]), "no fully-connected layer");
     let mut flat = one_layer();
     flat.shape = vec![3];
     refused(&flat, "batch axis");

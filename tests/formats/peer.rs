@@ -52,6 +52,7 @@ fn scores_are_those_of_onnx_runtime() {
             }
             Err(error) => {
                 assert!(!is_made, "{name}: {error}");
+                println!("refused: {name}: {error}");
                 refused += 1;
             }
         }

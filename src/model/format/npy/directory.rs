@@ -33,7 +33,7 @@ pub(in crate::model::format) fn read_directory(path: &Path) -> Result<Model, Mod
     }
     if members.is_empty() {
         let found = if path.join("saved_model.pb").exists() {
-            "a TensorFlow SavedModel, which this version does not read; convert it to ONNX with tf2onnx"
+            "a TensorFlow SavedModel; convert it to ONNX with tf2onnx"
         } else {
             "a directory without .npy layers"
         };

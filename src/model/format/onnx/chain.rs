@@ -257,7 +257,7 @@ impl<'g, 'a> Chain<'g, 'a> {
         self.affine(Affine { scale: PerFeature::Each(scale), offset: PerFeature::Each(offset) })
     }
 
-    /// A statistic with one number per channel, which is the first axis of a row, for every feature.
+    /// A statistic with one number per channel, the first axis of a row, spread over its features.
     fn per_channel(&self, node: &'a NodeProto, index: usize) -> Result<Vec<f64>, ModelError> {
         let name = input(node, index)?;
         let constant = self
@@ -332,12 +332,12 @@ impl<'g, 'a> Chain<'g, 'a> {
 
     fn finish(mut self) -> Result<Model, ModelError> {
         self.complete_draft()?;
+        let refuse = |reason| ModelError::unsupported(self.graph.output(), "output", reason);
+        if self.layers.is_empty() {
+            return Err(refuse("no fully-connected layer leads to it"));
+        }
         if !self.before.is_identity() {
-            return Err(ModelError::unsupported(
-                self.graph.output(),
-                "output",
-                "scores are scaled or shifted after the last activation, which no layer can take up",
-            ));
+            return Err(refuse("it is scaled after the last activation, and no layer is left"));
         }
         let mut model = Model::from_layers(std::mem::take(&mut self.layers))?
             .with_transform(InputTransform {

@@ -22,7 +22,7 @@ use crate::model::Activation;
 /// How deep products and sums may nest in one activation.
 const DEPTH_MAX: usize = 7;
 /// How many values one activation may consist of.
-const VALUES_MAX: usize = 24;
+const VALUES_MAX: usize = 16;
 /// The gates of one activation that are tried.
 const GATES_MAX: usize = 4;
 
@@ -47,7 +47,8 @@ fn reach<'a>(graph: &Graph<'a>, value: &'a str) -> impl Iterator<Item = &'a str>
     let mut next = 0;
     while next < values.len() && values.len() < VALUES_MAX {
         if let Some(node) = graph.producer(values[next]).filter(|node| is_arithmetic(node)) {
-            let inputs = node.input.iter().map(String::as_str);
+            // Every sum and product has two operands; a file may list more.
+            let inputs = node.input.iter().take(2).map(String::as_str);
             let new: Vec<_> = inputs.filter(|input| !values.contains(input)).collect();
             values.extend(new);
         }

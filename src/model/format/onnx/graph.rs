@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use super::malformed;
 use super::proto::{GraphProto, ModelProto, NodeProto, TensorProto, ValueInfo};
-use super::tensor::{Source, Tensor};
+use super::tensor::{AXES_MAX, Source, Tensor};
 use crate::model::ModelError;
 use crate::model::format::numbers::element_count;
 
@@ -135,8 +135,12 @@ impl<'a> Graph<'a> {
 
     /// The integers of a constant shape or list of axes.
     pub(super) fn integers(&self, value: &'a str) -> Option<Result<Vec<i64>, ModelError>> {
-        let constant = self.constant(value)?;
-        Some(constant.source.integers(constant.name))
+        let Constant { name, source, .. } = self.constant(value)?;
+        let integers = || match element_count(&source.dims(name)?) {
+            Some(0..=AXES_MAX) => source.integers(name),
+            _ => Err(malformed(format!("tensor '{name}'"), "at most 16 axes", "more")),
+        };
+        Some(integers())
     }
 
     /// Takes `numbers` from the bound on the work a file may cause.

@@ -5,10 +5,8 @@ use super::graph::Graph;
 use super::proto::NodeProto;
 use super::refuse;
 use super::shape::{InputShape, Row};
+use super::tensor::AXES_MAX;
 use crate::model::ModelError;
-
-/// The most axes a shape may have.
-const AXES_MAX: usize = 16;
 
 /// The first axis a `Reshape` asks for.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -2,6 +2,7 @@
 
 use super::proto::{NodeProto, ValueInfo, data_type};
 use super::refuse;
+use super::tensor::AXES_MAX;
 use crate::model::ModelError;
 use crate::model::format::numbers::element_count;
 
@@ -40,6 +41,9 @@ impl InputShape {
         let Some(shape) = tensor.and_then(|tensor| tensor.shape.as_ref()) else {
             return Ok(InputShape { row: Row::Unknown, batch: None, bytes });
         };
+        if shape.dim.len() > AXES_MAX {
+            return Err(ModelError::too_large("axes of the input", AXES_MAX, shape.dim.len()));
+        }
         let sizes: Vec<Option<i64>> =
             shape.dim.iter().map(|dim| dim.dim_value.filter(|size| *size > 0)).collect();
         let Some((batch, row)) = sizes.split_first().filter(|(_, row)| !row.is_empty()) else {
@@ -162,6 +166,9 @@ impl Row {
         let mut shape = vec![0];
         shape.extend(row);
         let rank = shape.len() + if enter { axes.len() } else { 0 };
+        if rank > AXES_MAX {
+            return Err(ModelError::too_large("axes of a value", AXES_MAX, rank));
+        }
         let mut places = Vec::with_capacity(axes.len());
         for axis in axes {
             let place = if *axis < 0 { *axis + rank as i64 } else { *axis };

@@ -7,6 +7,9 @@ use super::proto::{LOCATION_EXTERNAL, TensorProto, data_type};
 use crate::model::ModelError;
 use crate::model::format::numbers::{Element, element_count, transpose};
 
+/// The most axes a value may have. Work along the chain is in proportion to them.
+pub(super) const AXES_MAX: usize = 16;
+
 /// A constant's numbers, row-major.
 #[derive(Clone, Debug)]
 pub(super) struct Tensor {
@@ -50,6 +53,9 @@ impl Source<'_> {
             usize::try_from(*dim).map_err(|_| malformed(at(name), "dimensions from 0 up", dim))
         };
         match self {
+            Source::Tensor(tensor) if tensor.dims.len() > AXES_MAX => {
+                Err(ModelError::too_large(at(name) + " axes", AXES_MAX, tensor.dims.len()))
+            }
             Source::Tensor(tensor) => tensor.dims.iter().map(to_usize).collect(),
             Source::Floats(floats) => Ok(vec![floats.len()]),
             Source::Ints(ints) => Ok(vec![ints.len()]),

@@ -1,22 +1,23 @@
 //! safetensors: the native format, written by [`Model::save`](crate::Model::save).
 //!
-//! The format holds named tensors and a map of strings, `__metadata__`; what a chain of layers needs
-//! beyond its tensors stands in that map:
+//! The format holds named tensors and a map of strings, `__metadata__`; what a chain of layers
+//! needs beyond its tensors stands in that map:
 //!
 //! | key | value |
 //! |---|---|
 //! | `fusewire.version` | `1` |
 //! | `fusewire.name` | the model's name; the file's own name where it is missing |
-//! | `fusewire.layers` | JSON: `[{"weight": tensor, "bias"?: tensor, "activation": name, "parameters"?: [..]}]` |
-//! | `fusewire.transform` | JSON: `{"scale": number or array, "offset": number or array}`; missing: none |
+//! | `fusewire.layers` | JSON: an array of layers, below |
+//! | `fusewire.transform` | JSON: `{"scale": n, "offset": n}`, each a number or one per input |
 //! | `fusewire.u8_scale` | what one step of a byte stands for; missing: 1/255 |
 //! | `fusewire.head` | `logits`, `softmax` or `log_softmax`; missing: `logits` |
 //! | `fusewire.labels` | JSON: one string per class; missing: none |
 //!
-//! A weight is `[outputs, inputs]`, a bias `[outputs]`; the writer names them `{i}.weight` and
+//! A layer is `{"weight": tensor, "bias"?: tensor, "activation": name, "parameters"?: [numbers]}`. A
+//! weight is `[outputs, inputs]`, a bias `[outputs]`; the writer names them `{i}.weight` and
 //! `{i}.bias`, the reader takes any names, of f32, f16, bf16 or f64. Parameters are those of
-//! [`Activation::parameters`](crate::Activation::parameters), infinite ones as `"inf"` and `"-inf"`;
-//! where they are missing they are ONNX's defaults. Layer order and activations are never guessed.
+//! [`Activation::parameters`](crate::Activation::parameters), infinite ones as `"inf"` and
+//! `"-inf"`; missing ones are ONNX's defaults. Layer order and activations are never guessed.
 
 mod metadata;
 mod read;

@@ -12,8 +12,8 @@ use crate::model::{Dense, Format, Head, Model, ModelError};
 /// The longest header that is read; a million labels and a per-input transform fit.
 const HEADER_BYTES_MAX: usize = 100_000_000;
 
-/// Whether the bytes begin like a safetensors file: a header's length, then JSON. No magic number of
-/// another format is so small a length.
+/// Whether the bytes begin like a safetensors file: a header's length, then JSON. No magic number
+/// of another format is so small a length.
 pub(in crate::model::format) fn looks_like(bytes: &[u8]) -> bool {
     let Some((length, rest)) = bytes.split_first_chunk() else { return false };
     u64::from_le_bytes(*length) <= HEADER_BYTES_MAX as u64 && rest.first() == Some(&b'{')
