@@ -223,11 +223,11 @@ mod tests {
     #[test]
     fn confusion_counts_truth_down_and_answers_across() {
         let mut tally = Tally::new(2);
-        for (label, answer) in [(0, 0), (0, 1), (1, 0)] {
+        for (label, answer) in [(0, 0), (0, 1), (0, 1), (1, 0)] {
             tally.add(label, answer);
         }
-        assert_eq!(tally.confusion.unwrap(), [[1, 1], [1, 0]]);
-        assert_eq!(tally.classes, [(2, 1), (1, 0)]);
+        assert_eq!(tally.confusion.unwrap(), [[1, 2], [1, 0]]);
+        assert_eq!(tally.classes, [(3, 1), (1, 0)]);
     }
 
     #[test]
