@@ -23,6 +23,9 @@ def main(source: str, target: str) -> None:
         if shape != [1, -1]:
             sys.exit(f"{source}: Reshape to {shape} is none that only flattens one row")
         bypass(graph, node)
+    read = {name for node in graph.node for name in node.input}
+    for tensor in [tensor for tensor in graph.initializer if tensor.name not in read]:
+        graph.initializer.remove(tensor)
     width = graph.input[0].type.tensor_type.shape.dim[-1].dim_value
     for value, width in [(graph.input[0], width), (graph.output[0], None)]:
         dims = value.type.tensor_type.shape.dim

@@ -1,29 +1,33 @@
 //! One batch in flight: the processor computes it when it is submitted.
 
+use std::sync::Arc;
 use std::time::Instant;
 
-use super::executable::CpuExecutable;
+use super::loaded::Loaded;
 use crate::backend::sealed::Sealed;
-use crate::backend::{BackendError, Executable, ExecutionContext, Rows};
+use crate::backend::{BackendError, ExecutionContext, Rows};
 
 /// Holds the scores of one batch, in memory for the largest.
 #[derive(Debug)]
 pub(super) struct CpuContext {
-    executable: CpuExecutable,
+    loaded: Arc<Loaded>,
     scores: Vec<f32>,
     /// Scores of the last batch; `None` before the first and after a failure.
     filled: Option<usize>,
 }
 
 impl CpuContext {
-    /// A context of an executable; `None` where memory runs out.
-    pub(super) fn new(executable: CpuExecutable) -> Option<CpuContext> {
-        let plan = executable.plan();
-        let len = plan.rows_max().checked_mul(plan.classes())?;
+    /// A context with room for the largest batch of the plan.
+    pub(super) fn new(loaded: Arc<Loaded>) -> Result<CpuContext, BackendError> {
+        let plan = loaded.plan();
+        // Past the largest number there is no memory either.
+        let len = plan.rows_max().saturating_mul(plan.classes());
         let mut scores = Vec::new();
-        scores.try_reserve_exact(len).ok()?;
+        if scores.try_reserve_exact(len).is_err() {
+            return Err(loaded.out_of_memory("a batch of scores"));
+        }
         scores.resize(len, 0.0);
-        Some(CpuContext { executable, scores, filled: None })
+        Ok(CpuContext { loaded, scores, filled: None })
     }
 }
 
@@ -31,10 +35,10 @@ impl Sealed for CpuContext {}
 
 impl ExecutionContext for CpuContext {
     fn submit(&mut self, rows: Rows<'_>) -> Result<(), BackendError> {
-        let count = rows.count_batch(self.executable.plan())?;
-        let filled = count * self.executable.plan().classes();
+        let count = rows.count_batch(self.loaded.plan())?;
+        let filled = count * self.loaded.plan().classes();
         self.filled = None;
-        self.executable.run(rows, &mut self.scores[..filled])?;
+        self.loaded.run(rows, &mut self.scores[..filled])?;
         self.filled = Some(filled);
         Ok(())
     }

@@ -1,113 +1,29 @@
-//! A plan loaded on the processor.
+//! The executable: a loaded plan behind the backend's trait.
 
-#![allow(unsafe_code)]
-
-use std::mem::MaybeUninit;
 use std::sync::Arc;
 
 use super::context::CpuContext;
-use super::kernels::Kernels;
-use super::layer::Layer;
-use super::memory::{LINE, Pool};
-use super::program::Program;
+use super::loaded::Loaded;
 use crate::backend::sealed::Sealed;
 use crate::backend::{BackendError, Executable, ExecutionContext, Rows};
 use crate::plan::Plan;
 
-/// Values of working memory that a call takes from its stack: enough for some rows of a small
-/// network, so that the smallest batches do not even visit the pool.
-const STACK_MAX: usize = 4096;
-
-#[repr(align(64))]
-struct StackBlock([MaybeUninit<f32>; STACK_MAX]);
-
-const _: () = assert!(align_of::<StackBlock>() == LINE * size_of::<f32>());
-
-/// What an executable and its contexts share.
+/// A loaded plan, shared with its contexts.
 #[derive(Debug)]
-struct Loaded {
-    plan: Arc<Plan>,
-    device: String,
-    program: Program,
-    pool: Pool,
-}
-
-#[derive(Clone, Debug)]
-pub(super) struct CpuExecutable(Arc<Loaded>);
-
-impl CpuExecutable {
-    pub(super) fn new(
-        plan: Arc<Plan>,
-        kernels: Kernels,
-        device: &str,
-    ) -> Result<CpuExecutable, BackendError> {
-        let layers = plan.layers().iter().map(|layer| Layer::new(&plan, layer));
-        let layers = layers.collect::<Option<Vec<_>>>();
-        let layers = layers.ok_or_else(|| out_of_memory(device, "the expanded weights"))?;
-        let program = Program::new(&plan, layers, kernels);
-        let pool = Pool::new(program.memory(program.block_rows()));
-        let device = device.to_owned();
-        Ok(CpuExecutable(Arc::new(Loaded { plan, device, program, pool })))
-    }
-}
-
-impl Loaded {
-    /// Runs rows that were counted, block by block.
-    fn run_counted(
-        &self,
-        rows: Rows<'_>,
-        count: usize,
-        scores: &mut [f32],
-    ) -> Result<(), BackendError> {
-        let (inputs, classes) = (self.plan.inputs(), self.plan.classes());
-        debug_assert_eq!((rows.values(), scores.len()), (count * inputs, count * classes));
-        if self.program.memory(count) <= STACK_MAX {
-            let mut block = StackBlock([MaybeUninit::uninit(); STACK_MAX]);
-            // SAFETY: the block holds what the program asks for so many rows; lengths as above.
-            unsafe { self.program.run(rows, count, scores, block.0.as_mut_ptr().cast()) };
-            return Ok(());
-        }
-        let Some(mut block) = self.pool.take() else {
-            return Err(out_of_memory(&self.device, "working memory"));
-        };
-        let memory = block.values_mut().as_mut_ptr();
-        let step = self.program.block_rows();
-        for start in (0..count).step_by(step) {
-            let end = count.min(start + step);
-            let rows = rows.slice(start..end, inputs);
-            let scores = &mut scores[start * classes..end * classes];
-            // SAFETY: pooled blocks hold what the program asks for `block_rows` rows.
-            unsafe { self.program.run(rows, end - start, scores, memory) };
-        }
-        self.pool.give_back(block);
-        Ok(())
-    }
-}
-
-fn out_of_memory(device: &str, what: &str) -> BackendError {
-    BackendError::OutOfMemory {
-        device: device.to_owned(),
-        message: format!("no room for {what}; plan a smaller model"),
-    }
-}
+pub(super) struct CpuExecutable(pub(super) Arc<Loaded>);
 
 impl Sealed for CpuExecutable {}
 
 impl Executable for CpuExecutable {
     fn plan(&self) -> &Plan {
-        &self.0.plan
+        self.0.plan()
     }
 
     fn run(&self, rows: Rows<'_>, scores: &mut [f32]) -> Result<(), BackendError> {
-        match rows.count_for(&self.0.plan, scores)? {
-            0 => Ok(()),
-            count => self.0.run_counted(rows, count, scores),
-        }
+        self.0.run(rows, scores)
     }
 
     fn create_context(&self) -> Result<Box<dyn ExecutionContext>, BackendError> {
-        let context = CpuContext::new(self.clone());
-        let context = context.ok_or_else(|| out_of_memory(&self.0.device, "a batch of scores"))?;
-        Ok(Box::new(context))
+        Ok(Box::new(CpuContext::new(self.0.clone())?))
     }
 }

@@ -3,7 +3,7 @@
 #![allow(unsafe_code)]
 
 use super::passes::{Activate, ActivateJob, ApplyHead, HeadJob, Widen, WidenJob};
-use super::peak::{MultiplyAdd, MultiplyAddJob, ReadJob, ReadMemory};
+use super::probes::{MultiplyAdd, MultiplyAddJob, ReadJob, ReadMemory};
 use super::simd::Simd;
 use super::tile::{self, TileFn};
 

@@ -131,7 +131,8 @@ impl Layer {
     /// Runs `rows` rows of `x` through the layer into `y`, and brings `ahead` near meanwhile.
     ///
     /// A chunk of all rows goes by panel pair after panel pair, and a chunk of a panel pair goes by
-    /// tile after tile of rows: the latter stays in the first-level cache, the former in the second.
+    /// tile after tile of rows: the latter stays in the first-level cache, the former in the
+    /// second.
     ///
     /// # Safety
     /// `x` holds `rows` rows of the layer's inputs, `y` has room for `rows` rows of its outputs in
@@ -187,6 +188,9 @@ impl Layer {
     }
 
     /// Runs all rows through some chunks of one or two panels.
+    ///
+    /// # Safety
+    /// As [`run`](Layer::run).
     unsafe fn run_part(
         &self,
         kernels: &Kernels,
@@ -201,7 +205,7 @@ impl Layer {
         let start = self.parameters.start();
         let last = part.chunk + part.at_once == self.chunks.count;
         let step = ahead.bytes.div_ceil(split.tiles * self.chunks.inputs);
-        // SAFETY: the panel and input exist; biases follow the weights; rows as the caller promises.
+        // SAFETY: panel and input exist; biases follow the weights; rows as the caller promises.
         unsafe {
             let pair = start.add(part.panel * self.inputs * lanes);
             let bias = start.add(weights + part.panel * lanes);

@@ -1,15 +1,5 @@
 //! Instruction sets, fastest first.
 
-use super::kernels::Kernels;
-use super::portable::Portable;
-
-#[cfg(target_arch = "aarch64")]
-use super::aarch64 as arch;
-#[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
-use super::other as arch;
-#[cfg(target_arch = "x86_64")]
-use super::x86_64 as arch;
-
 /// An instruction set that kernels exist for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -37,17 +27,4 @@ impl Level {
             Level::Portable => "portable",
         }
     }
-
-    /// The level's kernels, where this processor can run them.
-    pub(super) fn kernels(self) -> Option<Kernels> {
-        match self {
-            Level::Portable => Some(Kernels::new::<Portable>()),
-            _ => arch::kernels(self),
-        }
-    }
-}
-
-/// The processor's name, or its architecture where it does not tell.
-pub(super) fn processor_name() -> String {
-    arch::brand().unwrap_or_else(|| std::env::consts::ARCH.to_owned())
 }

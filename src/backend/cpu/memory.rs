@@ -36,8 +36,10 @@ impl Block {
     }
 }
 
-/// Values from one row to the next, for rows of `width` values written by kernels: whole cache lines,
-/// an odd number of them, so that the same column of many rows spreads over all sets of a cache.
+/// Values from one row to the next, for rows of `width` values written by kernels.
+///
+/// Whole cache lines, and an odd number of them, so that the same column of many rows spreads over
+/// all sets of a cache.
 pub(super) fn stride(width: usize) -> usize {
     (width.div_ceil(LINE) | 1) * LINE
 }

@@ -13,10 +13,12 @@
 #[cfg(target_arch = "aarch64")]
 mod aarch64;
 mod context;
+mod detect;
 mod executable;
 mod kernels;
 mod layer;
 mod level;
+mod loaded;
 mod math;
 mod memory;
 mod oracle;
@@ -25,6 +27,7 @@ mod other;
 mod passes;
 mod peak;
 mod portable;
+mod probes;
 mod program;
 mod simd;
 #[cfg(test)]
@@ -41,18 +44,21 @@ pub use oracle::oracle;
 use super::sealed::Sealed;
 use super::{BackendError, BackendKind, Device, DeviceInfo, Executable};
 use crate::plan::{Limits, Peak, Plan};
+use executable::CpuExecutable;
 use kernels::Kernels;
+use loaded::Loaded;
 
 /// Opens the processor at its fastest level.
 pub fn open() -> Arc<dyn Device> {
-    let kernels = Level::ALL.into_iter().find_map(|level| Some((level, level.kernels()?)));
+    let kernels = Level::ALL.into_iter().find_map(|level| Some((level, detect::kernels(level)?)));
+    // The last of them, the portable level, is plain Rust.
     let (level, kernels) = kernels.expect("every processor has the portable level");
     Arc::new(CpuDevice::new(level, kernels))
 }
 
 /// The levels this processor has, fastest first; [`open`] takes the first.
 pub fn levels() -> Vec<Level> {
-    Level::ALL.into_iter().filter(|level| level.kernels().is_some()).collect()
+    Level::ALL.into_iter().filter(|level| detect::kernels(*level).is_some()).collect()
 }
 
 /// Opens the processor at a level, for tests and comparisons.
@@ -60,7 +66,7 @@ pub fn levels() -> Vec<Level> {
 /// # Errors
 /// [`BackendError::Unavailable`] where the processor has no such instructions.
 pub fn open_level(level: Level) -> Result<Arc<dyn Device>, BackendError> {
-    match level.kernels() {
+    match detect::kernels(level) {
         Some(kernels) => Ok(Arc::new(CpuDevice::new(level, kernels))),
         None => Err(BackendError::Unavailable {
             backend: BackendKind::Cpu,
@@ -89,7 +95,7 @@ impl CpuDevice {
         CpuDevice {
             info: DeviceInfo {
                 backend: BackendKind::Cpu,
-                name: level::processor_name(),
+                name: detect::processor_name(),
                 detail: level.name().to_owned(),
                 software: false,
             },
@@ -126,6 +132,7 @@ impl Device for CpuDevice {
             return Err(BackendError::WrongPlan);
         }
         let device = format!("{} ({})", self.info.name, self.info.detail);
-        Ok(Arc::new(executable::CpuExecutable::new(plan, self.kernels, &device)?))
+        let loaded = Loaded::new(plan, self.kernels, &device)?;
+        Ok(Arc::new(CpuExecutable(Arc::new(loaded))))
     }
 }

@@ -113,7 +113,7 @@ impl Kernel for ApplyHead {
     unsafe fn run<S: Simd>(simd: S, job: &HeadJob) {
         let padded = job.classes.next_multiple_of(S::LANES);
         for row in 0..job.rows {
-            // SAFETY: the caller promises `rows` rows of `padded` values, and nobody else uses them.
+            // SAFETY: the caller promises `rows` rows of `padded` values that are its own.
             let values =
                 unsafe { std::slice::from_raw_parts_mut(job.values.add(row * job.stride), padded) };
             // Adds nothing to the sum.

@@ -48,7 +48,7 @@ impl Simd for Portable {
         from_fn(|lane| a[lane] / b[lane])
     }
 
-    /// Rounds twice: `f32::mul_add` is a slow library call where the target has no such instruction.
+    /// Rounds twice: `f32::mul_add` is a slow library call where there is no such instruction.
     #[inline(always)]
     fn fma(self, a: Four, b: Four, c: Four) -> Four {
         from_fn(|lane| a[lane] * b[lane] + c[lane])

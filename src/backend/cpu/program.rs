@@ -167,6 +167,9 @@ impl Program {
     }
 
     /// Runs a stage tile by tile; the last stage's tiles end as scores.
+    ///
+    /// # Safety
+    /// `source` holds `count` rows, and `work` is laid out for as many.
     unsafe fn run_stage(
         &self,
         stage: &TileStage,
@@ -197,6 +200,9 @@ impl Program {
     }
 
     /// The rows of a tile as numbers: where they lie, or copied.
+    ///
+    /// # Safety
+    /// `source` holds the tile's rows, and `work` is laid out for them.
     unsafe fn tile_source(
         &self,
         source: Source,
@@ -244,6 +250,9 @@ impl Program {
 
     /// Runs a tile through the layers of a stage, to where the stage's results go, if anywhere, and
     /// else to a part of working memory that the next tile overwrites.
+    ///
+    /// # Safety
+    /// `x` holds `rows` rows, `to` has room for them, and `work` is laid out for them.
     unsafe fn run_layers(
         &self,
         stage: &TileStage,
@@ -272,6 +281,9 @@ impl Program {
     }
 
     /// Applies the head to the last layer's outputs and copies them out.
+    ///
+    /// # Safety
+    /// `y` holds as many rows of whole panels as `scores` has room for.
     unsafe fn finish(&self, y: Matrix<*mut f32>, scores: &mut [f32]) {
         let rows = scores.len() / self.classes;
         if self.head != Head::Logits {

@@ -29,7 +29,7 @@ pub(super) struct TileJob {
     pub(super) y: *mut f32,
     /// Values from one row of `y` to the next.
     pub(super) y_stride: usize,
-    /// What happens when the sums of this call's chunks stand.
+    /// Whether these are the first chunks, so that `y` holds no sums yet.
     pub(super) begin: bool,
     /// The epilogue of the last call; `None` where chunks are still to come.
     pub(super) epilogue: Option<Epilogue>,
@@ -126,6 +126,10 @@ impl<const R: usize, const P: usize, const C: usize> Kernel for Tile<R, P, C> {
 /// `[chunk][row][panel]`
 type Sums<V, const R: usize, const P: usize, const C: usize> = [[[V; P]; R]; C];
 
+/// The sums of this call's chunks without the tail.
+///
+/// # Safety
+/// As [`Tile`]'s kernel.
 #[inline(always)]
 unsafe fn chunk_sums<S: Simd, const R: usize, const P: usize, const C: usize>(
     simd: S,
@@ -145,6 +149,10 @@ unsafe fn chunk_sums<S: Simd, const R: usize, const P: usize, const C: usize>(
     sums
 }
 
+/// Adds the tail to the last chunk's sums.
+///
+/// # Safety
+/// As [`Tile`]'s kernel.
 #[inline(always)]
 unsafe fn add_tail<S: Simd, const R: usize, const P: usize, const C: usize>(
     simd: S,
@@ -158,6 +166,9 @@ unsafe fn add_tail<S: Simd, const R: usize, const P: usize, const C: usize>(
 }
 
 /// Adds input `k` of every row, times its weights, to the sums of its chunk.
+///
+/// # Safety
+/// As [`Tile`]'s kernel; `k` is one of the call's inputs.
 #[inline(always)]
 unsafe fn add_input<S: Simd, const R: usize, const P: usize>(
     simd: S,
@@ -178,6 +189,10 @@ unsafe fn add_input<S: Simd, const R: usize, const P: usize>(
     }
 }
 
+/// Adds the chunks' sums to those so far, applies the epilogue if it is time, and writes.
+///
+/// # Safety
+/// As [`Tile`]'s kernel.
 #[inline(always)]
 unsafe fn finish<S: Simd, const R: usize, const P: usize, const C: usize>(
     simd: S,
