@@ -28,8 +28,7 @@ pub(super) fn choose(options: &OpenOptions) -> Result<wgpu::Adapter, BackendErro
 /// The adapters that fit and those that do not, the best first.
 ///
 /// GL is asked only where no newer interface shows an adapter that fits, because it shows the same
-/// devices again and its loader complains on stderr where there is no display. `WGPU_BACKEND`
-/// overrides.
+/// devices again and takes long to start. `WGPU_BACKEND` overrides.
 fn find(fits: impl Fn(&wgpu::Adapter) -> bool) -> (Vec<wgpu::Adapter>, Vec<wgpu::Adapter>) {
     let rounds = match wgpu::Backends::from_env() {
         Some(backends) => vec![backends],
