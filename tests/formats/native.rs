@@ -61,6 +61,8 @@ fn saved(model: &Model) -> Vec<u8> {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
     #[test]
     fn any_model_comes_back_as_it_was(model in model()) {
         let bytes = saved(&model);
@@ -143,6 +145,15 @@ fn what_the_file_does_not_say_is_not_guessed() {
         let error = error(&[VERSION, ("fusewire.layers", layers)]);
         assert!(error.contains(part), "{layers}: {error}");
     }
+}
+
+/// A header of 0x280 bytes begins with the two bytes of a Python pickle.
+#[test]
+fn a_header_length_that_looks_like_another_magic_number() {
+    let length_of = |model: &Model| u64::from_le_bytes(*saved(model).first_chunk().unwrap());
+    let name = |length: usize| small().with_name("n".repeat(length));
+    let padding = (0..0x280).find(|padding| length_of(&name(*padding)) == 0x280).unwrap();
+    assert_eq!(Model::from_bytes(&saved(&name(padding))).unwrap().architecture(), "2-1");
 }
 
 #[test]

@@ -3,10 +3,13 @@
 //! A format is recognised by its content, never by a file's extension. Bytes are hostile: each
 //! module checks every size it is told against the bytes that are there before it allocates.
 
+mod npy;
 mod numbers;
+mod onnx;
 pub(super) mod safetensors;
 mod sniff;
 
+use std::borrow::Cow;
 use std::fmt;
 use std::fs::File;
 use std::io::Read;
@@ -48,26 +51,32 @@ impl fmt::Display for Format {
 
 /// Reads a model from a file or a directory, by its content.
 pub(super) fn load(path: &Path) -> Result<Model, ModelError> {
+    if path.is_dir() {
+        return npy::read_directory(path);
+    }
     let bytes = read_file(path)?;
     let stem = path.file_stem().map_or(UNNAMED.into(), |stem| stem.to_string_lossy());
-    read(&bytes, path, &stem)
+    read(Cow::Owned(bytes), path, &stem)
 }
 
 /// Reads a model from the bytes of a file, by their content.
 pub(super) fn from_bytes(bytes: &[u8]) -> Result<Model, ModelError> {
     check_size(bytes.len())?;
-    read(bytes, Path::new("model bytes"), UNNAMED)
+    read(Cow::Borrowed(bytes), Path::new("model bytes"), UNNAMED)
 }
 
-fn read(bytes: &[u8], path: &Path, fallback_name: &str) -> Result<Model, ModelError> {
-    match sniff::sniff(bytes) {
-        Sniffed::Safetensors => safetensors::read(bytes, fallback_name),
+fn read(bytes: Cow<'_, [u8]>, path: &Path, fallback_name: &str) -> Result<Model, ModelError> {
+    match sniff::sniff(&bytes) {
+        Sniffed::Onnx => onnx::read(bytes.into_owned(), fallback_name),
+        Sniffed::Safetensors => safetensors::read(&bytes, fallback_name),
+        Sniffed::Npz => npy::read_npz(&bytes, fallback_name),
         Sniffed::Unknown(found) => {
             Err(ModelError::UnknownFormat { path: path.to_owned(), found: found.to_owned() })
         }
     }
 }
 
+/// The bytes of a file of any length up to [`FILE_BYTES_MAX`].
 fn read_file(path: &Path) -> Result<Vec<u8>, ModelError> {
     let io = |error| ModelError::io(path, &error);
     let file = File::open(path).map_err(io)?;

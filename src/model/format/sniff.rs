@@ -1,17 +1,64 @@
 //! What a file's first bytes say it is.
 
-use super::safetensors;
+use super::{npy, onnx, safetensors};
+
+/// Beginnings of formats that this version does not read, and what to do about them.
+const NOT_READ: [(&[u8], &str); 6] = [
+    (b"\x89HDF\r\n\x1a\n", "an HDF5 file, such as Keras writes; convert it to ONNX with tf2onnx"),
+    (b"\x93NUMPY", "one .npy array; put the layers into a directory or a .npz"),
+    (b"\x80\x02", PICKLE),
+    (b"\x80\x04", PICKLE),
+    (b"\x1f\x8b", "a gzip file; unpack it first"),
+    (b"GGUF", "a GGUF file, which holds language models"),
+];
+
+const PICKLE: &str = "a Python pickle, which is never executed; export it to ONNX with torch.onnx";
 
 /// A format this version reads, or the words for what the bytes look like instead.
 pub(super) enum Sniffed {
+    Onnx,
     Safetensors,
+    Npz,
     Unknown(&'static str),
 }
 
 /// Recognises the format of a file's bytes.
 pub(super) fn sniff(bytes: &[u8]) -> Sniffed {
+    if bytes.is_empty() {
+        return Sniffed::Unknown("an empty file");
+    }
+    // Before all magic numbers, because a header's length may begin like one of them.
     if safetensors::looks_like(bytes) {
         return Sniffed::Safetensors;
     }
-    Sniffed::Unknown("no known format")
+    if bytes.starts_with(b"PK\x03\x04") || bytes.starts_with(b"PK\x05\x06") {
+        return sniff_zip(bytes);
+    }
+    if let Some((_, words)) = NOT_READ.iter().find(|(magic, _)| bytes.starts_with(magic)) {
+        return Sniffed::Unknown(words);
+    }
+    if bytes.get(4..8) == Some(b"TFL3") {
+        return Sniffed::Unknown("a TensorFlow Lite file; convert it to ONNX with tf2onnx");
+    }
+    if onnx::looks_like(bytes) {
+        return Sniffed::Onnx;
+    }
+    Sniffed::Unknown("no model that is known here")
+}
+
+fn sniff_zip(bytes: &[u8]) -> Sniffed {
+    let Some(names) = npy::member_names(bytes) else {
+        return Sniffed::Unknown("a damaged zip");
+    };
+    let any = |end: &str| names.iter().any(|name| name.ends_with(end));
+    if !names.is_empty() && names.iter().all(|name| name.ends_with(".npy")) {
+        return Sniffed::Npz;
+    }
+    Sniffed::Unknown(if any("data.pkl") || any("constants.pkl") {
+        "a PyTorch archive, which does not hold the activations; export it to ONNX with torch.onnx"
+    } else if any("model.weights.h5") {
+        "a Keras archive; convert it to ONNX with tf2onnx"
+    } else {
+        "a zip of something else than .npy arrays"
+    })
 }

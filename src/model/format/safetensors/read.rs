@@ -12,9 +12,11 @@ use crate::model::{Dense, Format, Head, Model, ModelError};
 /// The longest header that is read; a million labels and a per-input transform fit.
 const HEADER_BYTES_MAX: usize = 100_000_000;
 
-/// Whether the bytes begin like a safetensors file: a header's length, then JSON.
+/// Whether the bytes begin like a safetensors file: a header's length, then JSON. No magic number of
+/// another format is so small a length.
 pub(in crate::model::format) fn looks_like(bytes: &[u8]) -> bool {
-    bytes.get(8) == Some(&b'{')
+    let Some((length, rest)) = bytes.split_first_chunk() else { return false };
+    u64::from_le_bytes(*length) <= HEADER_BYTES_MAX as u64 && rest.first() == Some(&b'{')
 }
 
 /// Reads a model; `fallback_name` names it where the file does not.
@@ -36,13 +38,12 @@ fn split(bytes: &[u8]) -> Result<(&[u8], &[u8]), ModelError> {
     let Some((length, rest)) = bytes.split_first_chunk::<8>() else {
         return Err(malformed("header length", bytes_of(8), bytes_of(bytes.len())));
     };
-    let length = u64::from_le_bytes(*length);
-    match usize::try_from(length).ok().filter(|length| *length <= HEADER_BYTES_MAX) {
-        Some(length) => rest
-            .split_at_checked(length)
-            .ok_or_else(|| malformed("header", bytes_of(length), bytes_of(rest.len()))),
-        None => Err(malformed("header length", format!("at most {HEADER_BYTES_MAX}"), length)),
+    let length = usize::try_from(u64::from_le_bytes(*length)).unwrap_or(usize::MAX);
+    if length > HEADER_BYTES_MAX {
+        return Err(malformed("header length", format!("at most {HEADER_BYTES_MAX}"), length));
     }
+    rest.split_at_checked(length)
+        .ok_or_else(|| malformed("header", bytes_of(length), bytes_of(rest.len())))
 }
 
 /// The file's metadata, once it is known to be this crate's, of a version and keys it knows.

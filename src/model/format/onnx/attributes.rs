@@ -1,0 +1,55 @@
+//! A node's attributes, with the types and defaults the operator specification gives them.
+
+use super::proto::{AttributeProto, NodeProto, attribute_type};
+use super::refuse;
+use crate::model::ModelError;
+
+/// The attributes of one node, none of them outside the operator's own list.
+pub(super) struct Attributes<'a> {
+    node: &'a NodeProto,
+}
+
+impl<'a> Attributes<'a> {
+    /// The attributes of `node`, which may only have the `known` ones: another could change what
+    /// the operator computes.
+    pub(super) fn of(node: &'a NodeProto, known: &[&str]) -> Result<Attributes<'a>, ModelError> {
+        let unknown = |attribute: &&AttributeProto| !known.contains(&attribute.name.as_str());
+        match node.attribute.iter().find(unknown) {
+            Some(attribute) => {
+                Err(refuse(node, format!("attribute '{}' is not known here", attribute.name)))
+            }
+            None => Ok(Attributes { node }),
+        }
+    }
+
+    pub(super) fn float(&self, name: &str, default: f32) -> Result<f32, ModelError> {
+        Ok(self.get(name, attribute_type::FLOAT)?.map_or(default, |attribute| attribute.f))
+    }
+
+    pub(super) fn int(&self, name: &str, default: i64) -> Result<i64, ModelError> {
+        Ok(self.get(name, attribute_type::INT)?.map_or(default, |attribute| attribute.i))
+    }
+
+    pub(super) fn ints(&self, name: &str) -> Result<Option<&'a [i64]>, ModelError> {
+        Ok(self.get(name, attribute_type::INTS)?.map(|attribute| attribute.ints.as_slice()))
+    }
+
+    pub(super) fn string(&self, name: &str, default: &'a str) -> Result<&'a str, ModelError> {
+        match self.get(name, attribute_type::STRING)? {
+            None => Ok(default),
+            Some(attribute) => std::str::from_utf8(&attribute.s)
+                .map_err(|_| refuse(self.node, format!("attribute '{name}' is no text"))),
+        }
+    }
+
+    fn get(&self, name: &str, kind: i32) -> Result<Option<&'a AttributeProto>, ModelError> {
+        let attribute = self.node.attribute.iter().find(|attribute| attribute.name == name);
+        match attribute {
+            // The first version of the format had no types.
+            Some(attribute) if attribute.r#type != kind && attribute.r#type != 0 => {
+                Err(refuse(self.node, format!("attribute '{name}' is of the wrong type")))
+            }
+            found => Ok(found),
+        }
+    }
+}

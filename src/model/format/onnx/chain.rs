@@ -1,0 +1,459 @@
+//! Steps to layers: whatever is affine is folded, in double precision, into the layer it touches.
+
+use super::affine::{Affine, PerFeature};
+use super::attributes::Attributes;
+use super::graph::Graph;
+use super::proto::NodeProto;
+use super::reshape::reshape;
+use super::shape::{InputShape, Row};
+use super::tensor::Tensor;
+use super::walk::{Kind, Step, input};
+use super::{label, malformed, refuse};
+use crate::model::format::numbers::element_count;
+use crate::model::{
+    Activation, Dense, Head, InputTransform, LAYERS_MAX, Model, ModelError, PerInput,
+};
+
+/// The model that the steps compute.
+pub(super) fn build<'a>(graph: &Graph<'a>, steps: &[Step<'a>]) -> Result<Model, ModelError> {
+    let mut chain = Chain::new(graph)?;
+    for step in steps {
+        chain.apply(step)?;
+    }
+    chain.finish()
+}
+
+/// A layer that may still take up scales and offsets.
+struct Draft<'a> {
+    node: &'a NodeProto,
+    /// `[outputs, inputs]`
+    weight: Tensor,
+    /// `[outputs]`, what the affine steps before the layer add.
+    bias: Option<Vec<f64>>,
+    /// What follows before the activation.
+    after: Affine,
+    activation: Option<Activation>,
+}
+
+struct Chain<'g, 'a> {
+    graph: &'g Graph<'a>,
+    input: InputShape,
+    row: Row,
+    /// Affine steps since the last activation, for the next layer.
+    before: Affine,
+    transform: Affine,
+    draft: Option<Draft<'a>>,
+    layers: Vec<Dense>,
+    head: Option<Head>,
+    divides_by_255: bool,
+    folded_norms: usize,
+}
+
+impl<'g, 'a> Chain<'g, 'a> {
+    fn new(graph: &'g Graph<'a>) -> Result<Chain<'g, 'a>, ModelError> {
+        let input = InputShape::of(graph.input())?;
+        Ok(Chain {
+            graph,
+            row: input.row.clone(),
+            input,
+            before: Affine::default(),
+            transform: Affine::default(),
+            draft: None,
+            layers: Vec::new(),
+            head: None,
+            divides_by_255: false,
+            folded_norms: 0,
+        })
+    }
+
+    fn apply(&mut self, step: &Step<'a>) -> Result<(), ModelError> {
+        let node = step.node;
+        if self.head.is_some() && !matches!(step.kind, Kind::Shape | Kind::Nothing) {
+            return Err(refuse(node, "nothing can follow a softmax; it must be the last operator"));
+        }
+        match step.kind {
+            Kind::Gemm => self.gemm(node),
+            Kind::MatMul { weight } => {
+                Attributes::of(node, &[])?;
+                let weight = self.matrix(node, weight)?.transposed();
+                self.dense(node, weight)
+            }
+            Kind::Multiply(constant) => self.scale(node, constant, |factor| factor),
+            Kind::Divide(constant) => self.scale(node, constant, |divisor| 1.0 / divisor),
+            Kind::Add(constant) => self.offset(node, constant, 1.0, |number| number),
+            Kind::Subtract(constant) => self.offset(node, constant, 1.0, |number| -number),
+            Kind::SubtractFrom(constant) => self.offset(node, constant, -1.0, |number| number),
+            Kind::Negate => self.affine(uniform(-1.0, 0.0)),
+            Kind::BatchNorm => self.batch_norm(node),
+            Kind::Activation(activation) => self.activation(node, activation),
+            Kind::Head(head) => self.head(node, head),
+            Kind::Shape => self.shape(node),
+            Kind::Nothing => Ok(()),
+        }
+    }
+
+    fn gemm(&mut self, node: &'a NodeProto) -> Result<(), ModelError> {
+        let known = ["alpha", "beta", "transA", "transB", "broadcast"];
+        let attributes = Attributes::of(node, &known)?;
+        if attributes.int("transA", 0)? != 0 {
+            return Err(refuse(node, "transA exchanges rows and features"));
+        }
+        if self.row.rank() != Some(2) {
+            return Err(refuse(node, "a row must have one axis here; flatten before the layer"));
+        }
+        let weight = self.matrix(node, input(node, 1)?)?;
+        let is_outputs_first = attributes.int("transB", 0)? != 0;
+        self.dense(node, if is_outputs_first { weight } else { weight.transposed() })?;
+        let mut after = uniform(f64::from(attributes.float("alpha", 1.0)?), 0.0);
+        if let Some(bias) = node.input.get(2).filter(|name| !name.is_empty()) {
+            let beta = f64::from(attributes.float("beta", 1.0)?);
+            after.offset = self.per_feature(node, bias)?.map(|number| beta * number);
+        }
+        self.affine(after)
+    }
+
+    /// A constant with two axes.
+    fn matrix(&self, node: &'a NodeProto, name: &'a str) -> Result<Tensor, ModelError> {
+        let constant = self
+            .graph
+            .constant(name)
+            .ok_or_else(|| refuse(node, format!("the weight '{name}' must be a constant")))?;
+        let tensor = self.graph.decode(&constant)?;
+        if tensor.dims.len() != 2 {
+            let reason = format!("the weight must have two axes, and it has {:?}", tensor.dims);
+            return Err(refuse(node, reason));
+        }
+        Ok(tensor)
+    }
+
+    /// Starts a layer of this weight, `[outputs, inputs]`.
+    fn dense(&mut self, node: &'a NodeProto, weight: Tensor) -> Result<(), ModelError> {
+        let (outputs, inputs) = (weight.dims[0], weight.dims[1]);
+        if !self.row.is_vector() {
+            let reason = format!("a row of {} must be flattened before a layer", self.row);
+            return Err(refuse(node, reason));
+        }
+        if self.row.width().is_some_and(|width| width != inputs) {
+            let at = format!("node '{}'", label(node));
+            return Err(malformed(at, format!("rows of {inputs} values"), &self.row));
+        }
+        self.complete_draft()?;
+        let mut axes = self.row.known().map_or_else(|| vec![1], <[usize]>::to_vec);
+        if let Some(last) = axes.last_mut() {
+            *last = outputs;
+        }
+        self.row = Row::Known(axes);
+        let mut draft =
+            Draft { node, weight, bias: None, after: Affine::default(), activation: None };
+        let before = std::mem::take(&mut self.before);
+        if self.layers.is_empty() {
+            self.transform = before;
+        } else if !before.is_identity() {
+            draft.take_up(&before);
+        }
+        self.draft = Some(draft);
+        Ok(())
+    }
+
+    fn complete_draft(&mut self) -> Result<(), ModelError> {
+        let Some(draft) = self.draft.take() else { return Ok(()) };
+        if self.layers.len() == LAYERS_MAX {
+            return Err(ModelError::too_large("layers", LAYERS_MAX, LAYERS_MAX + 1));
+        }
+        self.layers.push(draft.complete()?);
+        Ok(())
+    }
+
+    fn scale(
+        &mut self,
+        node: &'a NodeProto,
+        constant: &'a str,
+        to_factor: impl Fn(f64) -> f64,
+    ) -> Result<(), ModelError> {
+        let scale = self.elementwise(node, constant)?.map(to_factor);
+        if self.draft.is_none() {
+            self.divides_by_255 |=
+                matches!(&scale, PerFeature::Uniform(factor) if is_255th(*factor));
+        }
+        self.affine(Affine { scale, offset: PerFeature::Uniform(0.0) })
+    }
+
+    fn offset(
+        &mut self,
+        node: &'a NodeProto,
+        constant: &'a str,
+        sign: f64,
+        to_offset: impl Fn(f64) -> f64,
+    ) -> Result<(), ModelError> {
+        let offset = self.elementwise(node, constant)?.map(to_offset);
+        self.affine(Affine { scale: PerFeature::Uniform(sign), offset })
+    }
+
+    /// The constant of an elementwise operator, spread over the features of a row.
+    fn elementwise(
+        &self,
+        node: &'a NodeProto,
+        constant: &'a str,
+    ) -> Result<PerFeature, ModelError> {
+        // Before opset 7 broadcasting was stated, and `axis` could align it from the left.
+        let known: &[&str] = if self.graph.opset() < 7 { &["broadcast", "axis"] } else { &[] };
+        let axis = Attributes::of(node, known)?.int("axis", -1)?;
+        let is_aligned_right = axis == -1 || (axis == 1 && self.row.rank() == Some(2));
+        if !is_aligned_right {
+            return Err(refuse(node, format!("broadcasting from axis {axis} cannot be run")));
+        }
+        self.per_feature(node, constant)
+    }
+
+    /// A constant that broadcasts to a row without enlarging it, one number per feature.
+    fn per_feature(&self, node: &'a NodeProto, name: &'a str) -> Result<PerFeature, ModelError> {
+        let constant = self
+            .graph
+            .constant(name)
+            .ok_or_else(|| refuse(node, format!("'{name}' must be a constant")))?;
+        let tensor = self.graph.decode(&constant)?;
+        let rank = self.row.rank().unwrap_or(1);
+        if let ([number], true) = (&tensor.values[..], tensor.dims.len() <= rank) {
+            return Ok(PerFeature::Uniform(*number));
+        }
+        self.graph.spend(self.row.width().unwrap_or(0))?;
+        let spread = self.row.known().and_then(|row| spread(&tensor, row));
+        spread.map(PerFeature::Each).ok_or_else(|| {
+            let (dims, row) = (&tensor.dims, &self.row);
+            refuse(node, format!("a constant of shape {dims:?} does not fit a row of {row}"))
+        })
+    }
+
+    /// Gives an affine step to the layer before it, or, past an activation, to the one after.
+    fn affine(&mut self, step: Affine) -> Result<(), ModelError> {
+        let place = match &mut self.draft {
+            Some(draft) if draft.activation.is_none() => &mut draft.after,
+            _ => &mut self.before,
+        };
+        *place = place.then(&step);
+        let work = place.len();
+        self.graph.spend(work)
+    }
+
+    fn batch_norm(&mut self, node: &'a NodeProto) -> Result<(), ModelError> {
+        let known = ["epsilon", "momentum", "spatial", "is_test", "training_mode"];
+        let attributes = Attributes::of(node, &known)?;
+        let trains = attributes.int("training_mode", 0)? != 0
+            || (self.graph.opset() < 7 && attributes.int("is_test", 0)? == 0);
+        if trains || node.output.iter().skip(1).any(|output| !output.is_empty()) {
+            return Err(refuse(node, "it is in training mode; export it in evaluation mode"));
+        }
+        if attributes.int("spatial", 1)? != 1 {
+            return Err(refuse(node, "statistics per position (spatial = 0) cannot be run"));
+        }
+        let epsilon = f64::from(attributes.float("epsilon", 1e-5)?);
+        let [scale, bias, mean, variance] = [1, 2, 3, 4].map(|index| self.per_channel(node, index));
+        let (scale, bias, mean, variance) = (scale?, bias?, mean?, variance?);
+        let scale: Vec<f64> =
+            scale.iter().zip(&variance).map(|(scale, v)| scale / (v + epsilon).sqrt()).collect();
+        let offset =
+            bias.iter().zip(&mean).zip(&scale).map(|((b, mean), s)| b - mean * s).collect();
+        self.folded_norms += 1;
+        self.affine(Affine { scale: PerFeature::Each(scale), offset: PerFeature::Each(offset) })
+    }
+
+    /// A statistic with one number per channel, which is the first axis of a row, for every feature.
+    fn per_channel(&self, node: &'a NodeProto, index: usize) -> Result<Vec<f64>, ModelError> {
+        let name = input(node, index)?;
+        let constant = self
+            .graph
+            .constant(name)
+            .ok_or_else(|| refuse(node, format!("'{name}' must be a constant")))?;
+        let tensor = self.graph.decode(&constant)?;
+        let (Some(row), Some(width)) = (self.row.known(), self.row.width()) else {
+            return Err(refuse(node, "the width of a row is not stated"));
+        };
+        if row.first() != Some(&tensor.values.len()) || tensor.dims.len() != 1 {
+            let dims = &tensor.dims;
+            let reason = format!("'{name}' of shape {dims:?} does not fit a row of {}", self.row);
+            return Err(refuse(node, reason));
+        }
+        self.graph.spend(width)?;
+        let features = width / tensor.values.len().max(1);
+        Ok(tensor.values.iter().flat_map(|number| std::iter::repeat_n(*number, features)).collect())
+    }
+
+    fn activation(
+        &mut self,
+        node: &'a NodeProto,
+        activation: Activation,
+    ) -> Result<(), ModelError> {
+        match &mut self.draft {
+            Some(draft) if draft.activation.is_none() => {
+                draft.activation = Some(activation);
+                Ok(())
+            }
+            _ => Err(refuse(node, "an activation must follow a layer's affine part directly")),
+        }
+    }
+
+    fn head(&mut self, node: &'a NodeProto, head: Head) -> Result<(), ModelError> {
+        // Before opset 13 all axes from `axis` on are normalised together.
+        let (default, joins) = if self.graph.opset() < 13 { (1, true) } else { (-1, false) };
+        let axis = Attributes::of(node, &["axis"])?.int("axis", default)?;
+        let last = self.row.rank().map_or(1, |rank| rank - 1);
+        let over_all = match self.row.axis(axis) {
+            Some(1) if joins => true,
+            Some(axis) => axis == last && self.row.is_vector(),
+            None => false,
+        };
+        if !over_all {
+            return Err(refuse(node, format!("axis {axis} does not hold all classes of a row")));
+        }
+        self.head = Some(head);
+        Ok(())
+    }
+
+    fn shape(&mut self, node: &'a NodeProto) -> Result<(), ModelError> {
+        self.row = match node.op_type.as_str() {
+            "Flatten" => {
+                let axis = Attributes::of(node, &["axis"])?.int("axis", 1)?;
+                self.row.flattened(node, axis)?
+            }
+            "Reshape" => reshape(self.graph, node, &self.input, &self.row)?,
+            op => {
+                let axes = match Attributes::of(node, &["axes"])?.ints("axes")? {
+                    Some(axes) => axes.to_vec(),
+                    None => self
+                        .graph
+                        .integers(input(node, 1)?)
+                        .ok_or_else(|| refuse(node, "the axes must be constant"))??,
+                };
+                self.row.with_axes(node, &axes, op == "Unsqueeze")?
+            }
+        };
+        Ok(())
+    }
+
+    fn finish(mut self) -> Result<Model, ModelError> {
+        self.complete_draft()?;
+        if !self.before.is_identity() {
+            return Err(ModelError::unsupported(
+                self.graph.output(),
+                "output",
+                "scores are scaled or shifted after the last activation, which no layer can take up",
+            ));
+        }
+        let mut model = Model::from_layers(std::mem::take(&mut self.layers))?
+            .with_transform(InputTransform {
+                scale: per_input(&self.transform.scale),
+                offset: per_input(&self.transform.offset),
+            })?
+            .with_head(self.head.unwrap_or_default());
+        if self.input.bytes || self.divides_by_255 {
+            model = model.with_u8_scale(1.0)?;
+        }
+        Ok(self.notes().into_iter().fold(model, Model::with_note))
+    }
+
+    /// What was generalised, folded or assumed.
+    fn notes(&self) -> Vec<String> {
+        let mut notes = Vec::new();
+        if let Some(batch) = self.input.batch {
+            notes.push(format!("the batch, fixed at {batch} in the file, may be of any size"));
+        }
+        if self.folded_norms > 0 {
+            notes.push(format!("{} BatchNormalization folded into layers", self.folded_norms));
+        }
+        if !self.transform.is_identity() {
+            notes.push(String::from("what stands before the first layer is the input transform"));
+        }
+        if self.input.bytes || self.divides_by_255 {
+            notes.push(String::from("the file scales bytes itself: a byte counts as 0 to 255"));
+        }
+        notes
+    }
+}
+
+impl Draft<'_> {
+    /// Folds an affine step before the layer: `W (s x + o) + b = (W s) x + (W o + b)`.
+    fn take_up(&mut self, before: &Affine) {
+        let inputs = self.weight.dims[1].max(1);
+        let rows = self.weight.values.chunks_exact_mut(inputs);
+        let shift = rows.map(|weights| {
+            let mut sum = 0.0;
+            for (index, weight) in weights.iter_mut().enumerate() {
+                sum += *weight * before.offset.at(index);
+                *weight *= before.scale.at(index);
+            }
+            sum
+        });
+        self.bias = Some(shift.collect());
+    }
+
+    /// The layer, once nothing more can be folded into it; rounded to f32 once.
+    fn complete(self) -> Result<Dense, ModelError> {
+        let (outputs, inputs) = (self.weight.dims[0], self.weight.dims[1]);
+        let after = &self.after;
+        let values = self.weight.values.iter();
+        let weight = match &after.scale {
+            PerFeature::Uniform(1.0) => values.map(|weight| *weight as f32).collect(),
+            scale => {
+                let scaled = |(at, weight): (usize, &f64)| (weight * scale.at(at / inputs)) as f32;
+                values.enumerate().map(scaled).collect()
+            }
+        };
+        let has_bias = self.bias.is_some() || after.offset != PerFeature::Uniform(0.0);
+        let bias = has_bias.then(|| {
+            let own = |index: usize| self.bias.as_ref().map_or(0.0, |bias| bias[index]);
+            let bias = |index| own(index) * after.scale.at(index) + after.offset.at(index);
+            (0..outputs).map(|index| bias(index) as f32).collect()
+        });
+        Dense::new(inputs, outputs, weight, bias, self.activation.unwrap_or_default())
+            .map_err(|error| at_node(self.node, error))
+    }
+}
+
+/// The same error with the node it belongs to.
+fn at_node(node: &NodeProto, error: ModelError) -> ModelError {
+    match error {
+        ModelError::Invalid { what, expected, got } => {
+            ModelError::Invalid { what: format!("node '{}': {what}", label(node)), expected, got }
+        }
+        other => other,
+    }
+}
+
+fn uniform(scale: f64, offset: f64) -> Affine {
+    Affine { scale: PerFeature::Uniform(scale), offset: PerFeature::Uniform(offset) }
+}
+
+fn per_input(numbers: &PerFeature) -> PerInput {
+    match numbers {
+        PerFeature::Uniform(number) => PerInput::Uniform(*number as f32),
+        PerFeature::Each(numbers) => PerInput::Each(numbers.iter().map(|n| *n as f32).collect()),
+    }
+}
+
+/// 1/255 as far as single precision can state it.
+fn is_255th(factor: f64) -> bool {
+    (factor * 255.0 - 1.0).abs() < 1e-6
+}
+
+/// The tensor broadcast to a row, or `None` where it does not broadcast or would enlarge the row.
+fn spread(tensor: &Tensor, row: &[usize]) -> Option<Vec<f64>> {
+    let missing = (row.len() + 1).checked_sub(tensor.dims.len())?;
+    let mut dims = vec![1; missing];
+    dims.extend(&tensor.dims);
+    let (batch, dims) = dims.split_first()?;
+    let fits = *batch == 1 && dims.iter().zip(row).all(|(dim, axis)| *dim == 1 || dim == axis);
+    if !fits {
+        return None;
+    }
+    let width = element_count(row)?;
+    let source = |feature: usize| {
+        let (mut rest, mut at, mut stride) = (feature, 0, 1);
+        for (dim, axis) in dims.iter().zip(row).rev() {
+            at += if *dim == 1 { 0 } else { rest % axis * stride };
+            rest /= axis;
+            stride *= dim;
+        }
+        at
+    };
+    Some((0..width).map(|feature| tensor.values[source(feature)]).collect())
+}
