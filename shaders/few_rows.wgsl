@@ -67,15 +67,16 @@ fn main(
     }
     for (var index = 0u; index < LAYERS; index++) {
         let layer = layers[index];
-        let share = share_of_block(index, first_row, first_panel + thread / SPLITS, thread % SPLITS);
+        let panel = first_panel + thread / SPLITS;
+        let share = share_of_block(index, first_row, panel, thread % SPLITS);
         partial[thread] = share[0];
         partial[thread + THREADS] = share[1];
         partial[thread + 2u * THREADS] = share[2];
         partial[thread + 3u * THREADS] = share[3];
         workgroupBarrier();
         for (var output = thread; output < 4u * PANELS; output += THREADS) {
-            let panel = min(first_panel + output / 4u, fours(layer.outputs) - 1u);
-            let bias = biases[layer.bias + panel][output % 4u];
+            let bias_quad = min(first_panel + output / 4u, fours(layer.outputs) - 1u);
+            let bias = biases[layer.bias + bias_quad][output % 4u];
             let sum = sum_of_shares(output);
             on_chip[output] = finish_output(layer, 4u * first_panel + output, sum, bias);
         }

@@ -233,6 +233,44 @@ fn a_spoilt_row_spoils_only_itself() {
     }
 }
 
+/// Padding times infinity is NaN, so padding must not be multiplied at all.
+#[test]
+fn an_infinite_row_meets_no_padding() {
+    let Some(device) = device() else { return };
+    let positive = |inputs, outputs| {
+        Dense::new(inputs, outputs, vec![0.5; inputs * outputs], None, Activation::Relu).unwrap()
+    };
+    let model = vec![positive(24, 5), positive(5, 6), positive(6, 3)];
+    let model = Model::from_layers(model).unwrap();
+    let executable = load(&*device, &model, PlanOptions::default());
+    for rows in [3, 40] {
+        let mut values = vec![0.25; rows * 24];
+        values[24 + 20] = f32::INFINITY;
+        let got = run(&*executable, Rows::F32(&values));
+        let expected = oracle(&model, Rows::F32(&values));
+        assert_eq!(expected[3..6], [f64::INFINITY; 3]);
+        assert_close(&got, &expected, 3, Precision::F32, "infinite");
+    }
+}
+
+/// What follows a layer's weights are biases, which read as f16 here would be NaN.
+#[test]
+fn nothing_is_read_past_a_layers_weights() {
+    let Some(device) = device() else { return };
+    let mut numbers = Numbers(13);
+    // 16 panels of 34 times 4 weights of 2 bytes end where the biases begin.
+    let bias = vec![f32::from_bits(0x3f80_7e00); 64];
+    let first = numbers.floats(34 * 64);
+    let first = Dense::new(34, 64, first, Some(bias), Activation::Identity).unwrap();
+    let last = Dense::new(64, 3, numbers.floats(64 * 3), None, Activation::Identity).unwrap();
+    let model = Model::from_layers(vec![first, last]).unwrap();
+    for rows in [3, 40] {
+        let values = numbers.floats(rows * 34);
+        let options = options(InputType::F32, Precision::F16, 40);
+        check(&*device, &model, options, Rows::F32(&values), "past the weights");
+    }
+}
+
 #[test]
 fn the_input_transform_ends_in_scale_weights_and_bias() {
     let Some(device) = device() else { return };
@@ -248,6 +286,17 @@ fn the_input_transform_ends_in_scale_weights_and_bias() {
         check(&*device, &model, of(InputType::F32), Rows::F32(&floats), "transform");
         check(&*device, &model, of(InputType::U8), Rows::U8(&bytes), "transform");
     }
+}
+
+/// A head takes one workgroup a row, and one dimension of a grid holds 65,535.
+#[test]
+fn more_workgroups_than_one_dimension_holds() {
+    let Some(device) = device() else { return };
+    let mut numbers = Numbers(14);
+    let model = numbers.model(&[1, 2], Activation::Relu).with_head(Head::Softmax);
+    let bytes = numbers.bytes(65_600);
+    let options = options(InputType::U8, Precision::F32, 65_600);
+    check(&*device, &model, options, Rows::U8(&bytes), "folded grid");
 }
 
 #[test]

@@ -7,13 +7,19 @@ use half::{bf16, f16};
 use super::kernels::Kernels;
 use super::memory::Block;
 use super::passes::ActivateJob;
-use super::tile::{Epilogue, TileJob};
+use super::tile::{Ahead, Epilogue, TileJob};
 use crate::model::Activation;
 use crate::plan::{Plan, PlannedLayer, Precision};
 
 /// The most inputs of a chunk: two panels of so many weights stay in the first-level cache while
 /// tile after tile of rows goes by.
-const CHUNK_MAX: usize = 208;
+const CHUNK_MAX: usize = 256;
+
+/// The most inputs of a layer whose chunks are too short to pay for a sum's way to memory and back.
+const NARROW_MAX: usize = 64;
+/// Outputs whose sums go by chunk after chunk before the next outputs do, so that the sums of many
+/// rows stay in the second-level cache; a multiple of two panels of any width.
+const OUTPUTS_TOGETHER: usize = 512;
 
 /// How a layer's inputs are split into sums of their own, added up in order at the end.
 ///
@@ -122,7 +128,7 @@ impl Layer {
         })
     }
 
-    /// Runs `rows` rows of `x` through the layer into `y`.
+    /// Runs `rows` rows of `x` through the layer into `y`, and brings `ahead` near meanwhile.
     ///
     /// A chunk of all rows goes by panel pair after panel pair, and a chunk of a panel pair goes by
     /// tile after tile of rows: the latter stays in the first-level cache, the former in the second.
@@ -136,21 +142,48 @@ impl Layer {
         x: Matrix<*const f32>,
         y: Matrix<*mut f32>,
         rows: usize,
+        ahead: Ahead,
     ) {
-        let split = Split::new(rows, kernels.rows);
+        let split = Split::new(rows, self.tile_rows(kernels));
         let at_once = match kernels.sums / (2 * split.most) {
             4.. => self.chunks.at_once,
             2.. => self.chunks.at_once.min(2),
             _ => 1,
         };
-        for chunk in (0..self.chunks.count).step_by(at_once) {
-            for panel in (0..self.panels).step_by(2) {
-                let panels = (self.panels - panel).min(2);
-                let part = Part { panel, panels, chunk, at_once };
-                // SAFETY: the caller's promise, passed on.
-                unsafe { self.run_part(kernels, x, y, &split, &part) };
+        let together = (OUTPUTS_TOGETHER / kernels.lanes).min(self.panels);
+        for first in (0..self.panels).step_by(together) {
+            let end = self.panels.min(first + together);
+            for chunk in (0..self.chunks.count).step_by(at_once) {
+                for panel in (first..end).step_by(2) {
+                    let part = Part { panel, panels: (end - panel).min(2), chunk, at_once };
+                    let ahead = match panel {
+                        0 => self.share(ahead, chunk),
+                        _ => self.weights_after(&part, kernels.lanes),
+                    };
+                    // SAFETY: the caller's promise, passed on.
+                    unsafe { self.run_part(kernels, x, y, &split, &part, ahead) };
+                }
             }
         }
+    }
+
+    /// The most rows of a register tile: as many as there are registers for, but where chunks are
+    /// short, so many that two chunks of two panels are summed at once and no sum goes to memory.
+    fn tile_rows(&self, kernels: &Kernels) -> usize {
+        if self.inputs <= NARROW_MAX { kernels.sums / 4 } else { kernels.rows }
+    }
+
+    /// The part of `ahead` that is for one chunk.
+    fn share(&self, ahead: Ahead, chunk: usize) -> Ahead {
+        let bytes = ahead.bytes / self.chunks.count;
+        Ahead { start: ahead.start.wrapping_add(chunk * bytes), bytes }
+    }
+
+    /// The same chunk's weights in the next panel pair, or what lies there.
+    fn weights_after(&self, part: &Part, lanes: usize) -> Ahead {
+        let pair = (part.panel + 2) * self.inputs + part.chunk * self.chunks.inputs * 2;
+        let start = self.parameters.start().wrapping_add(pair * lanes).cast();
+        Ahead { start, bytes: self.chunks.inputs * 2 * lanes * size_of::<f32>() }
     }
 
     /// Runs all rows through some chunks of one or two panels.
@@ -161,11 +194,13 @@ impl Layer {
         y: Matrix<*mut f32>,
         split: &Split,
         part: &Part,
+        ahead: Ahead,
     ) {
         let (lanes, first_input) = (kernels.lanes, part.chunk * self.chunks.inputs);
         let weights = self.inputs * self.panels * lanes;
         let start = self.parameters.start();
         let last = part.chunk + part.at_once == self.chunks.count;
+        let step = ahead.bytes.div_ceil(split.tiles * self.chunks.inputs);
         // SAFETY: the panel and input exist; biases follow the weights; rows as the caller promises.
         unsafe {
             let pair = start.add(part.panel * self.inputs * lanes);
@@ -176,6 +211,7 @@ impl Layer {
                 x_stride: x.stride,
                 weight: pair.add(first_input * part.panels * lanes),
                 chunk: self.chunks.inputs,
+                ahead: Ahead { bytes: step, ..ahead },
                 tail: if last { self.chunks.tail } else { 0 },
                 y: y.start.add(part.panel * lanes),
                 y_stride: y.stride,
@@ -191,6 +227,7 @@ impl Layer {
                 }
                 job.x = job.x.wrapping_add(rows * x.stride);
                 job.y = job.y.wrapping_add(rows * y.stride);
+                job.ahead.start = job.ahead.start.wrapping_add(step * self.chunks.inputs);
             }
         }
     }

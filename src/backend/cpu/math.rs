@@ -62,7 +62,7 @@ fn clip<S: Simd>(s: S, x: S::V, low: f32, high: f32) -> S::V {
 #[inline(always)]
 fn reduce<S: Simd>(s: S, x: S::V) -> (S::V, S::V) {
     // ln(2) in two parts, the first of few enough bits that its product with `n` is exact.
-    const HIGH: f32 = 0.693_359_375;
+    const HIGH: f32 = 355.0 / 512.0;
     const LOW: f32 = -2.121_944_4e-4;
     let magic = s.splat(ROUND_BIASED);
     let biased = s.fma(x, s.splat(LOG2_E), magic);

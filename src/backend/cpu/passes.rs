@@ -66,6 +66,10 @@ impl Kernel for Widen {
 
     #[inline(always)]
     unsafe fn run<S: Simd>(simd: S, job: &WidenJob) {
+        // One row's conversion is too short to hide how far away the next is.
+        for line in (0..job.rows * job.width).step_by(64) {
+            simd.prefetch(job.bytes.wrapping_add(line));
+        }
         let whole = job.width / S::LANES * S::LANES;
         for row in 0..job.rows {
             // SAFETY: the caller promises `rows` rows of `width` bytes and of `width` values.

@@ -85,6 +85,9 @@ impl Simd for Portable {
     }
 
     #[inline(always)]
+    fn prefetch(self, _at: *const u8) {}
+
+    #[inline(always)]
     unsafe fn load(self, from: *const f32) -> Four {
         // SAFETY: the caller promises four readable values; the read needs no alignment.
         unsafe { from.cast::<Four>().read_unaligned() }

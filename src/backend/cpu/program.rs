@@ -8,6 +8,7 @@ use super::kernels::Kernels;
 use super::layer::{Layer, Matrix, Split};
 use super::memory::stride;
 use super::passes::{HeadJob, WidenJob};
+use super::tile::Ahead;
 use crate::backend::Rows;
 use crate::model::Head;
 use crate::plan::{InputType, Plan, Stage, StageKind};
@@ -183,7 +184,8 @@ impl Program {
             unsafe {
                 let x = self.tile_source(source, start, rows, work);
                 let to = work.to.map(|to| to.row(start));
-                let y = self.run_layers(stage, x, to, rows, work);
+                let ahead = self.ahead(source, start + rows, count, rows);
+                let y = self.run_layers(stage, x, to, rows, ahead, work);
                 if work.to.is_none() {
                     let (now, later) = rest.split_at_mut(rows * self.classes);
                     self.finish(y, now);
@@ -229,6 +231,17 @@ impl Program {
         copy.as_const()
     }
 
+    /// The source's rows from `start` on, as many as a tile has at most, but none past `count`.
+    fn ahead(&self, source: Source, start: usize, count: usize, tile_rows: usize) -> Ahead {
+        let (first, row_bytes) = match source {
+            Source::Floats(matrix) => (matrix.start.cast(), matrix.stride * size_of::<f32>()),
+            Source::AliasingFloats(floats) => (floats.cast(), self.inputs * size_of::<f32>()),
+            Source::Bytes(bytes) => (bytes, self.inputs),
+        };
+        let rows = tile_rows.min(count - start);
+        Ahead { start: first.wrapping_add(start * row_bytes), bytes: rows * row_bytes }
+    }
+
     /// Runs a tile through the layers of a stage, to where the stage's results go, if anywhere, and
     /// else to a part of working memory that the next tile overwrites.
     unsafe fn run_layers(
@@ -237,6 +250,7 @@ impl Program {
         mut x: Matrix<*const f32>,
         to: Option<Matrix<*mut f32>>,
         rows: usize,
+        mut ahead: Ahead,
         work: &Work<'_>,
     ) -> Matrix<*mut f32> {
         let mut y = Matrix { start: std::ptr::null_mut(), stride: stage.stride };
@@ -250,8 +264,9 @@ impl Program {
             };
             // SAFETY: `x` is a tile of the source or of one part of working memory, `y` of another,
             // each with rows as wide as the plan's layers, which chain.
-            unsafe { layer.run(&self.kernels, x, y, rows) };
+            unsafe { layer.run(&self.kernels, x, y, rows, ahead) };
             x = y.as_const();
+            ahead = Ahead::NONE;
         }
         y
     }

@@ -63,6 +63,10 @@ pub(super) trait Simd: Copy + Debug {
     /// The bits of each lane moved up by 23, to where the exponent of an f32 lies.
     fn bits_to_exponent(self, x: Self::V) -> Self::V;
 
+    /// Asks for the cache line of `at` to be brought near, where there is such an instruction; any
+    /// address will do.
+    fn prefetch(self, at: *const u8);
+
     /// The `LANES` values from `from` on.
     ///
     /// # Safety

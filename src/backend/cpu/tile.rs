@@ -21,6 +21,8 @@ pub(super) struct TileJob {
     pub(super) weight: *const f32,
     /// Inputs of a chunk.
     pub(super) chunk: usize,
+    /// What to bring near meanwhile: so many bytes an input from here on.
+    pub(super) ahead: Ahead,
     /// Inputs of the last chunk of this call beyond `chunk`.
     pub(super) tail: usize,
     /// The first row's outputs: sums of the chunks so far before the last call, values after it.
@@ -31,6 +33,20 @@ pub(super) struct TileJob {
     pub(super) begin: bool,
     /// The epilogue of the last call; `None` where chunks are still to come.
     pub(super) epilogue: Option<Epilogue>,
+}
+
+/// Memory that will be read next; nothing is assumed about it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Ahead {
+    /// The first byte.
+    pub(super) start: *const u8,
+    /// Bytes; or bytes an input, in a [`TileJob`].
+    pub(super) bytes: usize,
+}
+
+impl Ahead {
+    /// Nothing.
+    pub(super) const NONE: Ahead = Ahead { start: std::ptr::null(), bytes: 0 };
 }
 
 /// What turns sums into outputs: `min(max(sum * scale + bias, floor), ceiling)`.
@@ -107,16 +123,20 @@ impl<const R: usize, const P: usize, const C: usize> Kernel for Tile<R, P, C> {
     }
 }
 
-/// `[chunk][panel][row]`
-type Sums<V, const R: usize, const P: usize, const C: usize> = [[[V; R]; P]; C];
+/// `[chunk][row][panel]`
+type Sums<V, const R: usize, const P: usize, const C: usize> = [[[V; P]; R]; C];
 
 #[inline(always)]
 unsafe fn chunk_sums<S: Simd, const R: usize, const P: usize, const C: usize>(
     simd: S,
     job: &TileJob,
 ) -> Sums<S::V, R, P, C> {
-    let mut sums = [[[simd.splat(0.0); R]; P]; C];
+    let mut sums = [[[simd.splat(0.0); P]; R]; C];
     for k in 0..job.chunk {
+        // A tile that takes several chunks at once is the only one of its batch.
+        if C == 1 {
+            simd.prefetch(job.ahead.start.wrapping_add(k * job.ahead.bytes));
+        }
         for (c, sums) in sums.iter_mut().enumerate() {
             // SAFETY: input `c * chunk + k` is one of the chunks'.
             unsafe { add_input(simd, job, c * job.chunk + k, sums) };
@@ -143,17 +163,17 @@ unsafe fn add_input<S: Simd, const R: usize, const P: usize>(
     simd: S,
     job: &TileJob,
     k: usize,
-    sums: &mut [[S::V; R]; P],
+    sums: &mut [[S::V; P]; R],
 ) {
     // SAFETY: the caller promises that `k` is an input of this call; panels hold `LANES` weights an
     // input.
     let weights: [S::V; P] =
         std::array::from_fn(|p| unsafe { simd.load(job.weight.add((k * P + p) * S::LANES)) });
-    for r in 0..R {
+    for (r, sums) in sums.iter_mut().enumerate() {
         // SAFETY: as above, of row `r`.
         let x = simd.splat(unsafe { *job.x.add(r * job.x_stride + k) });
-        for p in 0..P {
-            sums[p][r] = simd.fma(x, weights[p], sums[p][r]);
+        for (sum, weights) in sums.iter_mut().zip(weights) {
+            *sum = simd.fma(x, weights, *sum);
         }
     }
 }
@@ -169,12 +189,12 @@ unsafe fn finish<S: Simd, const R: usize, const P: usize, const C: usize>(
             // SAFETY: the caller promises `R` rows of `P` vectors of output and `P` of bias.
             unsafe {
                 let y = job.y.add(r * job.y_stride + p * S::LANES);
-                let mut sum = sums[0][p][r];
+                let mut sum = sums[0][r][p];
                 if !job.begin {
                     sum = simd.add(simd.load(y), sum);
                 }
                 for chunk in &sums[1..] {
-                    sum = simd.add(sum, chunk[p][r]);
+                    sum = simd.add(sum, chunk[r][p]);
                 }
                 if let Some(epilogue) = &job.epilogue {
                     let bias = simd.load(epilogue.bias.add(p * S::LANES));

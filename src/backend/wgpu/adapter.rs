@@ -28,12 +28,13 @@ pub(super) fn choose(options: &OpenOptions) -> Result<wgpu::Adapter, BackendErro
 /// The adapters that fit and those that do not, the best first.
 ///
 /// GL is asked only where no newer interface shows an adapter that fits, because it shows the same
-/// devices again and its loader complains on stderr where there is no display. `WGPU_BACKEND`
-/// overrides.
+/// devices again, and never where there is no display, because its loader complains on stderr then.
+/// `WGPU_BACKEND` overrides.
 fn find(fits: impl Fn(&wgpu::Adapter) -> bool) -> (Vec<wgpu::Adapter>, Vec<wgpu::Adapter>) {
     let rounds = match wgpu::Backends::from_env() {
         Some(backends) => vec![backends],
-        None => vec![wgpu::Backends::PRIMARY, wgpu::Backends::GL],
+        None if has_display() => vec![wgpu::Backends::PRIMARY, wgpu::Backends::GL],
+        None => vec![wgpu::Backends::PRIMARY],
     };
     let (mut fitting, mut others) = (Vec::new(), Vec::new());
     for backends in rounds {
@@ -45,6 +46,12 @@ fn find(fits: impl Fn(&wgpu::Adapter) -> bool) -> (Vec<wgpu::Adapter>, Vec<wgpu:
         }
     }
     (fitting, others)
+}
+
+/// Whether there is a display; on Linux the environment tells.
+fn has_display() -> bool {
+    let known = ["DISPLAY", "WAYLAND_DISPLAY", "XDG_RUNTIME_DIR"];
+    !cfg!(target_os = "linux") || known.into_iter().any(|name| env::var_os(name).is_some())
 }
 
 /// What there is to say where [`all`] is empty.
@@ -125,7 +132,8 @@ fn unavailable(wanted: Option<&str>, passed: &[wgpu::Adapter]) -> BackendError {
 /// The interfaces that were asked.
 fn asked() -> String {
     let compiled = wgpu::Instance::enabled_backend_features();
-    let backends = wgpu::Backends::from_env().unwrap_or(wgpu::Backends::all()) & compiled;
+    let usual = if has_display() { wgpu::Backends::all() } else { wgpu::Backends::PRIMARY };
+    let backends = wgpu::Backends::from_env().unwrap_or(usual) & compiled;
     let names = [
         (wgpu::Backends::VULKAN, wgpu::Backend::Vulkan),
         (wgpu::Backends::METAL, wgpu::Backend::Metal),

@@ -13,7 +13,7 @@ use crate::backend::sealed::Sealed;
 use crate::backend::{BackendError, Executable, ExecutionContext, Rows};
 use crate::plan::{InputType, Plan};
 
-/// Contexts kept for the next [`Executable::run`]; more than this many callers at once make new ones.
+/// Contexts kept for the next [`Executable::run`]; more callers at once than this make new ones.
 const IDLE_MAX: usize = 8;
 /// A driver that has not answered by then has hung.
 const RUN_LIMIT: Duration = Duration::from_secs(600);

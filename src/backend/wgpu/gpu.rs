@@ -1,9 +1,9 @@
 //! A wgpu device behind calls that neither panic nor hang once it is lost.
 //!
-//! wgpu reports in four ways: error scopes (of the calling thread), a callback for errors outside of
-//! them, a callback for the loss of the device, and panics where it knows no better. All four end in
-//! a typed error here. Calls that create something use [`Gpu::scoped`], calls that run something
-//! use [`Gpu::guarded`]; an error that reaches the latter has no remedy and loses the device.
+//! wgpu reports in four ways: error scopes (of the calling thread), a callback for errors outside
+//! of them, a callback for the loss of the device, and panics where it knows no better. All four
+//! end in a typed error here. Calls that create something use [`Gpu::scoped`], calls that run
+//! something use [`Gpu::guarded`]; an error outside a scope has no remedy and loses the device.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, OnceLock};

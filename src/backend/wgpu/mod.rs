@@ -1,8 +1,8 @@
 //! Vulkan, Metal, DX12 and GL devices through wgpu.
 //!
-//! A plan's stages become WGSL shaders ([`shader`]) that keep to what every WebGPU device has: 16
-//! KiB of workgroup storage, 256 threads a workgroup, no optional features. All calls that can fail,
-//! panic or wait go through [`gpu`].
+//! A plan's stages become WGSL shaders ([`kernel`], [`shader`]) that keep to what every device has:
+//! 16 KiB of workgroup storage, 256 threads a workgroup, no optional features. All calls that can
+//! fail, panic or wait go through [`gpu`].
 
 mod adapter;
 mod context;

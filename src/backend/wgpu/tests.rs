@@ -94,6 +94,21 @@ fn a_panic_below_loses_the_device_and_goes_no_further() {
 }
 
 #[test]
+fn what_a_call_brings_back_from_a_device_lost_meanwhile_is_not_published() {
+    let Some(device) = device() else { return };
+    let executable = loaded(&device, &[64, 32, 10]);
+    let mut context = executable.create_context().unwrap();
+    context.submit(Rows::F32(&[1.0; 64])).unwrap();
+    let read = device.gpu.guarded(|_, _| {
+        device.gpu.lose(String::from("seen by another thread"));
+        7
+    });
+    assert!(is_lost(read));
+    assert!(is_lost(context.wait(Instant::now() + Duration::from_secs(60))));
+    assert!(context.scores().is_empty());
+}
+
+#[test]
 fn a_kernel_that_does_not_compile_leaves_the_device_alive() {
     let Some(device) = device() else { return };
     let refused = device.gpu.scoped(|device| {

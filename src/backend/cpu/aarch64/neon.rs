@@ -105,6 +105,9 @@ impl Simd for Neon {
     }
 
     #[inline(always)]
+    fn prefetch(self, _at: *const u8) {}
+
+    #[inline(always)]
     unsafe fn load(self, from: *const f32) -> float32x4_t {
         // SAFETY: `self` proves NEON; the caller promises the memory.
         unsafe { vld1q_f32(from) }
