@@ -29,7 +29,13 @@ def onnx():
     wanted = {"gemm-3", "matmul-transposed", "double", "norm-next", "gelu-by-tanh", "hard-swish"}
     wanted |= {"reshape-computed", "image-normalised", "softmax-axis", "clip", "selu-6"}
     for opset in (9, 17):
-        for family in (fixtures.activations, fixtures.decomposed, fixtures.layers, fixtures.folded, fixtures.flattened):
+        for family in (
+            fixtures.activations,
+            fixtures.decomposed,
+            fixtures.layers,
+            fixtures.folded,
+            fixtures.flattened,
+        ):
             for name, chain in family(opset):
                 if name in wanted:
                     seed("onnx", f"{opset}-{name}", chain.model().SerializeToString())

@@ -26,8 +26,16 @@ import numpy as np  # noqa: E402 (reads the variables above when it is loaded)
 SIDE = 28
 WIDTHS = [SIDE * SIDE, 32, 32, 32, 32, 10]
 LABELS = [
-    "T-shirt/top", "Trouser", "Pullover", "Dress", "Coat",
-    "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot",
+    "T-shirt/top",
+    "Trouser",
+    "Pullover",
+    "Dress",
+    "Coat",
+    "Sandal",
+    "Shirt",
+    "Sneaker",
+    "Bag",
+    "Ankle boot",
 ]
 IMAGE_FILES = ["train-images-idx3-ubyte", "images-idx3-ubyte"]
 LABEL_FILES = ["train-labels-idx1-ubyte", "labels-idx1-ubyte"]

@@ -44,7 +44,9 @@ class Chain:
         names = []
         for value in inputs:
             is_name = isinstance(value, str)
-            names.append(self.value if value is None else value if is_name else self.constant(value))
+            names.append(
+                self.value if value is None else value if is_name else self.constant(value)
+            )
         name = f"v{len(self.nodes)}"
         self.nodes.append(helper.make_node(op, names, [name], name=f"{op}_{name}", **attributes))
         self.value = name
@@ -112,7 +114,11 @@ def activations(opset):
         chain = Chain(opset).dense(INPUTS, HIDDEN).then(op, **attributes)
         yield f"{op.lower()}-{index}", chain.dense(HIDDEN, CLASSES)
     clip = Chain(opset).dense(INPUTS, HIDDEN)
-    clip = clip.then("Clip", min=-0.5, max=6.0) if opset < 11 else clip.then("Clip", None, f32(-0.5), f32(6))
+    clip = (
+        clip.then("Clip", min=-0.5, max=6.0)
+        if opset < 11
+        else clip.then("Clip", None, f32(-0.5), f32(6))
+    )
     yield "clip", clip.dense(HIDDEN, CLASSES)
 
 
@@ -139,15 +145,23 @@ def decomposed(opset):
     chain = start()
     x = chain.value
     chain.then("Add", None, f32(3))
-    chain = chain.then("Clip", min=0.0, max=6.0) if opset < 11 else chain.then("Clip", None, f32(0), f32(6))
+    chain = (
+        chain.then("Clip", min=0.0, max=6.0)
+        if opset < 11
+        else chain.then("Clip", None, f32(0), f32(6))
+    )
     yield "hard-swish", chain.then("Mul", x, None).then("Div", None, f32(6))
 
 
 def layers(opset):
     weight, bias = numbers(CLASSES, INPUTS), numbers(CLASSES)
-    for index, attributes in enumerate([{}, {"alpha": 0.5}, {"beta": -2.0}, {"alpha": 3.0, "beta": 0.25}]):
+    for index, attributes in enumerate(
+        [{}, {"alpha": 0.5}, {"beta": -2.0}, {"alpha": 3.0, "beta": 0.25}]
+    ):
         yield f"gemm-{index}", Chain(opset).then("Gemm", None, weight.T.copy(), bias, **attributes)
-        yield f"gemm-b-{index}", Chain(opset).then("Gemm", None, weight, bias, transB=1, **attributes)
+        yield f"gemm-b-{index}", Chain(opset).then(
+            "Gemm", None, weight, bias, transB=1, **attributes
+        )
     for index, c in enumerate([numbers(1, CLASSES), numbers(1), f32(0.7)]):
         yield f"gemm-c-{index}", Chain(opset).then("Gemm", None, weight, c, transB=1)
     yield "matmul", Chain(opset).then("MatMul", None, weight.T.copy()).then("Add", bias, None)
@@ -164,8 +178,12 @@ def double(opset):
 
 
 def folded(opset):
-    yield "norm-after", Chain(opset).dense(INPUTS, HIDDEN).norm(HIDDEN).then("Relu").dense(HIDDEN, CLASSES)
-    yield "norm-next", Chain(opset).dense(INPUTS, HIDDEN).then("Relu").norm(HIDDEN).dense(HIDDEN, CLASSES)
+    yield "norm-after", Chain(opset).dense(INPUTS, HIDDEN).norm(HIDDEN).then("Relu").dense(
+        HIDDEN, CLASSES
+    )
+    yield "norm-next", Chain(opset).dense(INPUTS, HIDDEN).then("Relu").norm(HIDDEN).dense(
+        HIDDEN, CLASSES
+    )
     yield "norm-first", Chain(opset).norm(INPUTS).dense(INPUTS, CLASSES)
     chain = Chain(opset).then("Sub", None, numbers(INPUTS)).then("Div", None, f32(0.3))
     yield "normalised", chain.dense(INPUTS, CLASSES)
@@ -179,10 +197,14 @@ def folded(opset):
 def flattened(opset):
     image = ("N", 1, 2, 3)
     yield "flatten", Chain(opset, image).then("Flatten").dense(INPUTS, CLASSES)
-    yield "reshape", Chain(opset, image).then("Reshape", None, i64(-1, INPUTS)).dense(INPUTS, CLASSES)
+    yield "reshape", Chain(opset, image).then("Reshape", None, i64(-1, INPUTS)).dense(
+        INPUTS, CLASSES
+    )
     yield "reshape-0", Chain(opset, image).then("Reshape", None, i64(0, -1)).dense(INPUTS, CLASSES)
     chain = Chain(opset, image).then("Shape").then("Gather", None, np.asarray(0), axis=0)
-    chain = chain.then("Unsqueeze", axes=[0]) if opset < 13 else chain.then("Unsqueeze", None, i64(0))
+    chain = (
+        chain.then("Unsqueeze", axes=[0]) if opset < 13 else chain.then("Unsqueeze", None, i64(0))
+    )
     chain.then("Concat", None, i64(-1), axis=0)
     yield "reshape-computed", chain.then("Reshape", "x", None).dense(INPUTS, CLASSES)
     mean, deviation = numbers(1, 2, 1), np.abs(numbers(1, 2, 1)) + np.float32(0.5)

@@ -15,8 +15,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::{Duration, Instant};
 
-use super::executable::{Launch, Program};
 use super::gpu::Gpu;
+use super::program::{Launch, Program};
 use crate::backend::sealed::Sealed;
 use crate::backend::{BackendError, ExecutionContext, Rows};
 use crate::plan::Plan;

@@ -9,6 +9,7 @@ mod context;
 mod executable;
 mod gpu;
 mod kernel;
+mod program;
 mod shader;
 #[cfg(test)]
 mod tests;

@@ -1,7 +1,8 @@
 //! A node's attributes, with the types and defaults the operator specification gives them.
 
-use super::proto::{AttributeProto, NodeProto, attribute_type};
+use super::proto::{AttributeProto, NodeProto, attribute_type, data_type};
 use super::refuse;
+use super::shape::is_float;
 use crate::model::ModelError;
 
 /// The attributes of one node, none of them outside the operator's own list.
@@ -52,4 +53,11 @@ impl<'a> Attributes<'a> {
             found => Ok(found),
         }
     }
+}
+
+/// Whether a `Cast` goes to a floating-point type.
+pub(super) fn casts_to_float(node: &NodeProto) -> Result<bool, ModelError> {
+    let attributes = Attributes::of(node, &["to", "saturate", "round_mode"])?;
+    let to = i32::try_from(attributes.int("to", 0)?).unwrap_or(data_type::INT32);
+    Ok(is_float(to))
 }

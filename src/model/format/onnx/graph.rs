@@ -3,6 +3,7 @@
 use std::cell::Cell;
 use std::collections::HashMap;
 
+use super::attributes::casts_to_float;
 use super::malformed;
 use super::proto::{GraphProto, ModelProto, NodeProto, TensorProto, ValueInfo};
 use super::tensor::{AXES_MAX, Source, Tensor};
@@ -106,7 +107,7 @@ impl<'a> Graph<'a> {
                     return Some(Constant { name, source: constant_source(node)?, transposed });
                 }
                 "Identity" => {}
-                "Cast" if super::walk::casts_to_float(node).unwrap_or(false) => {}
+                "Cast" if casts_to_float(node).unwrap_or(false) => {}
                 "Transpose" if exchanges_two_axes(node) => transposed = !transposed,
                 _ => return None,
             }

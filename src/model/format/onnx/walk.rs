@@ -1,9 +1,9 @@
 //! From the graph's output to its input, one step per operator; what is no step is refused.
 
-use super::attributes::Attributes;
+use super::attributes::{Attributes, casts_to_float};
 use super::graph::{Graph, is_standard};
-use super::proto::{NodeProto, data_type};
-use super::shape::is_float;
+use super::proto::NodeProto;
+
 use super::{direct, gated, malformed, refuse};
 use crate::model::{Activation, Head, LAYERS_MAX, ModelError};
 
@@ -165,13 +165,6 @@ fn check_dropout_is_off<'a>(graph: &Graph<'a>, node: &'a NodeProto) -> Result<()
         return Err(refuse(node, "it drops values at random; export the model in evaluation mode"));
     }
     Ok(())
-}
-
-/// Whether a `Cast` goes to a floating-point type.
-pub(super) fn casts_to_float(node: &NodeProto) -> Result<bool, ModelError> {
-    let attributes = Attributes::of(node, &["to", "saturate", "round_mode"])?;
-    let to = i32::try_from(attributes.int("to", 0)?).unwrap_or(data_type::INT32);
-    Ok(is_float(to))
 }
 
 /// Why an operator is no part of a dense chain, and what would help.

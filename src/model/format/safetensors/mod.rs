@@ -13,8 +13,8 @@
 //! | `fusewire.head` | `logits`, `softmax` or `log_softmax`; missing: `logits` |
 //! | `fusewire.labels` | JSON: one string per class; missing: none |
 //!
-//! A layer is `{"weight": tensor, "bias"?: tensor, "activation": name, "parameters"?: [numbers]}`. A
-//! weight is `[outputs, inputs]`, a bias `[outputs]`; the writer names them `{i}.weight` and
+//! A layer is `{"weight": tensor, "bias"?: tensor, "activation": name, "parameters"?: [numbers]}`.
+//! A weight is `[outputs, inputs]`, a bias `[outputs]`; the writer names them `{i}.weight` and
 //! `{i}.bias`, the reader takes any names, of f32, f16, bf16 or f64. Parameters are those of
 //! [`Activation::parameters`](crate::Activation::parameters), infinite ones as `"inf"` and
 //! `"-inf"`; missing ones are ONNX's defaults. Layer order and activations are never guessed.
