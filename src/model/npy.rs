@@ -46,11 +46,13 @@ impl<'a> NpyArray<'a> {
             NpyError::new("a header with descr, fortran_order and shape", "another")
         })?;
         let Header { descr, fortran_order, shape } = header;
-        let element = descr.trim_start_matches(|c: char| !c.is_ascii_digit()).parse().ok();
-        let mut factors = shape.iter().copied().map(Some).chain([element]);
-        let expected = factors.try_fold(1_usize, |product, factor| product.checked_mul(factor?));
+        let digits = descr.trim_start_matches(|c: char| !c.is_ascii_digit());
+        let element: usize = digits
+            .parse()
+            .map_err(|_| NpyError::new("descr of plain numbers, such as '<f4'", descr))?;
+        let expected = shape.iter().try_fold(element, |product, axis| product.checked_mul(*axis));
         if expected != Some(payload.len()) {
-            let expected = format!("as many bytes as shape {shape:?} of {descr} needs");
+            let expected = format!("as many bytes as {descr} of shape {shape:?} needs");
             return Err(NpyError::new(expected, payload.len()));
         }
         Ok(NpyArray { descr, fortran_order, shape, payload })

@@ -1,7 +1,7 @@
 //! From a model to a program: a pure function, with no device types in it.
 //!
-//! [`Plan::new`] decides which layers share a launch ([`fuse`]), lays their parameters out as
-//! kernels read them ([`pack`]) and knows what running them costs ([`cost`]). Same model, same
+//! [`Plan::new`] decides which layers share a launch (`fuse`), lays their parameters out as
+//! kernels read them (`pack`) and knows what running them costs (`cost`). Same model, same
 //! [`Limits`], same [`PlanOptions`]: same plan, byte for byte.
 
 mod cost;
