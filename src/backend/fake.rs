@@ -101,7 +101,7 @@ impl Device for FakeDevice {
         &self.limits
     }
 
-    fn peak(&self) -> Option<Peak> {
+    fn peak(&self, _working_set_bytes: u64) -> Option<Peak> {
         None
     }
 

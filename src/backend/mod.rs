@@ -89,8 +89,9 @@ pub trait Device: sealed::Sealed + Send + Sync + Debug {
     /// What planning has to know about the device.
     fn limits(&self) -> &Limits;
 
-    /// The device's ceilings, measured now for some milliseconds, where it can tell.
-    fn peak(&self) -> Option<Peak>;
+    /// The device's ceilings for batches that move `working_set_bytes` each, measured now for some
+    /// milliseconds, where it can tell: what is small stays in a cache between batches.
+    fn peak(&self, working_set_bytes: u64) -> Option<Peak>;
 
     /// Uploads the plan's parameters and prepares its kernels.
     ///

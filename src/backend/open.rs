@@ -34,7 +34,9 @@ pub fn survey() -> Vec<Finding> {
 }
 
 fn open_auto(options: &OpenOptions) -> Result<Arc<dyn Device>, BackendError> {
-    let wanted = |backend| OpenOptions { backend, ..options.clone() };
+    // Leave to open a software adapter is no wish for one: the processor itself is faster.
+    let software = options.software && options.adapter.is_some();
+    let wanted = |backend| OpenOptions { backend, software, ..options.clone() };
     let gpu =
         open_with(&wanted(BackendKind::Cuda)).or_else(|_| open_with(&wanted(BackendKind::Wgpu)));
     // Who names an adapter wants that one: the processor would be a silent fallback.

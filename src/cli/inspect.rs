@@ -9,10 +9,10 @@ use serde::Serialize;
 
 use super::options::{DeviceArgs, ModelArgs, PlanArgs};
 use super::output;
-use crate::backend;
+use crate::backend::{self, Device};
 use crate::bench::report::DeviceReport;
 use crate::model::{Dense, InputTransform, Model, PerInput};
-use crate::plan::{Peak, Plan, Stage};
+use crate::plan::{Plan, Stage};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -118,12 +118,11 @@ impl Inspect {
         let model = self.model.load()?;
         let device = backend::open_with(&self.device.open_options())?;
         let plan = Plan::new(&model, device.limits(), &self.plan.plan_options())?;
-        let peak = device.peak();
         let document = Document {
             model: ModelPart::of(&model),
             device: DeviceReport::found(device.info()),
             plan: PlanPart::of(&plan),
-            costs: BATCHES.iter().map(|batch| CostPart::of(&plan, *batch, peak)).collect(),
+            costs: BATCHES.iter().map(|batch| CostPart::of(&plan, *batch, &*device)).collect(),
         };
         if self.json {
             output::json(out, &document)?;
@@ -250,8 +249,9 @@ impl PlanPart {
 }
 
 impl CostPart {
-    fn of(plan: &Plan, batch: usize, peak: Option<Peak>) -> CostPart {
+    fn of(plan: &Plan, batch: usize, device: &dyn Device) -> CostPart {
         let cost = plan.cost();
+        let peak = device.peak(cost.bytes(batch));
         let roofline = peak.map(|peak| cost.roofline(batch, &peak));
         CostPart {
             batch,

@@ -123,8 +123,8 @@ impl Device for CpuDevice {
         &self.limits
     }
 
-    fn peak(&self) -> Option<Peak> {
-        Some(peak::measure(&self.kernels))
+    fn peak(&self, working_set_bytes: u64) -> Option<Peak> {
+        Some(peak::measure(&self.kernels, working_set_bytes))
     }
 
     fn load(&self, plan: Arc<Plan>) -> Result<Arc<dyn Executable>, BackendError> {

@@ -73,7 +73,7 @@ impl Device for WgpuDevice {
         &self.limits
     }
 
-    fn peak(&self) -> Option<Peak> {
+    fn peak(&self, _working_set_bytes: u64) -> Option<Peak> {
         None
     }
 

@@ -30,8 +30,10 @@ fn main() -> Result<()> {
 
     let images = random_bytes(ROWS * model.inputs());
     let pixels: Vec<f32> = images.iter().map(|byte| f32::from(*byte) * model.u8_scale()).collect();
-    let peak = floats.gigaflops();
-    println!("{} on {}, {peak:.0} GFLOP/s at most", model.architecture(), floats.device());
+    println!("{} on {}", model.architecture(), floats.device());
+    if let Some((gigaflops, read_us)) = floats.ceilings() {
+        println!("at most {gigaflops:.0} GFLOP/s; reading the parameters takes {read_us:.2} us");
+    }
     println!("one thread; us a call; x: times faster than onnxruntime, best and p50");
     println!("batch  peer              best       p50       p99    best     p50  GFLOP/s");
     for batch in BATCHES {

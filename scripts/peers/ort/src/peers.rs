@@ -61,9 +61,11 @@ impl Fusewire {
         format!("{} ({})", info.name, info.detail)
     }
 
-    /// The processor's ceiling.
-    pub fn gigaflops(&self) -> f64 {
-        self.device.peak().map_or(f64::NAN, |peak| peak.flops_per_s / 1e9)
+    /// The processor's ceilings: GFLOP/s, and the microseconds that reading the parameters takes.
+    pub fn ceilings(&self) -> Option<(f64, f64)> {
+        let bytes = self.executable.plan().cost().parameter_bytes;
+        let peak = self.device.peak(bytes)?;
+        Some((peak.flops_per_s / 1e9, bytes as f64 / peak.bytes_per_s * 1e6))
     }
 
     pub fn run<'a>(&self, rows: impl Into<Rows<'a>>, scores: &mut [f32]) -> Result<()> {

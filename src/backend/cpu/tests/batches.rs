@@ -120,8 +120,10 @@ fn a_plan_for_other_limits_is_refused() {
 #[test]
 fn ceilings_are_measured() {
     for device in devices() {
-        let peak = device.peak().unwrap();
-        println!("{}: {peak:?}", device.info().detail);
-        assert!(peak.flops_per_s > 1e8 && peak.bytes_per_s > 1e7);
+        for working_set_bytes in [0, 100_000, u64::MAX] {
+            let peak = device.peak(working_set_bytes).unwrap();
+            println!("{}, {working_set_bytes} bytes: {peak:?}", device.info().detail);
+            assert!(peak.flops_per_s > 1e8 && peak.bytes_per_s > 1e7);
+        }
     }
 }
