@@ -12,6 +12,9 @@ pub struct OpenOptions {
     pub adapter: Option<String>,
     /// Whether a software adapter may be opened.
     pub software: bool,
+    /// Whether batches are timed by the device's own clock, where it has one; see
+    /// [`compute_time`](super::ExecutionContext::compute_time). Costs a little time itself.
+    pub timestamps: bool,
 }
 
 /// One line of a survey: a device that is there, or a backend that is not.

@@ -23,7 +23,7 @@ mod wgpu;
 
 use std::fmt::Debug;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 #[cfg(not(feature = "cuda"))]
 use absent::cuda;
@@ -147,6 +147,12 @@ pub trait ExecutionContext: sealed::Sealed + Send + Debug {
     /// The scores of the last completed batch, `[rows, classes]` row-major; empty before the first
     /// and while one is in flight.
     fn scores(&self) -> &[f32];
+
+    /// How long the device computed the last completed batch, transfers left out, by its own clock;
+    /// `None` where it has none or was opened without [`OpenOptions::timestamps`].
+    fn compute_time(&self) -> Option<Duration> {
+        None
+    }
 }
 
 /// The class of one row: the index of its largest score, the lowest on ties; a NaN counts as larger

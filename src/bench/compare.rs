@@ -80,6 +80,7 @@ impl Candidate {
             backend: info.backend,
             adapter: Some(info.name.clone()),
             software: wanted.software,
+            ..OpenOptions::default()
         };
         match backend::open_with(&this) {
             Ok(device) => Candidate { report, device: Some(device) },

@@ -79,6 +79,7 @@ impl DeviceArgs {
             backend: self.backend,
             adapter: self.adapter.clone(),
             software: self.software,
+            ..OpenOptions::default()
         }
     }
 }

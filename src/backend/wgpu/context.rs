@@ -4,7 +4,8 @@
 //! A batch travels as one block, a header with its number of rows and then the rows:
 //!
 //! 1. `submit` writes the block to `upload`, which is mapped, and unmaps it.
-//! 2. The commands copy it to `input`, run the launches, and copy the scores to `readback`.
+//! 2. The commands copy it to `input`, run the launches, and copy the scores to `readback`, behind
+//!    two readings of the device's clock where it is asked for.
 //! 3. Mapping of `readback` and `upload` is asked for; both callbacks fire, on whichever thread
 //!    polls the device, once the commands have completed, and do nothing but set a flag.
 //! 4. `wait` or `is_complete` sees both flags, copies the scores out of `readback`, checks that the
@@ -17,6 +18,7 @@ use std::time::{Duration, Instant};
 
 use super::gpu::Gpu;
 use super::program::{Launch, Program};
+use super::timestamps::{TICKS_BYTES, Timestamps, between};
 use crate::backend::sealed::Sealed;
 use crate::backend::{BackendError, ExecutionContext, Rows};
 use crate::plan::Plan;
@@ -35,9 +37,12 @@ pub(super) struct WgpuContext {
     readback: Staging,
     /// One for each launch.
     bind_groups: Vec<wgpu::BindGroup>,
+    timestamps: Option<Timestamps>,
     state: State,
     /// The scores of the last batch, where it is complete.
     scores: Vec<f32>,
+    /// How long the device computed them, where it says.
+    compute_time: Option<Duration>,
 }
 
 #[derive(Debug)]
@@ -109,9 +114,11 @@ impl WgpuContext {
             WgpuContext {
                 bind_groups: bind_groups(device, &program, &input, &output),
                 upload: Staging::new(device, input_bytes, written, true),
-                readback: Staging::new(device, scores_bytes, read, false),
+                readback: Staging::new(device, TICKS_BYTES + scores_bytes, read, false),
                 input,
                 output,
+                timestamps: gpu.tick_ns().map(|_| Timestamps::new(device)),
+                compute_time: None,
                 state: State::Idle,
                 scores: Vec::with_capacity(rows_max * program.plan.classes()),
                 program,
@@ -147,8 +154,9 @@ impl WgpuContext {
         let mut encoder = device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label });
         encoder.copy_buffer_to_buffer(&self.upload.buffer, 0, &self.input, 0, bytes as u64);
         {
-            let mut pass = encoder
-                .begin_compute_pass(&wgpu::ComputePassDescriptor { label, timestamp_writes: None });
+            let timestamp_writes = self.timestamps.as_ref().map(Timestamps::writes);
+            let descriptor = wgpu::ComputePassDescriptor { label, timestamp_writes };
+            let mut pass = encoder.begin_compute_pass(&descriptor);
             for (launch, bind_group) in self.program.launches.iter().zip(&self.bind_groups) {
                 let (pipeline, [x, y, z]) = launch.covering(count);
                 pass.set_pipeline(pipeline);
@@ -156,8 +164,12 @@ impl WgpuContext {
                 pass.dispatch_workgroups(x, y, z);
             }
         }
+        let readback = &self.readback.buffer;
         let bytes = (count * self.program.plan.classes() * 4) as u64;
-        encoder.copy_buffer_to_buffer(&self.output, 0, &self.readback.buffer, 0, bytes);
+        encoder.copy_buffer_to_buffer(&self.output, 0, readback, TICKS_BYTES as u64, bytes);
+        if let Some(timestamps) = &self.timestamps {
+            timestamps.copy(&mut encoder, readback);
+        }
         encoder.finish()
     }
 
@@ -166,7 +178,8 @@ impl WgpuContext {
         let submission = gpu.guarded(|device, queue| {
             let bytes = self.stage(rows, count)?;
             let submission = queue.submit([self.commands(device, count, bytes)]);
-            self.readback.map(wgpu::MapMode::Read, count * self.program.plan.classes() * 4);
+            let scores_bytes = count * self.program.plan.classes() * 4;
+            self.readback.map(wgpu::MapMode::Read, TICKS_BYTES + scores_bytes);
             self.upload.map(wgpu::MapMode::Write, self.upload.buffer.size() as usize);
             Ok(submission)
         })?;
@@ -188,14 +201,17 @@ impl WgpuContext {
         let values = rows * self.program.plan.classes();
         let (readback, scores) = (&self.readback.buffer, &mut self.scores);
         let read = gpu.guarded(|_, _| {
-            let view = readback.get_mapped_range(..values as u64 * 4)?;
+            let view = readback.get_mapped_range(..(TICKS_BYTES + values * 4) as u64)?;
+            let (ticks, bytes) = view.split_at(TICKS_BYTES);
             scores.resize(values, 0.0);
-            bytemuck::cast_slice_mut(scores).copy_from_slice(&view);
+            bytemuck::cast_slice_mut(scores).copy_from_slice(bytes);
+            let compute_time = gpu.tick_ns().and_then(|tick_ns| between(ticks, tick_ns));
             drop(view);
             readback.unmap();
-            Ok(())
+            Ok(compute_time)
         })?;
-        read.map_err(|error: wgpu::MapRangeError| gpu.lose(error.to_string()))?;
+        self.compute_time =
+            read.map_err(|error: wgpu::MapRangeError| gpu.lose(error.to_string()))?;
         self.state = State::Complete;
         Ok(true)
     }
@@ -240,6 +256,10 @@ impl ExecutionContext for WgpuContext {
             State::Complete => &self.scores,
             State::Idle | State::InFlight { .. } => &[],
         }
+    }
+
+    fn compute_time(&self) -> Option<Duration> {
+        self.compute_time.filter(|_| matches!(self.state, State::Complete))
     }
 }
 

@@ -52,6 +52,12 @@ impl Gpu {
         Ok(Gpu { device, queue, name, lost })
     }
 
+    /// Nanoseconds of a tick of the device's clock, where it was opened with timestamps.
+    pub(super) fn tick_ns(&self) -> Option<f32> {
+        let has_clock = self.device.features().contains(wgpu::Features::TIMESTAMP_QUERY);
+        has_clock.then(|| self.queue.get_timestamp_period())
+    }
+
     /// The device's name, for errors.
     pub(super) fn name(&self) -> &str {
         &self.name

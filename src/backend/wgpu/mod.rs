@@ -13,6 +13,7 @@ mod program;
 mod shader;
 #[cfg(test)]
 mod tests;
+mod timestamps;
 
 use std::sync::Arc;
 
@@ -48,10 +49,16 @@ impl WgpuDevice {
     fn open(options: &OpenOptions) -> Result<WgpuDevice, BackendError> {
         let adapter = adapter::choose(options)?;
         let required = required_limits(&adapter.limits());
+        let wanted = if options.timestamps {
+            wgpu::Features::TIMESTAMP_QUERY
+        } else {
+            wgpu::Features::empty()
+        };
         let gpu = Gpu::open(
             &adapter,
             &wgpu::DeviceDescriptor {
                 label: Some("fusewire"),
+                required_features: wanted & adapter.features(),
                 required_limits: required.clone(),
                 ..wgpu::DeviceDescriptor::default()
             },

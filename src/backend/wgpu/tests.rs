@@ -32,6 +32,29 @@ fn loaded(device: &WgpuDevice, widths: &[usize]) -> Arc<dyn Executable> {
     device.load(plan).unwrap()
 }
 
+#[test]
+fn a_batch_is_timed_by_the_devices_clock_where_asked() {
+    let Some(untimed) = device() else { return };
+    let asked = OpenOptions { software: true, timestamps: true, ..OpenOptions::default() };
+    let timed = WgpuDevice::open(&asked).unwrap();
+    let rows = vec![1.0; 64 * 512];
+    let run = |device: &WgpuDevice| {
+        let mut context = loaded(device, &[512, 512, 10]).create_context().unwrap();
+        assert_eq!(context.compute_time(), None);
+        let start = Instant::now();
+        context.submit(Rows::F32(&rows)).unwrap();
+        assert_eq!(context.compute_time(), None);
+        context.wait(start + Duration::from_secs(60)).unwrap();
+        (context.compute_time(), start.elapsed(), context.scores().to_vec())
+    };
+    let ((none, _, scores), (time, elapsed, timed_scores)) = (run(&untimed), run(&timed));
+    assert_eq!((none, scores), (None, timed_scores));
+    match time {
+        Some(time) => assert!(time > Duration::ZERO && time < elapsed, "{time:?} of {elapsed:?}"),
+        None => assert!(timed.gpu.tick_ns().is_none(), "the device has a clock"),
+    }
+}
+
 fn is_lost<T>(result: Result<T, BackendError>) -> bool {
     matches!(result, Err(BackendError::Lost { .. }))
 }
