@@ -40,9 +40,9 @@ pub fn devices() -> Vec<(String, Arc<dyn Device>)> {
 pub fn work_max(device: &dyn Device) -> usize {
     match device.info().backend {
         _ if device.info().name == "fake" => 4_000_000,
-        BackendKind::Cpu if device.info().detail == "portable" => 100_000_000,
+        BackendKind::Cpu if device.info().detail == "portable" => 120_000_000,
         BackendKind::Cpu => 400_000_000,
-        _ if device.info().software => 60_000_000,
+        _ if device.info().software => 120_000_000,
         _ => 1_000_000_000,
     }
 }
