@@ -3,7 +3,6 @@
 use super::attributes::{Attributes, casts_to_float};
 use super::graph::{Graph, is_standard};
 use super::proto::NodeProto;
-
 use super::{direct, gated, malformed, refuse};
 use crate::model::{Activation, Head, LAYERS_MAX, ModelError};
 
