@@ -6,6 +6,7 @@ use super::passes::{Activate, ActivateJob, ApplyHead, HeadJob, Widen, WidenJob};
 use super::probes::{MultiplyAdd, MultiplyAddJob, ReadJob, ReadMemory};
 use super::simd::Simd;
 use super::tile::{self, TileFn};
+use crate::plan::Precision;
 
 /// The kernels of one instruction set, which the processor was seen to have.
 ///
@@ -18,8 +19,8 @@ pub(super) struct Kernels {
     pub(super) rows: usize,
     /// Vectors a register tile may sum in.
     pub(super) sums: usize,
-    /// The register tile of so many rows, panels and chunks.
-    pub(super) tile: fn(usize, usize, usize) -> TileFn,
+    /// The register tile of so many rows, panels and chunks, of weights stored so.
+    pub(super) tile: fn(usize, usize, usize, Precision) -> TileFn,
     /// Puts rows through an activation.
     pub(super) activate: unsafe fn(&ActivateJob),
     /// Turns bytes into numbers.

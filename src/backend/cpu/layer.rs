@@ -1,4 +1,7 @@
 //! One layer as the processor runs it: weights expanded to f32, inputs split into chunks.
+//!
+//! Where the plan rounded weights to halves these are kept, too: a batch of few rows is bound by
+//! reading weights, and reads half the bytes.
 
 #![allow(unsafe_code)]
 
@@ -7,7 +10,7 @@ use half::{bf16, f16};
 use super::kernels::Kernels;
 use super::memory::Block;
 use super::passes::ActivateJob;
-use super::tile::{Ahead, Epilogue, TileJob};
+use super::tile::{Ahead, Epilogue, HALVES_ROWS_MAX, TileJob};
 use crate::model::Activation;
 use crate::plan::{Plan, PlannedLayer, Precision};
 
@@ -85,6 +88,9 @@ pub(super) struct Layer {
     /// Weights, panel pair by panel pair (a last odd panel alone), each `[input][panel][lane]`, so
     /// that a register tile reads them from first to last; then `[panel][lane]` of bias.
     parameters: Block,
+    /// The same weights as halves, where the plan rounded them to such.
+    halves: Option<Block>,
+    stored: Precision,
     scale: f32,
     clamp: [f32; 2],
     /// What the clamp cannot do.
@@ -97,20 +103,26 @@ impl Layer {
         let weights = layer.inputs * layer.outputs_padded;
         let mut parameters = Block::new(weights + layer.outputs_padded)?;
         let (weight, bias) = parameters.values_mut().split_at_mut(weights);
-        let lanes = plan.limits().panel;
-        let packed = &plan.parameters()[layer.weight.clone()];
-        let pair_len = 2 * layer.inputs * lanes;
-        let pairs = packed.chunks(pair_len * plan.precision().bytes());
-        for (packed, pair) in pairs.zip(weight.chunks_mut(pair_len)) {
-            let panel_bytes = layer.inputs * lanes * plan.precision().bytes();
-            let width = pair.len() / layer.inputs;
-            for (index, panel) in packed.chunks_exact(panel_bytes).enumerate() {
-                let rows =
-                    pair.chunks_exact_mut(width).map(|row| &mut row[index * lanes..][..lanes]);
-                expand(panel, plan.precision(), rows);
-            }
+        let pairs = Pairs {
+            packed: &plan.parameters()[layer.weight.clone()],
+            inputs: layer.inputs,
+            lanes: plan.limits().panel,
+        };
+        match plan.precision() {
+            Precision::F32 => pairs.place(weight, f32::from_le_bytes),
+            Precision::F16 => pairs.place(weight, |bytes| f16::from_le_bytes(bytes).to_f32()),
+            Precision::Bf16 => pairs.place(weight, |bytes| bf16::from_le_bytes(bytes).to_f32()),
         }
-        expand(&plan.parameters()[layer.bias.clone()], Precision::F32, [bias]);
+        let halves = if plan.precision() == Precision::F32 {
+            None
+        } else {
+            // Panels hold an even number of lanes, so that two halves fill each value.
+            let mut halves = Block::new(weights / 2)?;
+            pairs.place(bytemuck::cast_slice_mut(halves.values_mut()), u16::from_le_bytes);
+            Some(halves)
+        };
+        let (biases, _) = plan.parameters()[layer.bias.clone()].as_chunks();
+        bias.iter_mut().zip(biases).for_each(|(to, bytes)| *to = f32::from_le_bytes(*bytes));
         let (clamp, activation) = match layer.activation {
             Activation::Identity => ([f32::NEG_INFINITY, f32::INFINITY], None),
             Activation::Relu => ([0.0, f32::INFINITY], None),
@@ -122,6 +134,8 @@ impl Layer {
             panels: layer.outputs_padded / plan.limits().panel,
             chunks: Chunks::of(layer.inputs),
             parameters,
+            halves,
+            stored: plan.precision(),
             scale: layer.scale,
             clamp,
             activation,
@@ -207,13 +221,19 @@ impl Layer {
         let step = ahead.bytes.div_ceil(split.tiles * self.chunks.inputs);
         // SAFETY: panel and input exist; biases follow the weights; rows as the caller promises.
         unsafe {
-            let pair = start.add(part.panel * self.inputs * lanes);
+            let (stored, weight) = match &self.halves {
+                Some(halves) if split.tiles == 1 && split.most <= HALVES_ROWS_MAX => {
+                    (self.stored, halves.start().cast::<u8>())
+                }
+                _ => (Precision::F32, start.cast()),
+            };
+            let before = (part.panel * self.inputs + first_input * part.panels) * lanes;
             let bias = start.add(weights + part.panel * lanes);
             let [floor, ceiling] = self.clamp;
             let mut job = TileJob {
                 x: x.start.add(first_input),
                 x_stride: x.stride,
-                weight: pair.add(first_input * part.panels * lanes),
+                weight: weight.add(before * stored.bytes()),
                 chunk: self.chunks.inputs,
                 ahead: Ahead { bytes: step, ..ahead },
                 tail: if last { self.chunks.tail } else { 0 },
@@ -224,7 +244,7 @@ impl Layer {
             };
             for tile in 0..split.tiles {
                 let rows = split.rows(tile);
-                (kernels.tile)(rows, part.panels, part.at_once)(&job);
+                (kernels.tile)(rows, part.panels, part.at_once, stored)(&job);
                 if last && let Some(activation) = self.activation {
                     let (values, stride, vectors) = (job.y, y.stride, part.panels);
                     (kernels.activate)(&ActivateJob { values, stride, rows, vectors, activation });
@@ -275,23 +295,27 @@ impl Split {
     }
 }
 
-/// Expands packed little-endian numbers to f32, into one span after the other.
-fn expand<'a>(bytes: &[u8], precision: Precision, spans: impl IntoIterator<Item = &'a mut [f32]>) {
-    let values = spans.into_iter().flatten();
-    match precision {
-        Precision::F32 => each(bytes, values, f32::from_le_bytes),
-        Precision::F16 => each(bytes, values, |bytes| f16::from_le_bytes(bytes).to_f32()),
-        Precision::Bf16 => each(bytes, values, |bytes| bf16::from_le_bytes(bytes).to_f32()),
-    }
+/// A layer's packed weights, `[panel][input][lane]`.
+#[derive(Clone, Copy)]
+struct Pairs<'a> {
+    packed: &'a [u8],
+    inputs: usize,
+    lanes: usize,
 }
 
-fn each<'a, const N: usize>(
-    bytes: &[u8],
-    values: impl Iterator<Item = &'a mut f32>,
-    number: impl Fn([u8; N]) -> f32,
-) {
-    let (numbers, _) = bytes.as_chunks::<N>();
-    for (value, bytes) in values.zip(numbers) {
-        *value = number(*bytes);
+impl Pairs<'_> {
+    /// Writes every weight to its place, two panels side by side (a last odd one alone).
+    fn place<T, const N: usize>(&self, to: &mut [T], number: impl Fn([u8; N]) -> T) {
+        let (numbers, _) = self.packed.as_chunks::<N>();
+        let panel_len = self.inputs * self.lanes;
+        for (panels, pair) in numbers.chunks(2 * panel_len).zip(to.chunks_mut(2 * panel_len)) {
+            let width = pair.len() / self.inputs;
+            for (index, panel) in panels.chunks_exact(panel_len).enumerate() {
+                let rows = pair.chunks_exact_mut(width).map(|row| &mut row[index * self.lanes..]);
+                for (row, numbers) in rows.zip(panel.chunks_exact(self.lanes)) {
+                    row.iter_mut().zip(numbers).for_each(|(to, bytes)| *to = number(*bytes));
+                }
+            }
+        }
     }
 }

@@ -104,4 +104,18 @@ impl Simd for Portable {
         // SAFETY: the caller promises four readable bytes.
         unsafe { from.cast::<[u8; 4]>().read() }.map(f32::from)
     }
+
+    #[inline(always)]
+    unsafe fn load_f16(self, from: *const u16) -> Four {
+        // SAFETY: the caller promises four readable values; the read needs no alignment.
+        let bits = unsafe { from.cast::<[u16; 4]>().read_unaligned() };
+        bits.map(|bits| half::f16::from_bits(bits).to_f32())
+    }
+
+    #[inline(always)]
+    unsafe fn load_bf16(self, from: *const u16) -> Four {
+        // SAFETY: the caller promises four readable values; the read needs no alignment.
+        let bits = unsafe { from.cast::<[u16; 4]>().read_unaligned() };
+        bits.map(|bits| half::bf16::from_bits(bits).to_f32())
+    }
 }

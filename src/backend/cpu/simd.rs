@@ -82,4 +82,14 @@ pub(super) trait Simd: Copy + Debug {
     /// # Safety
     /// They may be read.
     unsafe fn load_bytes(self, from: *const u8) -> Self::V;
+    /// The `LANES` values of f16 from `from` on; exact.
+    ///
+    /// # Safety
+    /// They may be read.
+    unsafe fn load_f16(self, from: *const u16) -> Self::V;
+    /// The `LANES` values of bf16 from `from` on; exact.
+    ///
+    /// # Safety
+    /// They may be read.
+    unsafe fn load_bf16(self, from: *const u16) -> Self::V;
 }

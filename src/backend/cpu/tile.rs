@@ -5,10 +5,16 @@
 //! flight to hide the latency of a multiply-add, and takes one chunk a call. A tile of few rows
 //! takes several chunks a call, each in sums of its own. Either way the same numbers are added in
 //! the same order, so that a row's scores do not depend on the batch it is in.
+//!
+//! A tile of few rows is bound by reading weights, and takes them as halves where the plan rounded
+//! them to such; expanding them is exact, so that the scores are the same again.
 
 #![allow(unsafe_code)]
 
+use std::marker::PhantomData;
+
 use super::simd::{Kernel, Simd};
+use crate::plan::Precision;
 
 /// What one call of a tile works on.
 #[derive(Debug)]
@@ -17,8 +23,8 @@ pub(super) struct TileJob {
     pub(super) x: *const f32,
     /// Values from one row of `x` to the next.
     pub(super) x_stride: usize,
-    /// The weights of the first chunk's first input; `[input][panel][lane]`.
-    pub(super) weight: *const f32,
+    /// The weights of the first chunk's first input, in the tile's type; `[input][panel][lane]`.
+    pub(super) weight: *const u8,
     /// Inputs of a chunk.
     pub(super) chunk: usize,
     /// What to bring near meanwhile: so many bytes an input from here on.
@@ -65,45 +71,102 @@ pub(super) struct Epilogue {
 /// A tile compiled for an instruction set.
 pub(super) type TileFn = unsafe fn(&TileJob);
 
-/// The tile for up to 12 `rows`, 1 or 2 `panels` and 1, 2 or 4 `chunks`; where those are more sums
-/// than the instruction set has registers for, what comes back panics when called.
-pub(super) fn tile<S: Simd>(rows: usize, panels: usize, chunks: usize) -> TileFn {
-    match panels {
-        1 => tile_of_panels::<S, 1>(rows, chunks),
-        _ => tile_of_panels::<S, 2>(rows, chunks),
+/// The most rows of a tile that reads halves.
+pub(super) const HALVES_ROWS_MAX: usize = 3;
+
+/// The tile for up to 12 `rows`, up to [`HALVES_ROWS_MAX`] of `stored` halves, 1 or 2 `panels` and
+/// 1, 2 or 4 `chunks`; where those are more sums than the instruction set has registers for, what
+/// comes back panics when called.
+pub(super) fn tile<S: Simd>(
+    rows: usize,
+    panels: usize,
+    chunks: usize,
+    stored: Precision,
+) -> TileFn {
+    match (stored, panels) {
+        (Precision::F32, 1) => tile_of_panels::<S, 1>(rows, chunks),
+        (Precision::F32, _) => tile_of_panels::<S, 2>(rows, chunks),
+        (Precision::F16, 1) => tile_of_few_rows::<S, 1, F16>(rows, chunks),
+        (Precision::F16, _) => tile_of_few_rows::<S, 2, F16>(rows, chunks),
+        (Precision::Bf16, 1) => tile_of_few_rows::<S, 1, Bf16>(rows, chunks),
+        (Precision::Bf16, _) => tile_of_few_rows::<S, 2, Bf16>(rows, chunks),
     }
 }
 
 fn tile_of_panels<S: Simd, const P: usize>(rows: usize, chunks: usize) -> TileFn {
     match (chunks, rows) {
-        (1, 1) => S::enter::<Tile<1, P, 1>>,
-        (1, 2) => S::enter::<Tile<2, P, 1>>,
-        (1, 3) => S::enter::<Tile<3, P, 1>>,
-        (1, 4) => S::enter::<Tile<4, P, 1>>,
-        (1, 5) => S::enter::<Tile<5, P, 1>>,
-        (1, 6) => S::enter::<Tile<6, P, 1>>,
-        (1, 7) => S::enter::<Tile<7, P, 1>>,
-        (1, 8) => S::enter::<Tile<8, P, 1>>,
-        (1, 9) => S::enter::<Tile<9, P, 1>>,
-        (1, 10) => S::enter::<Tile<10, P, 1>>,
-        (1, 11) => S::enter::<Tile<11, P, 1>>,
-        (1, 12) => S::enter::<Tile<12, P, 1>>,
-        (2, 1) => S::enter::<Tile<1, P, 2>>,
-        (2, 2) => S::enter::<Tile<2, P, 2>>,
-        (2, 3) => S::enter::<Tile<3, P, 2>>,
-        (2, 4) => S::enter::<Tile<4, P, 2>>,
-        (2, 5) => S::enter::<Tile<5, P, 2>>,
-        (2, 6) => S::enter::<Tile<6, P, 2>>,
-        (4, 1) => S::enter::<Tile<1, P, 4>>,
-        (4, 2) => S::enter::<Tile<2, P, 4>>,
-        (4, 3) => S::enter::<Tile<3, P, 4>>,
+        (_, 1..=HALVES_ROWS_MAX) => tile_of_few_rows::<S, P, F32>(rows, chunks),
+        (1, 4) => S::enter::<Tile<4, P, 1, F32>>,
+        (1, 5) => S::enter::<Tile<5, P, 1, F32>>,
+        (1, 6) => S::enter::<Tile<6, P, 1, F32>>,
+        (1, 7) => S::enter::<Tile<7, P, 1, F32>>,
+        (1, 8) => S::enter::<Tile<8, P, 1, F32>>,
+        (1, 9) => S::enter::<Tile<9, P, 1, F32>>,
+        (1, 10) => S::enter::<Tile<10, P, 1, F32>>,
+        (1, 11) => S::enter::<Tile<11, P, 1, F32>>,
+        (1, 12) => S::enter::<Tile<12, P, 1, F32>>,
+        (2, 4) => S::enter::<Tile<4, P, 2, F32>>,
+        (2, 5) => S::enter::<Tile<5, P, 2, F32>>,
+        (2, 6) => S::enter::<Tile<6, P, 2, F32>>,
         _ => unreachable!("no tile of {rows} rows takes {chunks} chunks at once"),
     }
 }
 
-struct Tile<const R: usize, const P: usize, const C: usize>;
+fn tile_of_few_rows<S: Simd, const P: usize, W: Weights>(rows: usize, chunks: usize) -> TileFn {
+    match (chunks, rows) {
+        (1, 1) => S::enter::<Tile<1, P, 1, W>>,
+        (1, 2) => S::enter::<Tile<2, P, 1, W>>,
+        (1, 3) => S::enter::<Tile<3, P, 1, W>>,
+        (2, 1) => S::enter::<Tile<1, P, 2, W>>,
+        (2, 2) => S::enter::<Tile<2, P, 2, W>>,
+        (2, 3) => S::enter::<Tile<3, P, 2, W>>,
+        (4, 1) => S::enter::<Tile<1, P, 4, W>>,
+        (4, 2) => S::enter::<Tile<2, P, 4, W>>,
+        (4, 3) => S::enter::<Tile<3, P, 4, W>>,
+        _ => unreachable!("no tile of {rows} rows takes {chunks} chunks at once"),
+    }
+}
 
-impl<const R: usize, const P: usize, const C: usize> Kernel for Tile<R, P, C> {
+/// How weights lie in memory.
+trait Weights {
+    /// The `index`th vector of weights from `start` on.
+    ///
+    /// # Safety
+    /// It may be read.
+    unsafe fn load<S: Simd>(simd: S, start: *const u8, index: usize) -> S::V;
+}
+
+struct F32;
+struct F16;
+struct Bf16;
+
+impl Weights for F32 {
+    #[inline(always)]
+    unsafe fn load<S: Simd>(simd: S, start: *const u8, index: usize) -> S::V {
+        // SAFETY: as the caller promises.
+        unsafe { simd.load(start.cast::<f32>().add(index * S::LANES)) }
+    }
+}
+
+impl Weights for F16 {
+    #[inline(always)]
+    unsafe fn load<S: Simd>(simd: S, start: *const u8, index: usize) -> S::V {
+        // SAFETY: as the caller promises.
+        unsafe { simd.load_f16(start.cast::<u16>().add(index * S::LANES)) }
+    }
+}
+
+impl Weights for Bf16 {
+    #[inline(always)]
+    unsafe fn load<S: Simd>(simd: S, start: *const u8, index: usize) -> S::V {
+        // SAFETY: as the caller promises.
+        unsafe { simd.load_bf16(start.cast::<u16>().add(index * S::LANES)) }
+    }
+}
+
+struct Tile<const R: usize, const P: usize, const C: usize, W>(PhantomData<W>);
+
+impl<const R: usize, const P: usize, const C: usize, W: Weights> Kernel for Tile<R, P, C, W> {
     type Job = TileJob;
 
     /// Reads `R` rows of `C` chunks and the tail, their weights in `P` panels and `P` vectors of
@@ -116,8 +179,8 @@ impl<const R: usize, const P: usize, const C: usize> Kernel for Tile<R, P, C> {
         debug_assert!(job.x_stride >= job.chunk * C + job.tail || R == 1, "rows overlap");
         // SAFETY: the caller promises the memory that the documentation above names.
         unsafe {
-            let mut sums = chunk_sums::<S, R, P, C>(simd, job);
-            add_tail::<S, R, P, C>(simd, job, &mut sums);
+            let mut sums = chunk_sums::<S, R, P, C, W>(simd, job);
+            add_tail::<S, R, P, C, W>(simd, job, &mut sums);
             finish::<S, R, P, C>(simd, job, &sums);
         }
     }
@@ -131,7 +194,7 @@ type Sums<V, const R: usize, const P: usize, const C: usize> = [[[V; P]; R]; C];
 /// # Safety
 /// As [`Tile`]'s kernel.
 #[inline(always)]
-unsafe fn chunk_sums<S: Simd, const R: usize, const P: usize, const C: usize>(
+unsafe fn chunk_sums<S: Simd, const R: usize, const P: usize, const C: usize, W: Weights>(
     simd: S,
     job: &TileJob,
 ) -> Sums<S::V, R, P, C> {
@@ -143,7 +206,7 @@ unsafe fn chunk_sums<S: Simd, const R: usize, const P: usize, const C: usize>(
         }
         for (c, sums) in sums.iter_mut().enumerate() {
             // SAFETY: input `c * chunk + k` is one of the chunks'.
-            unsafe { add_input(simd, job, c * job.chunk + k, sums) };
+            unsafe { add_input::<S, R, P, W>(simd, job, c * job.chunk + k, sums) };
         }
     }
     sums
@@ -154,14 +217,14 @@ unsafe fn chunk_sums<S: Simd, const R: usize, const P: usize, const C: usize>(
 /// # Safety
 /// As [`Tile`]'s kernel.
 #[inline(always)]
-unsafe fn add_tail<S: Simd, const R: usize, const P: usize, const C: usize>(
+unsafe fn add_tail<S: Simd, const R: usize, const P: usize, const C: usize, W: Weights>(
     simd: S,
     job: &TileJob,
     sums: &mut Sums<S::V, R, P, C>,
 ) {
     for k in 0..job.tail {
         // SAFETY: the tail's inputs follow those of the chunks.
-        unsafe { add_input(simd, job, C * job.chunk + k, &mut sums[C - 1]) };
+        unsafe { add_input::<S, R, P, W>(simd, job, C * job.chunk + k, &mut sums[C - 1]) };
     }
 }
 
@@ -170,7 +233,7 @@ unsafe fn add_tail<S: Simd, const R: usize, const P: usize, const C: usize>(
 /// # Safety
 /// As [`Tile`]'s kernel; `k` is one of the call's inputs.
 #[inline(always)]
-unsafe fn add_input<S: Simd, const R: usize, const P: usize>(
+unsafe fn add_input<S: Simd, const R: usize, const P: usize, W: Weights>(
     simd: S,
     job: &TileJob,
     k: usize,
@@ -179,7 +242,7 @@ unsafe fn add_input<S: Simd, const R: usize, const P: usize>(
     // SAFETY: the caller promises that `k` is an input of this call; panels hold `LANES` weights an
     // input.
     let weights: [S::V; P] =
-        std::array::from_fn(|p| unsafe { simd.load(job.weight.add((k * P + p) * S::LANES)) });
+        std::array::from_fn(|p| unsafe { W::load(simd, job.weight, k * P + p) });
     for (r, sums) in sums.iter_mut().enumerate() {
         // SAFETY: as above, of row `r`.
         let x = simd.splat(unsafe { *job.x.add(r * job.x_stride + k) });

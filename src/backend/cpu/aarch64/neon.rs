@@ -127,4 +127,19 @@ impl Simd for Neon {
             vcvtq_f32_u32(vmovl_u16(vget_low_u16(vmovl_u8(four))))
         }
     }
+
+    #[inline(always)]
+    unsafe fn load_f16(self, from: *const u16) -> float32x4_t {
+        // SAFETY: the caller promises four readable values; the read needs no alignment.
+        let bits = unsafe { from.cast::<[u16; 4]>().read_unaligned() };
+        let values = bits.map(|bits| half::f16::from_bits(bits).to_f32());
+        // SAFETY: `self` proves NEON; the array holds four values.
+        unsafe { vld1q_f32(values.as_ptr()) }
+    }
+
+    #[inline(always)]
+    unsafe fn load_bf16(self, from: *const u16) -> float32x4_t {
+        // SAFETY: `self` proves NEON; the caller promises the memory.
+        unsafe { vreinterpretq_f32_u32(vshll_n_u16::<16>(vld1_u16(from))) }
+    }
 }

@@ -1,4 +1,4 @@
-//! AVX2 with FMA: 16 registers of 8 lanes.
+//! AVX2 with FMA and F16C, which every processor with both has: 16 registers of 8 lanes.
 
 #![allow(unsafe_code)]
 
@@ -6,7 +6,7 @@ use std::arch::x86_64::*;
 
 use crate::backend::cpu::simd::{Kernel, Simd};
 
-/// The proof that the processor has AVX2 and FMA: only [`Simd::enter`] makes one.
+/// The proof that the processor has AVX2, FMA and F16C: only [`Simd::enter`] makes one.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Avx2(());
 
@@ -17,12 +17,12 @@ impl Simd for Avx2 {
     const ROWS: usize = 6;
 
     unsafe fn enter<K: Kernel>(job: &K::Job) {
-        #[target_feature(enable = "avx2,fma")]
+        #[target_feature(enable = "avx2,fma,f16c")]
         unsafe fn inside<K: Kernel>(job: &K::Job) {
             // SAFETY: the caller promises what `job` needs; the attribute makes the proof true.
             unsafe { K::run(Avx2(()), job) }
         }
-        // SAFETY: the caller promises that the processor has AVX2 and FMA, and what `job` needs.
+        // SAFETY: the caller promises that the processor has these, and what `job` needs.
         unsafe { inside::<K>(job) }
     }
 
@@ -123,5 +123,20 @@ impl Simd for Avx2 {
     unsafe fn load_bytes(self, from: *const u8) -> __m256 {
         // SAFETY: `self` proves AVX2 and FMA; the caller promises the memory.
         unsafe { _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_loadl_epi64(from.cast()))) }
+    }
+
+    #[inline(always)]
+    unsafe fn load_f16(self, from: *const u16) -> __m256 {
+        // SAFETY: `self` proves F16C; the caller promises the memory.
+        unsafe { _mm256_cvtph_ps(_mm_loadu_si128(from.cast())) }
+    }
+
+    #[inline(always)]
+    unsafe fn load_bf16(self, from: *const u16) -> __m256 {
+        // SAFETY: `self` proves AVX2 and FMA; the caller promises the memory.
+        unsafe {
+            let low = _mm256_cvtepu16_epi32(_mm_loadu_si128(from.cast()));
+            _mm256_castsi256_ps(_mm256_slli_epi32::<16>(low))
+        }
     }
 }

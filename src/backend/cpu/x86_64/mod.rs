@@ -12,7 +12,11 @@ pub(super) fn kernels(level: Level) -> Option<Kernels> {
         Level::Avx512 if is_x86_feature_detected!("avx512f") => {
             Some(Kernels::new::<avx512::Avx512>())
         }
-        Level::Avx2 if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") => {
+        Level::Avx2
+            if is_x86_feature_detected!("avx2")
+                && is_x86_feature_detected!("fma")
+                && is_x86_feature_detected!("f16c") =>
+        {
             Some(Kernels::new::<avx2::Avx2>())
         }
         _ => None,
