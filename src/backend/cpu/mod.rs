@@ -5,7 +5,7 @@
 //! a call computes on its caller's thread, and any number of threads may call at once.
 //!
 //! Weights of f16 and bf16 plans are expanded to f32 when they are loaded: such a plan rounds like
-//! one on a GPU, and runs as fast as an f32 plan. Up to three rows are faster: they are bound by
+//! one on a GPU, and runs as fast as an f32 plan. One row or two are faster: they are bound by
 //! reading weights, and read them as halves.
 //!
 //! At one level, a row's scores are the same to the last bit whatever batch it is in. Levels differ

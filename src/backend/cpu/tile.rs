@@ -71,8 +71,9 @@ pub(super) struct Epilogue {
 /// A tile compiled for an instruction set.
 pub(super) type TileFn = unsafe fn(&TileJob);
 
-/// The most rows of a tile that reads halves.
-pub(super) const HALVES_ROWS_MAX: usize = 3;
+/// The most rows of a tile that reads halves: with more, expanding them takes longer than reading
+/// twice the bytes.
+pub(super) const HALVES_ROWS_MAX: usize = 2;
 
 /// The tile for up to 12 `rows`, up to [`HALVES_ROWS_MAX`] of `stored` halves, 1 or 2 `panels` and
 /// 1, 2 or 4 `chunks`; where those are more sums than the instruction set has registers for, what
@@ -96,6 +97,7 @@ pub(super) fn tile<S: Simd>(
 fn tile_of_panels<S: Simd, const P: usize>(rows: usize, chunks: usize) -> TileFn {
     match (chunks, rows) {
         (_, 1..=HALVES_ROWS_MAX) => tile_of_few_rows::<S, P, F32>(rows, chunks),
+        (1, 3) => S::enter::<Tile<3, P, 1, F32>>,
         (1, 4) => S::enter::<Tile<4, P, 1, F32>>,
         (1, 5) => S::enter::<Tile<5, P, 1, F32>>,
         (1, 6) => S::enter::<Tile<6, P, 1, F32>>,
@@ -105,9 +107,11 @@ fn tile_of_panels<S: Simd, const P: usize>(rows: usize, chunks: usize) -> TileFn
         (1, 10) => S::enter::<Tile<10, P, 1, F32>>,
         (1, 11) => S::enter::<Tile<11, P, 1, F32>>,
         (1, 12) => S::enter::<Tile<12, P, 1, F32>>,
+        (2, 3) => S::enter::<Tile<3, P, 2, F32>>,
         (2, 4) => S::enter::<Tile<4, P, 2, F32>>,
         (2, 5) => S::enter::<Tile<5, P, 2, F32>>,
         (2, 6) => S::enter::<Tile<6, P, 2, F32>>,
+        (4, 3) => S::enter::<Tile<3, P, 4, F32>>,
         _ => unreachable!("no tile of {rows} rows takes {chunks} chunks at once"),
     }
 }
@@ -116,13 +120,10 @@ fn tile_of_few_rows<S: Simd, const P: usize, W: Weights>(rows: usize, chunks: us
     match (chunks, rows) {
         (1, 1) => S::enter::<Tile<1, P, 1, W>>,
         (1, 2) => S::enter::<Tile<2, P, 1, W>>,
-        (1, 3) => S::enter::<Tile<3, P, 1, W>>,
         (2, 1) => S::enter::<Tile<1, P, 2, W>>,
         (2, 2) => S::enter::<Tile<2, P, 2, W>>,
-        (2, 3) => S::enter::<Tile<3, P, 2, W>>,
         (4, 1) => S::enter::<Tile<1, P, 4, W>>,
         (4, 2) => S::enter::<Tile<2, P, 4, W>>,
-        (4, 3) => S::enter::<Tile<3, P, 4, W>>,
         _ => unreachable!("no tile of {rows} rows takes {chunks} chunks at once"),
     }
 }
