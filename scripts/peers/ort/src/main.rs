@@ -10,7 +10,7 @@ mod peers;
 use std::env;
 
 use anyhow::{Context, Result, ensure};
-use fusewire::{InputType, Model};
+use fusewire::{InputType, Model, Precision};
 
 use measure::{Times, interleaved};
 use peers::{Fusewire, OnnxRuntime};
@@ -25,8 +25,9 @@ fn main() -> Result<()> {
     let onnx = arguments.next().context("usage: ort-peer MODEL.onnx [MODEL]")?;
     let model = Model::load(arguments.next().unwrap_or_else(|| onnx.clone()))?;
     let mut ort = OnnxRuntime::open(&onnx)?;
-    let floats = Fusewire::load(&model, InputType::F32)?;
-    let bytes = Fusewire::load(&model, InputType::U8)?;
+    let floats = Fusewire::load(&model, InputType::F32, Precision::F32)?;
+    let bytes = Fusewire::load(&model, InputType::U8, Precision::F32)?;
+    let halves = Fusewire::load(&model, InputType::F32, Precision::F16)?;
 
     let images = random_bytes(ROWS * model.inputs());
     let pixels: Vec<f32> = images.iter().map(|byte| f32::from(*byte) * model.u8_scale()).collect();
@@ -38,18 +39,18 @@ fn main() -> Result<()> {
     println!("batch  peer              best       p50       p99    best     p50  GFLOP/s");
     for batch in BATCHES {
         let scores = batch * model.classes();
-        let (mut theirs, mut ours, mut ours_u8) =
-            (vec![0.0; scores], vec![0.0; scores], vec![0.0; scores]);
-        let mut calls: [&mut dyn FnMut(usize) -> Result<()>; 3] = [
+        let [mut theirs, mut ours, mut ours_u8, mut ours_f16] = [(); 4].map(|()| vec![0.0; scores]);
+        let mut calls: [&mut dyn FnMut(usize) -> Result<()>; 4] = [
             &mut |at| ort.run(window(&pixels, at, batch, model.inputs()), batch, &mut theirs),
             &mut |at| floats.run(window(&pixels, at, batch, model.inputs()), &mut ours),
             &mut |at| bytes.run(window(&images, at, batch, model.inputs()), &mut ours_u8),
+            &mut |at| halves.run(window(&pixels, at, batch, model.inputs()), &mut ours_f16),
         ];
-        let [ort, fusewire, fusewire_u8] = interleaved(&mut calls, batch)?;
-        check(&theirs, &ours, "f32 rows")?;
-        check(&theirs, &ours_u8, "u8 rows")?;
-        let ours = [("fusewire", &fusewire), ("fusewire u8", &fusewire_u8)];
-        report(&model, batch, [("onnxruntime", &ort), ours[0], ours[1]]);
+        let times = interleaved(&mut calls, batch)?;
+        check(&theirs, &ours, Precision::F32, "f32 rows")?;
+        check(&theirs, &ours_u8, Precision::F32, "u8 rows")?;
+        check(&theirs, &ours_f16, Precision::F16, "f16 weights")?;
+        report(&model, batch, &times);
     }
     Ok(())
 }
@@ -61,20 +62,25 @@ fn window<T>(rows: &[T], at: usize, batch: usize, inputs: usize) -> &[T] {
 }
 
 /// Both saw the same rows last, and have to agree on them.
-fn check(theirs: &[f32], ours: &[f32], what: &str) -> Result<()> {
+fn check(theirs: &[f32], ours: &[f32], precision: Precision, what: &str) -> Result<()> {
     let largest = theirs.iter().fold(1.0_f32, |most, score| most.max(score.abs()));
     for (theirs, ours) in theirs.iter().zip(ours) {
         let off = (theirs - ours).abs() / largest;
-        ensure!(off <= 1e-4, "{what}: onnxruntime says {theirs}, fusewire {ours}");
+        ensure!(
+            f64::from(off) <= precision.tolerance(),
+            "{what}: onnxruntime says {theirs}, fusewire {ours}"
+        );
     }
     Ok(())
 }
 
-fn report(model: &Model, batch: usize, peers: [(&str, &Times); 3]) {
+/// A line for each peer, ONNX Runtime first.
+fn report(model: &Model, batch: usize, times: &[Times; 4]) {
     let weights: usize = model.layers().iter().map(|layer| layer.weight().len()).sum();
     let gigaflop = 2.0 * (weights * batch) as f64 / 1e9;
-    let reference = peers[0].1;
-    for (name, times) in peers {
+    let reference = &times[0];
+    let names = ["onnxruntime", "fusewire", "fusewire u8", "fusewire f16"];
+    for (name, times) in names.into_iter().zip(times) {
         println!(
             "{batch:>5}  {name:<12} {:>9.2} {:>9.2} {:>9.2}  {:>6.2}x {:>6.2}x  {:>7.1}",
             times.best_us,

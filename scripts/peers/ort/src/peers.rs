@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use anyhow::{Result, anyhow};
 use fusewire::backend::{Device, Executable, cpu};
-use fusewire::{InputType, Model, Plan, PlanOptions, Rows};
+use fusewire::{InputType, Model, Plan, PlanOptions, Precision, Rows};
 use ort::session::Session;
 use ort::session::builder::GraphOptimizationLevel;
 use ort::value::TensorRef;
@@ -48,9 +48,9 @@ pub struct Fusewire {
 }
 
 impl Fusewire {
-    pub fn load(model: &Model, input: InputType) -> Result<Fusewire> {
+    pub fn load(model: &Model, input: InputType, precision: Precision) -> Result<Fusewire> {
         let device = cpu::open();
-        let options = PlanOptions { input, ..PlanOptions::default() };
+        let options = PlanOptions { input, precision, ..PlanOptions::default() };
         let plan = Plan::new(model, device.limits(), &options)?;
         Ok(Fusewire { executable: device.load(plan)?, device })
     }
