@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 use super::{Dense, Head, InputTransform, PerInput};
 
 /// SHA-256 over everything that decides a model's scores.
-#[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ContentHash([u8; 32]);
 
 impl ContentHash {

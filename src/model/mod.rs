@@ -16,6 +16,7 @@ pub(crate) mod npy;
 mod transform;
 
 use std::path::Path;
+use std::sync::OnceLock;
 
 pub use activation::Activation;
 pub use dense::Dense;
@@ -42,7 +43,8 @@ pub struct Model {
     head: Head,
     labels: Option<Vec<String>>,
     notes: Vec<String>,
-    content_hash: ContentHash,
+    /// Computed when it is first asked for; emptied by whatever changes the scores.
+    content_hash: OnceLock<ContentHash>,
 }
 
 impl Model {
@@ -83,7 +85,7 @@ impl Model {
     /// finite; [`ModelError::TooLarge`] past [`LAYERS_MAX`] or [`PARAMETERS_MAX`].
     pub fn from_layers(layers: Vec<Dense>) -> Result<Model, ModelError> {
         check_chain(&layers)?;
-        let mut model = Model {
+        Ok(Model {
             name: String::from("unnamed"),
             transform: InputTransform::default(),
             u8_scale: Model::U8_SCALE,
@@ -91,10 +93,8 @@ impl Model {
             head: Head::Logits,
             labels: None,
             notes: Vec::new(),
-            content_hash: ContentHash::default(),
-        };
-        model.rehash();
-        Ok(model)
+            content_hash: OnceLock::new(),
+        })
     }
 
     /// The same model under another name; the name is no part of the content hash.
@@ -110,7 +110,7 @@ impl Model {
     pub fn with_transform(mut self, transform: InputTransform) -> Result<Model, ModelError> {
         transform.check(self.inputs())?;
         self.transform = transform;
-        self.rehash();
+        self.content_hash = OnceLock::new();
         Ok(self)
     }
 
@@ -123,14 +123,14 @@ impl Model {
             return Err(ModelError::invalid("u8_scale", "a finite number other than 0", u8_scale));
         }
         self.u8_scale = u8_scale;
-        self.rehash();
+        self.content_hash = OnceLock::new();
         Ok(self)
     }
 
     /// The same layers with another head.
     pub fn with_head(mut self, head: Head) -> Model {
         self.head = head;
-        self.rehash();
+        self.content_hash = OnceLock::new();
         self
     }
 
@@ -211,11 +211,8 @@ impl Model {
 
     /// SHA-256 over everything that decides the scores, and over nothing else.
     pub fn content_hash(&self) -> ContentHash {
-        self.content_hash
-    }
-
-    fn rehash(&mut self) {
-        self.content_hash = hash::of(&self.layers, &self.transform, self.u8_scale, self.head);
+        let hash = || hash::of(&self.layers, &self.transform, self.u8_scale, self.head);
+        *self.content_hash.get_or_init(hash)
     }
 }
 

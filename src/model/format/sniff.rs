@@ -1,11 +1,12 @@
 //! What a file's first bytes say it is.
 
 use super::{npy, onnx, safetensors};
+use crate::model::npy::MAGIC;
 
 /// Beginnings of formats that this version does not read, and what to do about them.
 const NOT_READ: [(&[u8], &str); 8] = [
     (b"\x89HDF\r\n\x1a\n", "an HDF5 file, such as Keras writes; convert it to ONNX with tf2onnx"),
-    (b"\x93NUMPY", "one .npy array; put the layers into a directory or a .npz"),
+    (MAGIC, "one .npy array; put the layers into a directory or a .npz"),
     (b"\x80\x02", PICKLE),
     (b"\x80\x03", PICKLE),
     (b"\x80\x04", PICKLE),
