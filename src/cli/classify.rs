@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::input::{self, Wanted};
 use super::options;
-use super::options::{ModelArgs, RunArgs};
+use super::options::{ModelArgs, Ran, RunArgs};
 use super::output::{self, Scored};
 use crate::Classifier;
 
@@ -48,13 +48,8 @@ pub(super) struct Classify {
 
 #[derive(Serialize)]
 struct Document {
-    model: String,
-    content_hash: String,
-    backend: &'static str,
-    device: String,
-    precision: &'static str,
-    input: &'static str,
-    batch: usize,
+    #[serde(flatten)]
+    ran: Ran,
     rows: usize,
     results: Vec<Answer>,
 }
@@ -118,18 +113,7 @@ impl Classify {
 
 impl Document {
     fn new(classifier: &Classifier) -> Document {
-        let (model, plan) = (classifier.model(), classifier.plan());
-        Document {
-            model: model.name().to_owned(),
-            content_hash: model.content_hash().to_string(),
-            backend: classifier.device().backend.name(),
-            device: classifier.device().name.clone(),
-            precision: plan.precision().name(),
-            input: plan.input().name(),
-            batch: plan.rows_max(),
-            rows: 0,
-            results: Vec::new(),
-        }
+        Document { ran: Ran::of(classifier), rows: 0, results: Vec::new() }
     }
 }
 

@@ -9,7 +9,7 @@ use clap::Args;
 use serde::Serialize;
 
 use super::input::{self, Wanted};
-use super::options::{ModelArgs, RunArgs};
+use super::options::{ModelArgs, Ran, RunArgs};
 use super::output;
 use crate::Classifier;
 use crate::backend::{Rows, arg_max};
@@ -47,13 +47,8 @@ pub(super) struct Eval {
 
 #[derive(Serialize)]
 struct Document {
-    model: String,
-    content_hash: String,
-    backend: &'static str,
-    device: String,
-    precision: &'static str,
-    input: &'static str,
-    batch: usize,
+    #[serde(flatten)]
+    ran: Ran,
     rows: usize,
     correct: usize,
     accuracy: f64,
@@ -156,7 +151,7 @@ impl Tally {
 
 impl Document {
     fn new(classifier: &Classifier, tally: Tally) -> Document {
-        let (model, plan) = (classifier.model(), classifier.plan());
+        let model = classifier.model();
         let class = |(class, (rows, correct)): (usize, &(usize, usize))| {
             let recall = (*rows > 0).then(|| *correct as f64 / *rows as f64);
             let label = model.labels().map(|labels| labels[class].clone());
@@ -166,13 +161,7 @@ impl Document {
         let rows: usize = tally.classes.iter().map(|(rows, _)| rows).sum();
         let correct: usize = tally.classes.iter().map(|(_, correct)| correct).sum();
         Document {
-            model: model.name().to_owned(),
-            content_hash: model.content_hash().to_string(),
-            backend: classifier.device().backend.name(),
-            device: classifier.device().name.clone(),
-            precision: plan.precision().name(),
-            input: plan.input().name(),
-            batch: plan.rows_max(),
+            ran: Ran::of(classifier),
             rows,
             correct,
             accuracy: correct as f64 / rows as f64,
@@ -187,8 +176,8 @@ impl Document {
         let (correct, rows) = (count(self.correct), count(self.rows));
         writeln!(out, "accuracy {} ({correct} of {rows} rows)", self.accuracy)?;
         let rate = output::figure(self.rows_per_s);
-        writeln!(out, "{rate} rows/s on {} ({}), closed loop", self.backend, self.device)?;
-        let settings = (self.input, self.precision, self.batch);
+        writeln!(out, "{rate} rows/s on {} ({}), closed loop", self.ran.backend, self.ran.device)?;
+        let settings = (self.ran.input, self.ran.precision, self.ran.batch);
         writeln!(out, "{} rows, {} weights, batches of {}", settings.0, settings.1, settings.2)?;
         match &self.confusion {
             Some(confusion) if self.classes.len() <= SHOWN_MAX => {

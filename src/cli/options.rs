@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
+use serde::Serialize;
 
 use crate::backend::{BackendKind, OpenOptions, Rows};
 use crate::model::{Model, ModelError};
@@ -142,6 +143,33 @@ impl RunArgs {
             each(scores)?;
         }
         Ok(took)
+    }
+}
+
+/// What ran, for documents of answers.
+#[derive(Serialize)]
+pub(super) struct Ran {
+    model: String,
+    content_hash: String,
+    pub(super) backend: &'static str,
+    pub(super) device: String,
+    pub(super) precision: &'static str,
+    pub(super) input: &'static str,
+    pub(super) batch: usize,
+}
+
+impl Ran {
+    pub(super) fn of(classifier: &Classifier) -> Ran {
+        let (model, plan) = (classifier.model(), classifier.plan());
+        Ran {
+            model: model.name().to_owned(),
+            content_hash: model.content_hash().to_string(),
+            backend: classifier.device().backend.name(),
+            device: classifier.device().name.clone(),
+            precision: plan.precision().name(),
+            input: plan.input().name(),
+            batch: plan.rows_max(),
+        }
     }
 }
 
