@@ -1,5 +1,6 @@
 //! Model files: what is read gives the right scores, what is damaged gives a typed error.
 
+mod common;
 #[path = "formats/hostile.rs"]
 mod hostile;
 #[path = "formats/native.rs"]

@@ -1,9 +1,12 @@
 //! The wgpu backend against the scalar oracle, on whatever adapter there is, software included.
 #![cfg(feature = "wgpu")]
 
+mod common;
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use common::Random;
 use fusewire::backend::{self, Device, Executable, OpenOptions, cpu::oracle};
 use fusewire::model::PerInput;
 use fusewire::{
@@ -26,46 +29,17 @@ fn device() -> Option<Arc<dyn Device>> {
     }
 }
 
-/// Numbers that look random and are the same in every run (G. Steele et al., SplitMix64, 2014).
-struct Numbers(u64);
-
-impl Numbers {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
-
-    fn below(&mut self, end: usize) -> usize {
-        (self.next() % end as u64) as usize
-    }
-
-    /// In -1 ..= 1.
-    fn signed(&mut self) -> f32 {
-        (self.next() >> 40) as f32 / (1 << 23) as f32 - 1.0
-    }
-
-    fn floats(&mut self, count: usize) -> Vec<f32> {
-        (0..count).map(|_| self.signed()).collect()
-    }
-
-    fn bytes(&mut self, count: usize) -> Vec<u8> {
-        (0..count).map(|_| self.next() as u8).collect()
-    }
-
-    /// A network of these widths whose values stay around 1.
-    fn model(&mut self, widths: &[usize], activation: Activation) -> Model {
-        let layer = |(index, pair): (usize, &[usize])| {
-            let spread = 1.7 / (pair[0] as f32).sqrt();
-            let weight = self.floats(pair[0] * pair[1]).iter().map(|w| w * spread).collect();
-            let last = index + 2 == widths.len();
-            let activation = if last { Activation::Identity } else { activation };
-            let bias = Some(self.floats(pair[1]));
-            Dense::new(pair[0], pair[1], weight, bias, activation).unwrap()
-        };
-        Model::from_layers(widths.windows(2).enumerate().map(layer).collect()).unwrap()
-    }
+/// A network of these widths whose values stay around 1.
+fn network(random: &mut Random, widths: &[usize], activation: Activation) -> Model {
+    let layer = |(index, pair): (usize, &[usize])| {
+        let spread = 1.7 / (pair[0] as f32).sqrt();
+        let weight = random.values(pair[0] * pair[1]).iter().map(|w| w * spread).collect();
+        let last = index + 2 == widths.len();
+        let activation = if last { Activation::Identity } else { activation };
+        let bias = Some(random.values(pair[1]));
+        Dense::new(pair[0], pair[1], weight, bias, activation).unwrap()
+    };
+    Model::from_layers(widths.windows(2).enumerate().map(layer).collect()).unwrap()
 }
 
 fn load(device: &dyn Device, model: &Model, options: PlanOptions) -> Arc<dyn Executable> {
@@ -109,7 +83,7 @@ fn check(device: &dyn Device, model: &Model, options: PlanOptions, rows: Rows<'_
 #[test]
 fn the_reference_network_is_one_launch_of_tiles_of_32_rows() {
     let Some(device) = device() else { return };
-    let model = Numbers(1).model(&[784, 32, 32, 32, 32, 10], Activation::Relu);
+    let model = network(&mut Random(1), &[784, 32, 32, 32, 32, 10], Activation::Relu);
     for precision in [Precision::F32, Precision::F16, Precision::Bf16] {
         let options = options(InputType::U8, precision, 4096);
         let plan = Plan::new(&model, device.limits(), &options).unwrap();
@@ -121,10 +95,10 @@ fn the_reference_network_is_one_launch_of_tiles_of_32_rows() {
 #[test]
 fn every_batch_size_and_input_type() {
     let Some(device) = device() else { return };
-    let mut numbers = Numbers(2);
-    let model = numbers.model(&[784, 32, 32, 32, 32, 10], Activation::Relu);
+    let mut numbers = Random(2);
+    let model = network(&mut numbers, &[784, 32, 32, 32, 32, 10], Activation::Relu);
     let model = model.with_head(Head::Softmax);
-    let (floats, bytes) = (numbers.floats(1000 * 784), numbers.bytes(1000 * 784));
+    let (floats, bytes) = (numbers.values(1000 * 784), numbers.bytes(1000 * 784));
     for input in [InputType::F32, InputType::U8] {
         let executable = load(&*device, &model, options(input, Precision::F32, 1000));
         for rows in [1, 2, 3, 7, 16, 33, 64, 100, 1000] {
@@ -142,17 +116,17 @@ fn every_batch_size_and_input_type() {
 #[test]
 fn random_architectures() {
     let Some(device) = device() else { return };
-    let mut numbers = Numbers(3);
+    let mut numbers = Random(3);
     for case in 0..12 {
         let depth = 1 + numbers.below(4);
         let widths: Vec<usize> = (0..=depth).map(|_| 1 + numbers.below(140)).collect();
         let activation = Activation::ALL[numbers.below(Activation::ALL.len())];
         let heads = [Head::Logits, Head::Softmax, Head::LogSoftmax];
-        let model = numbers.model(&widths, activation).with_head(heads[case % 3]);
+        let model = network(&mut numbers, &widths, activation).with_head(heads[case % 3]);
         let rows = 1 + numbers.below(150);
         let precision = [Precision::F32, Precision::F16, Precision::Bf16][numbers.below(3)];
         if case % 2 == 0 {
-            let values = numbers.floats(rows * widths[0]);
+            let values = numbers.values(rows * widths[0]);
             let options = options(InputType::F32, precision, 150);
             check(&*device, &model, options, Rows::F32(&values), activation.name());
         } else {
@@ -166,15 +140,15 @@ fn random_architectures() {
 #[test]
 fn wide_layers() {
     let Some(device) = device() else { return };
-    let mut numbers = Numbers(4);
+    let mut numbers = Random(4);
     for (widths, rows) in [
         (&[300, 3000, 10][..], 5),
         (&[3000, 130, 64, 32, 10], 70),
         (&[33, 257, 301], 66),
         (&[70, 90, 20, 91, 3], 65),
     ] {
-        let model = numbers.model(widths, Activation::Relu).with_head(Head::LogSoftmax);
-        let values = numbers.floats(rows * widths[0]);
+        let model = network(&mut numbers, widths, Activation::Relu).with_head(Head::LogSoftmax);
+        let values = numbers.values(rows * widths[0]);
         let options = options(InputType::F32, Precision::F32, 70);
         check(&*device, &model, options, Rows::F32(&values), "wide");
     }
@@ -210,13 +184,13 @@ fn every_activation_over_its_whole_range() {
 #[test]
 fn a_spoilt_row_spoils_only_itself() {
     let Some(device) = device() else { return };
-    let mut numbers = Numbers(6);
+    let mut numbers = Random(6);
     let spoils = [f32::NAN, f32::INFINITY, f32::NEG_INFINITY];
     for widths in [&[37, 20, 21, 10][..], &[37, 150, 10]] {
-        let model = numbers.model(widths, Activation::Relu);
+        let model = network(&mut numbers, widths, Activation::Relu);
         let executable = load(&*device, &model, PlanOptions::default());
         for rows in [30, 40] {
-            let mut values = numbers.floats(rows * 37);
+            let mut values = numbers.values(rows * 37);
             let before = run(&*executable, Rows::F32(&values));
             for (index, spoil) in spoils.iter().enumerate() {
                 values[(7 + 9 * index) * 37 + 36 - index] = *spoil;
@@ -257,15 +231,15 @@ fn an_infinite_row_meets_no_padding() {
 #[test]
 fn nothing_is_read_past_a_layers_weights() {
     let Some(device) = device() else { return };
-    let mut numbers = Numbers(13);
+    let mut numbers = Random(13);
     // 16 panels of 34 times 4 weights of 2 bytes end where the biases begin.
     let bias = vec![f32::from_bits(0x3f80_7e00); 64];
-    let first = numbers.floats(34 * 64);
+    let first = numbers.values(34 * 64);
     let first = Dense::new(34, 64, first, Some(bias), Activation::Identity).unwrap();
-    let last = Dense::new(64, 3, numbers.floats(64 * 3), None, Activation::Identity).unwrap();
+    let last = Dense::new(64, 3, numbers.values(64 * 3), None, Activation::Identity).unwrap();
     let model = Model::from_layers(vec![first, last]).unwrap();
     for rows in [3, 40] {
-        let values = numbers.floats(rows * 34);
+        let values = numbers.values(rows * 34);
         let options = options(InputType::F32, Precision::F16, 40);
         check(&*device, &model, options, Rows::F32(&values), "past the weights");
     }
@@ -274,14 +248,15 @@ fn nothing_is_read_past_a_layers_weights() {
 #[test]
 fn the_input_transform_ends_in_scale_weights_and_bias() {
     let Some(device) = device() else { return };
-    let mut numbers = Numbers(7);
+    let mut numbers = Random(7);
     let transform = InputTransform {
-        scale: PerInput::Each(numbers.floats(50)),
-        offset: PerInput::Each(numbers.floats(50)),
+        scale: PerInput::Each(numbers.values(50)),
+        offset: PerInput::Each(numbers.values(50)),
     };
-    let model = numbers.model(&[50, 24, 5], Activation::Gelu).with_transform(transform).unwrap();
+    let model =
+        network(&mut numbers, &[50, 24, 5], Activation::Gelu).with_transform(transform).unwrap();
     for precision in [Precision::F32, Precision::F16, Precision::Bf16] {
-        let (floats, bytes) = (numbers.floats(17 * 50), numbers.bytes(17 * 50));
+        let (floats, bytes) = (numbers.values(17 * 50), numbers.bytes(17 * 50));
         let of = |input| options(input, precision, 32);
         check(&*device, &model, of(InputType::F32), Rows::F32(&floats), "transform");
         check(&*device, &model, of(InputType::U8), Rows::U8(&bytes), "transform");
@@ -292,8 +267,8 @@ fn the_input_transform_ends_in_scale_weights_and_bias() {
 #[test]
 fn more_workgroups_than_one_dimension_holds() {
     let Some(device) = device() else { return };
-    let mut numbers = Numbers(14);
-    let model = numbers.model(&[1, 2], Activation::Relu).with_head(Head::Softmax);
+    let mut numbers = Random(14);
+    let model = network(&mut numbers, &[1, 2], Activation::Relu).with_head(Head::Softmax);
     let bytes = numbers.bytes(65_600);
     let options = options(InputType::U8, Precision::F32, 65_600);
     check(&*device, &model, options, Rows::U8(&bytes), "folded grid");
@@ -302,12 +277,12 @@ fn more_workgroups_than_one_dimension_holds() {
 #[test]
 fn run_splits_and_reuses_contexts() {
     let Some(device) = device() else { return };
-    let mut numbers = Numbers(8);
-    let model = numbers.model(&[19, 16, 7], Activation::Tanh);
+    let mut numbers = Random(8);
+    let model = network(&mut numbers, &[19, 16, 7], Activation::Tanh);
     let executable = load(&*device, &model, options(InputType::F32, Precision::F32, 8));
     executable.run(Rows::F32(&[]), &mut []).unwrap();
     for rows in [1, 8, 9, 24, 100, 5] {
-        let values = numbers.floats(rows * 19);
+        let values = numbers.values(rows * 19);
         let got = run(&*executable, Rows::F32(&values));
         let expected = oracle(&model, Rows::F32(&values));
         assert_close(&got, &expected, 7, Precision::F32, "split");
@@ -317,15 +292,15 @@ fn run_splits_and_reuses_contexts() {
 #[test]
 fn several_threads_share_an_executable() {
     let Some(device) = device() else { return };
-    let model = Numbers(9).model(&[64, 32, 10], Activation::Relu);
+    let model = network(&mut Random(9), &[64, 32, 10], Activation::Relu);
     let executable = load(&*device, &model, options(InputType::F32, Precision::F32, 16));
     std::thread::scope(|scope| {
         for thread in 0..4 {
             let (executable, model) = (&executable, &model);
             scope.spawn(move || {
-                let mut numbers = Numbers(100 + thread);
+                let mut numbers = Random(100 + thread);
                 for _ in 0..10 {
-                    let values = numbers.floats(40 * 64);
+                    let values = numbers.values(40 * 64);
                     let got = run(&**executable, Rows::F32(&values));
                     let expected = oracle(model, Rows::F32(&values));
                     assert_close(&got, &expected, 10, Precision::F32, "threads");
@@ -338,12 +313,12 @@ fn several_threads_share_an_executable() {
 #[test]
 fn contexts_keep_their_batches_apart() {
     let Some(device) = device() else { return };
-    let mut numbers = Numbers(10);
-    let model = numbers.model(&[64, 32, 10], Activation::Relu);
+    let mut numbers = Random(10);
+    let model = network(&mut numbers, &[64, 32, 10], Activation::Relu);
     let executable = load(&*device, &model, options(InputType::F32, Precision::F32, 40));
     let mut contexts: Vec<_> = (0..3).map(|_| executable.create_context().unwrap()).collect();
     for round in 0..3 {
-        let batches: Vec<_> = (0..3).map(|at| numbers.floats((40 - at - round) * 64)).collect();
+        let batches: Vec<_> = (0..3).map(|at| numbers.values((40 - at - round) * 64)).collect();
         for (context, batch) in contexts.iter_mut().zip(&batches) {
             context.submit(Rows::F32(batch)).unwrap();
             assert!(context.scores().is_empty());
@@ -361,7 +336,7 @@ fn contexts_keep_their_batches_apart() {
 #[test]
 fn a_context_says_what_is_wrong() {
     let Some(device) = device() else { return };
-    let model = Numbers(11).model(&[64, 32, 10], Activation::Relu);
+    let model = network(&mut Random(11), &[64, 32, 10], Activation::Relu);
     let executable = load(&*device, &model, options(InputType::F32, Precision::F32, 4));
     let mut context = executable.create_context().unwrap();
     assert_eq!(context.wait(Instant::now()), Err(BackendError::Idle));
@@ -377,10 +352,10 @@ fn a_context_says_what_is_wrong() {
 #[test]
 fn a_deadline_passes_and_the_batch_still_completes() {
     let Some(device) = device() else { return };
-    let mut numbers = Numbers(12);
-    let model = numbers.model(&[784, 256, 256, 10], Activation::Relu);
+    let mut numbers = Random(12);
+    let model = network(&mut numbers, &[784, 256, 256, 10], Activation::Relu);
     let executable = load(&*device, &model, options(InputType::F32, Precision::F32, 512));
-    let values = numbers.floats(512 * 784);
+    let values = numbers.values(512 * 784);
     let mut context = executable.create_context().unwrap();
     context.submit(Rows::F32(&values)).unwrap();
     match context.wait(Instant::now()) {

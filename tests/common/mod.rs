@@ -2,6 +2,8 @@
 
 #![allow(dead_code)]
 
+pub mod paper;
+
 use std::path::PathBuf;
 
 use fusewire::{Activation, Dense, Model};

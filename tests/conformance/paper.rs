@@ -1,40 +1,19 @@
 //! The paper's own models on its 1,000 images, on every backend.
 
-use std::io::Read;
-use std::path::Path;
-
 use fusewire::backend::arg_max;
 use fusewire::{InputType, Model, PlanOptions, Rows};
 
+use crate::common::paper::{IMAGES, images, labels, reference};
 use crate::common::shared;
 use crate::devices::{devices, load};
 
-const IMAGES: usize = 1000;
-
-fn gunzip(path: &Path) -> Vec<u8> {
-    let file = std::fs::File::open(path).expect("the file is there");
-    let mut bytes = Vec::new();
-    flate2::read::GzDecoder::new(file).read_to_end(&mut bytes).expect("the file is sound");
-    bytes
-}
-
-/// Reference scores, `[1000, 10]` in float64.
-fn reference(path: &Path) -> Vec<f64> {
-    let bytes = std::fs::read(path).expect("the file is there");
-    bytes[bytes.len() - IMAGES * 10 * 8..]
-        .chunks_exact(8)
-        .map(|number| f64::from_le_bytes(number.try_into().expect("8 bytes")))
-        .collect()
-}
-
 fn check(model_file: &str, reference_file: &str, expected_correct: usize) {
-    let Some(data) = shared("data/fashion-mnist-1000") else { return };
-    let model = shared("models/paper-fashion-mnist").expect("seen above").join(model_file);
-    let model = Model::load(model).expect("the paper's file loads");
-    let bytes = gunzip(&data.join("images-idx3-ubyte.gz"))[16..].to_vec();
-    let labels = gunzip(&data.join("labels-idx1-ubyte.gz"))[8..].to_vec();
+    let Some(models) = shared("models/paper-fashion-mnist") else { return };
+    let model = Model::load(models.join(model_file)).expect("the paper's file loads");
+    let seen = "the models are there, so the data is";
+    let (bytes, labels) = (images().expect(seen), labels().expect(seen));
     let pixels: Vec<f32> = bytes.iter().map(|byte| f32::from(*byte) / 255.0).collect();
-    let want = reference(&data.join(reference_file));
+    let want = reference(reference_file).expect(seen);
     for (name, device) in devices() {
         for input in [InputType::F32, InputType::U8] {
             let rows = if input == InputType::U8 { Rows::U8(&bytes) } else { Rows::F32(&pixels) };

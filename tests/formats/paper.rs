@@ -1,49 +1,20 @@
 //! The paper's own files against reference scores in double precision.
 
-use std::fs::File;
-use std::io::Read;
-use std::path::{Path, PathBuf};
-
-use flate2::read::GzDecoder;
 use fusewire::backend::{arg_max, cpu::oracle};
 use fusewire::{Model, Rows};
 
-const IMAGES: usize = 1000;
+use crate::common::paper::{CLASSES, IMAGES, images, labels, reference};
+use crate::common::shared;
+
 const PIXELS: usize = 784;
-const CLASSES: usize = 10;
-
-fn shared(path: &str) -> Option<PathBuf> {
-    let shared = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../shared"));
-    if !shared.exists() {
-        println!("skipped: ../shared is missing");
-        return None;
-    }
-    Some(shared.join(path))
-}
-
-/// The payload of an idx file behind a header of `header` bytes.
-fn idx(name: &str, header: usize) -> Option<Vec<u8>> {
-    let file = File::open(shared("data/fashion-mnist-1000")?.join(name)).unwrap();
-    let mut bytes = Vec::new();
-    GzDecoder::new(file).read_to_end(&mut bytes).unwrap();
-    Some(bytes.split_off(header))
-}
 
 fn pixels() -> Option<Vec<f32>> {
-    let bytes = idx("images-idx3-ubyte.gz", 16)?;
-    Some(bytes.iter().map(|byte| f32::from(*byte) / 255.0).collect())
-}
-
-/// Reference scores, `[1000, 10]` f64, behind numpy's 128-byte header.
-fn reference(name: &str) -> Option<Vec<f64>> {
-    let bytes = std::fs::read(shared("data/fashion-mnist-1000")?.join(name)).unwrap();
-    let (numbers, _) = bytes[bytes.len() - 8 * IMAGES * CLASSES..].as_chunks();
-    Some(numbers.iter().map(|number| f64::from_le_bytes(*number)).collect())
+    Some(images()?.iter().map(|byte| f32::from(*byte) / 255.0).collect())
 }
 
 fn check(model: &str, reference_name: &str, correct: usize) -> Option<Model> {
     let model = Model::load(shared("models/paper-fashion-mnist")?.join(model)).unwrap();
-    let (pixels, labels) = (pixels()?, idx("labels-idx1-ubyte.gz", 8)?);
+    let (pixels, labels) = (pixels()?, labels()?);
     assert_eq!((pixels.len(), labels.len()), (IMAGES * PIXELS, IMAGES));
     let scores = oracle(&model, Rows::F32(&pixels));
     let expected = reference(reference_name)?;
