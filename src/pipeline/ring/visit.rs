@@ -1,0 +1,184 @@
+//! The dispatcher's side: which request is next.
+
+use std::collections::VecDeque;
+
+use super::super::super::sync::Ordering;
+use super::super::word;
+use super::{CLOSED, Ring};
+
+/// How far the dispatcher has come in one lane. There is one for each lane.
+#[derive(Debug)]
+pub(crate) struct Reader {
+    lane: usize,
+    /// The lane's first row.
+    first_row: u32,
+    /// The next claim to visit; published in the lane's head.
+    head: u64,
+    /// First rows that were claimed and not committed when they were visited, in order.
+    holes: Vec<u32>,
+    /// For each row of the lane, whether it is among the holes.
+    is_hole: Box<[bool]>,
+    /// Taken requests that were holes, in order.
+    late: VecDeque<Visited>,
+}
+
+/// A request that was taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Visited {
+    /// The request's first row.
+    pub(crate) first: u32,
+    /// Whether its ticket was dropped already.
+    pub(crate) abandoned: bool,
+}
+
+/// What lies at a claim.
+enum Found {
+    Request,
+    /// Claimed, but not committed: to be visited again.
+    Hole,
+    Tombstone,
+    /// Another request's row, or none that was claimed.
+    Nothing,
+}
+
+impl Reader {
+    /// At the beginning of a lane.
+    pub(crate) fn new<Q, A>(ring: &Ring<Q, A>, lane: usize) -> Reader {
+        let rows = ring.capacity(lane);
+        Reader {
+            lane,
+            first_row: ring.lanes[lane].first_row,
+            head: 0,
+            holes: Vec::with_capacity(rows),
+            is_hole: vec![false; rows].into(),
+            late: VecDeque::with_capacity(rows),
+        }
+    }
+
+    /// Visits the holes again: what was committed meanwhile comes first. Returns the number of rows
+    /// freed because they were given up.
+    pub(crate) fn revisit<Q, A>(&mut self, ring: &Ring<Q, A>) -> u32 {
+        let mut freed = 0;
+        let (late, is_hole) = (&mut self.late, &mut self.is_hole);
+        let begin = self.first_row;
+        self.holes.retain(|row| {
+            // Acquire: what the producer wrote is there for whoever sees it committed.
+            match word::phase(ring.row(*row).word.load(Ordering::Acquire)) {
+                word::FREE | word::CLAIMED => return true,
+                word::READY => late.push_back(ring.take(*row)),
+                word::TOMBSTONE => freed += ring.free_request(*row),
+                _ => {}
+            }
+            is_hole[(row - begin) as usize] = false;
+            false
+        });
+        freed
+    }
+
+    /// Takes the next request that is committed, if there is one, and adds rows that were given up
+    /// to `freed`.
+    pub(crate) fn next<Q, A>(&mut self, ring: &Ring<Q, A>, freed: &mut u32) -> Option<Visited> {
+        if let Some(late) = self.late.pop_front() {
+            return Some(late);
+        }
+        let lane = &ring.lanes[self.lane];
+        let mut tail = None;
+        loop {
+            let (claim, row) = (self.head, lane.row_of(self.head));
+            let found = self.found(ring, row, lane.lap_of(claim));
+            // What is committed was claimed; of all else the tail has to say so.
+            let mut end = || *tail.get_or_insert_with(|| lane.tail.load(Ordering::Relaxed));
+            if !matches!(found, Found::Request) && claim >= end() & !CLOSED {
+                return None;
+            }
+            self.head += 1;
+            match found {
+                Found::Nothing => {}
+                Found::Hole => {
+                    self.is_hole[self.place(row)] = true;
+                    self.holes.push(row);
+                }
+                Found::Tombstone => *freed += ring.free_request(row),
+                Found::Request => return Some(ring.take(row)),
+            }
+        }
+    }
+
+    /// Lets producers know how far the dispatcher has come.
+    pub(crate) fn publish<Q, A>(&self, ring: &Ring<Q, A>) {
+        ring.lanes[self.lane].head.store(self.head, Ordering::Release);
+    }
+
+    /// The first row of the request that would be taken next, without taking it. Holes count once
+    /// they were visited again.
+    pub(crate) fn peek<Q, A>(&self, ring: &Ring<Q, A>) -> Option<u32> {
+        if let Some(late) = self.late.front() {
+            return Some(late.first);
+        }
+        let lane = &ring.lanes[self.lane];
+        let tail = lane.tail.load(Ordering::Relaxed) & !CLOSED;
+        (self.head..tail).find_map(|claim| {
+            let row = lane.row_of(claim);
+            matches!(self.found(ring, row, lane.lap_of(claim)), Found::Request).then_some(row)
+        })
+    }
+
+    /// Takes every waiting request for which `wanted` says so, wherever it waits, and hands it to
+    /// `each`; the others keep their places.
+    pub(crate) fn sweep<Q, A>(
+        &mut self,
+        ring: &Ring<Q, A>,
+        wanted: impl Fn(&Q) -> bool,
+        mut each: impl FnMut(Visited),
+    ) {
+        // SAFETY: late requests are taken, and are the dispatcher's.
+        let is_wanted = |visited: &Visited| wanted(unsafe { ring.request(visited.first) });
+        self.late.retain(|visited| {
+            let sweeps = is_wanted(visited);
+            if sweeps {
+                each(*visited);
+            }
+            !sweeps
+        });
+        let lane = &ring.lanes[self.lane];
+        let tail = lane.tail.load(Ordering::Relaxed) & !CLOSED;
+        for claim in self.head..tail {
+            let row = lane.row_of(claim);
+            let waits = matches!(self.found(ring, row, lane.lap_of(claim)), Found::Request);
+            // SAFETY: the request is committed, and nobody but the dispatcher takes it.
+            if waits && wanted(unsafe { ring.request(row) }) {
+                each(ring.take(row));
+            }
+        }
+    }
+
+    /// What a visit in this lap finds. A row whose word is of a later lap sat this one out, or was
+    /// claimed again since.
+    fn found<Q, A>(&self, ring: &Ring<Q, A>, row: u32, lap: u64) -> Found {
+        // Acquire: what the producer wrote is there for whoever sees it committed.
+        let word = ring.row(row).word.load(Ordering::Acquire);
+        if word == word::free(lap) {
+            return Found::Hole;
+        }
+        if word::lap(word) != lap + 1 || self.is_hole[self.place(row)] {
+            return Found::Nothing;
+        }
+        match word::phase(word) {
+            word::CLAIMED => Found::Hole,
+            word::READY => Found::Request,
+            word::TOMBSTONE => Found::Tombstone,
+            _ => Found::Nothing,
+        }
+    }
+
+    fn place(&self, row: u32) -> usize {
+        (row - self.first_row) as usize
+    }
+}
+
+impl<Q, A> Ring<Q, A> {
+    fn take(&self, first: u32) -> Visited {
+        let word = self.row(first).word.fetch_add(word::TAKEN - word::READY, Ordering::AcqRel);
+        Visited { first, abandoned: word & word::ABANDONED != 0 }
+    }
+}
