@@ -61,6 +61,12 @@ fn check(executable: &dyn Executable, rows: Rows<'_>, what: &str) {
         executable.run(rows, &mut scores[..batch * plan.classes()]).expect("rows as planned");
         context.submit(rows).expect("rows as planned");
         context.wait(Instant::now()).expect("the batch is complete");
+        let middle = batch.div_ceil(2);
+        let halves =
+            [rows.slice(0..middle, plan.inputs()), rows.slice(middle..batch, plan.inputs())];
+        let pieces = if batch == 1 { &halves[..1] } else { &halves };
+        context.submit_pieces(pieces).expect("rows as planned");
+        context.wait(Instant::now()).expect("the batch is complete");
     };
     call(1000);
     for batch in [1, 7, 64, 1000] {

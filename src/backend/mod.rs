@@ -125,11 +125,24 @@ pub trait Executable: sealed::Sealed + Send + Sync + Debug {
 
 /// One batch in flight: owns its staging memory, its device buffers and its fence.
 pub trait ExecutionContext: sealed::Sealed + Send + Debug {
-    /// Copies `1 ..=` [`Plan::rows_max`] rows in and starts their computation.
+    /// Takes a batch handed over as one or more pieces, each at least one row that lies in one
+    /// place, together `1 ..=` [`Plan::rows_max`] rows, and starts its computation. Scores come in
+    /// the order of the pieces, with the bits they would have had the rows lain in one piece. The
+    /// rows are not read once the call has returned, however it did: their memory is free again.
     ///
     /// # Errors
-    /// [`BackendError::Busy`] while a batch is in flight; else as [`Executable::run`].
-    fn submit(&mut self, rows: Rows<'_>) -> Result<(), BackendError>;
+    /// [`BackendError::Busy`] while a batch is in flight; [`BackendError::BatchSize`] for an empty
+    /// piece too; else as [`Executable::run`].
+    fn submit_pieces(&mut self, pieces: &[Rows<'_>]) -> Result<(), BackendError>;
+
+    /// Takes a batch that lies in one place: [`submit_pieces`](ExecutionContext::submit_pieces)
+    /// with a single piece.
+    ///
+    /// # Errors
+    /// As [`submit_pieces`](ExecutionContext::submit_pieces).
+    fn submit(&mut self, rows: Rows<'_>) -> Result<(), BackendError> {
+        self.submit_pieces(&[rows])
+    }
 
     /// Whether the batch has completed; never blocks.
     ///
