@@ -137,6 +137,10 @@ impl Executable for FakeExecutable {
         &self.plan
     }
 
+    fn device(&self) -> &dyn Device {
+        &self.device
+    }
+
     fn run(&self, rows: Rows<'_>, scores: &mut [f32]) -> Result<(), BackendError> {
         self.device.check_alive()?;
         rows.count_for(&self.plan, scores)?;

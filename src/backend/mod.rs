@@ -16,6 +16,7 @@ mod error;
 #[doc(hidden)]
 pub mod fake;
 mod finding;
+mod host;
 mod open;
 mod rows;
 #[cfg(feature = "wgpu")]
@@ -31,6 +32,7 @@ use absent::cuda;
 use absent::wgpu;
 pub use error::BackendError;
 pub use finding::{Finding, OpenOptions};
+pub use host::HostMemory;
 pub use open::{open, open_with, survey};
 pub use rows::Rows;
 
@@ -99,12 +101,27 @@ pub trait Device: sealed::Sealed + Send + Sync + Debug {
     /// [`BackendError`]: the plan was made for other limits, memory ran out, a kernel did not
     /// compile, or the device is lost.
     fn load(&self, plan: Arc<Plan>) -> Result<Arc<dyn Executable>, BackendError>;
+
+    /// Memory of so many bytes that rows wait in until they are submitted, visible to the device
+    /// where it has such memory.
+    ///
+    /// # Errors
+    /// [`BackendError::OutOfMemory`].
+    fn alloc_host(&self, bytes: usize) -> Result<HostMemory, BackendError> {
+        HostMemory::new(bytes).ok_or_else(|| BackendError::OutOfMemory {
+            device: self.info().name.clone(),
+            message: format!("no room for {bytes} bytes of waiting rows"),
+        })
+    }
 }
 
 /// A plan loaded on a device: immutable, shared, runnable from any thread.
 pub trait Executable: sealed::Sealed + Send + Sync + Debug {
     /// The plan that was loaded.
     fn plan(&self) -> &Plan;
+
+    /// The device it was loaded on.
+    fn device(&self) -> &dyn Device;
 
     /// Runs `rows`, `[n, inputs]` row-major, on the caller's thread and writes their scores to
     /// `scores`, `[n, classes]` row-major. Any `n`, also 0; batches past [`Plan::rows_max`] are

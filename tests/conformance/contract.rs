@@ -108,8 +108,8 @@ fn cut<'a>(rows: Rows<'a>, inputs: usize, random: &mut Random) -> Vec<Rows<'a>> 
     pieces
 }
 
-/// Neither width is whole quads, so that staged rows of both types have gaps between them; the
-/// third is, so that they have none.
+/// Rows of 30 and 7 values have gaps between them where a device wants whole quads; rows of 64
+/// have none.
 #[test]
 fn a_batch_in_pieces_has_the_bits_of_the_whole() {
     let mut random = Random(12);
@@ -188,6 +188,38 @@ fn a_plan_for_other_limits_is_refused() {
         let plan = Plan::new(&model(), &other, &PlanOptions::default()).expect("it can be planned");
         let error = device.load(plan).map(|_| ()).expect_err("the limits are another device's");
         assert_eq!(error, BackendError::WrongPlan, "{name}");
+    }
+}
+
+#[test]
+fn an_executable_names_the_device_it_was_loaded_on() {
+    for (name, device) in devices() {
+        let executable = load(&*device, &model(), &PlanOptions::default());
+        let loaded_on = executable.device();
+        assert_eq!((loaded_on.info(), loaded_on.limits()), (device.info(), device.limits()));
+        let again = loaded_on.load(executable.plan().clone().into()).expect("the plan fits");
+        let values = Random(15).values(2 * 30);
+        assert_eq!(run(&*again, &values), run(&*executable, &values), "{name}");
+    }
+}
+
+#[test]
+fn rows_may_wait_in_memory_of_the_device() {
+    let values = Random(14).values(3 * 30);
+    for (name, device) in devices() {
+        let executable = load(&*device, &model(), &PlanOptions::default());
+        let memory = executable.device().alloc_host(values.len() * 4).expect("memory is there");
+        assert_eq!(memory.len(), values.len() * 4, "{name}");
+        let floats = memory.as_ptr().cast::<f32>();
+        // SAFETY: the memory is aligned for any number, has room for all values, and is this
+        // thread's own.
+        let rows = unsafe {
+            floats.copy_from_nonoverlapping(values.as_ptr(), values.len());
+            std::slice::from_raw_parts(floats, values.len())
+        };
+        assert_eq!(run(&*executable, rows), run(&*executable, &values), "{name}");
+        let refused = device.alloc_host(usize::MAX).expect_err("nobody has so much memory");
+        assert!(matches!(refused, BackendError::OutOfMemory { .. }), "{name}: {refused}");
     }
 }
 
