@@ -17,6 +17,9 @@ mod error;
 pub mod fake;
 mod finding;
 mod host;
+#[cfg(any(test, feature = "testing", feature = "cli"))]
+#[doc(hidden)]
+pub mod null;
 mod open;
 mod rows;
 #[cfg(feature = "wgpu")]
