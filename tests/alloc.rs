@@ -1,5 +1,6 @@
-//! After the first calls, nothing is allocated on the processor backend: not by `run`, not by a
-//! context. One test in a program of its own, because the counter sees every thread.
+//! After the first calls, nothing is allocated on the processor backend, nor on the device that
+//! computes nothing: not by `run`, not by a context. One test in a program of its own, because the
+//! counter sees every thread.
 
 #![allow(unsafe_code)]
 
@@ -8,11 +9,13 @@ mod common;
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::hint::black_box;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use common::Random;
-use fusewire::backend::{Executable, cpu};
+use fusewire::backend::null::NullDevice;
+use fusewire::backend::{Device, Executable, cpu};
 use fusewire::{Activation, Head, InputType, Plan, PlanOptions, Rows};
 
 /// The system's allocator, counting; written by every thread that allocates.
@@ -61,6 +64,12 @@ fn check(executable: &dyn Executable, rows: Rows<'_>, what: &str) {
         executable.run(rows, &mut scores[..batch * plan.classes()]).expect("rows as planned");
         context.submit(rows).expect("rows as planned");
         context.wait(Instant::now()).expect("the batch is complete");
+        let middle = batch.div_ceil(2);
+        let halves =
+            [rows.slice(0..middle, plan.inputs()), rows.slice(middle..batch, plan.inputs())];
+        let pieces = if batch == 1 { &halves[..1] } else { &halves };
+        context.submit_pieces(pieces).expect("rows as planned");
+        context.wait(Instant::now()).expect("the batch is complete");
     };
     call(1000);
     for batch in [1, 7, 64, 1000] {
@@ -77,15 +86,17 @@ fn calls_after_the_first_allocate_nothing() {
         let model = model.with_head(Head::Softmax);
         let floats = random.values(1000 * widths[0]);
         let bytes = random.bytes(1000 * widths[0]);
-        for level in cpu::levels() {
-            let device = cpu::open_level(level).expect("the level is there");
+        let open = |level| cpu::open_level(level).expect("the level is there");
+        let mut devices: Vec<Arc<dyn Device>> = cpu::levels().into_iter().map(open).collect();
+        devices.push(Arc::new(NullDevice::new(*devices[0].limits())));
+        for device in devices {
             for (input, rows) in
                 [(InputType::F32, Rows::F32(&floats)), (InputType::U8, Rows::U8(&bytes))]
             {
                 let options = PlanOptions { input, ..PlanOptions::default() };
                 let plan = Plan::new(&model, device.limits(), &options).expect("a plan");
                 let executable = device.load(plan).expect("memory is there");
-                check(&*executable, rows, &format!("{} {}", level.name(), input.name()));
+                check(&*executable, rows, &format!("{} {}", device.info().detail, input.name()));
             }
         }
     }

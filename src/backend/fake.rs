@@ -20,7 +20,7 @@ pub enum Fault {
     None,
     /// The batch completes once [`ExecutionContext::is_complete`] was asked this many times.
     Delay(u32),
-    /// [`ExecutionContext::submit`] fails; the device lives on.
+    /// [`ExecutionContext::submit_pieces`] fails; the device lives on.
     FailAtSubmit,
     /// The failure shows only when the batch is waited for; the device lives on.
     FailAtCompletion,
@@ -137,6 +137,10 @@ impl Executable for FakeExecutable {
         &self.plan
     }
 
+    fn device(&self) -> &dyn Device {
+        &self.device
+    }
+
     fn run(&self, rows: Rows<'_>, scores: &mut [f32]) -> Result<(), BackendError> {
         self.device.check_alive()?;
         rows.count_for(&self.plan, scores)?;
@@ -178,18 +182,19 @@ impl FakeContext {
 impl Sealed for FakeContext {}
 
 impl ExecutionContext for FakeContext {
-    fn submit(&mut self, rows: Rows<'_>) -> Result<(), BackendError> {
+    fn submit_pieces(&mut self, pieces: &[Rows<'_>]) -> Result<(), BackendError> {
         let device = &self.executable.device;
         device.check_alive()?;
         if self.flight.is_some() {
             return Err(BackendError::Busy);
         }
-        rows.count_batch(&self.executable.plan)?;
+        Rows::count_batch(pieces, &self.executable.plan)?;
         let fault = device.lock().faults.pop_front().unwrap_or(Fault::None);
         if fault == Fault::FailAtSubmit {
             return Err(failed());
         }
-        let scores = interpret(&self.executable.plan, rows);
+        let plan = &self.executable.plan;
+        let scores = pieces.iter().flat_map(|piece| interpret(plan, *piece)).collect();
         self.scores.clear();
         self.flight = Some(Flight { fault, scores });
         Ok(())

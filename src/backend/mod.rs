@@ -16,6 +16,10 @@ mod error;
 #[doc(hidden)]
 pub mod fake;
 mod finding;
+mod host;
+#[cfg(any(test, feature = "testing", feature = "cli"))]
+#[doc(hidden)]
+pub mod null;
 mod open;
 mod rows;
 #[cfg(feature = "wgpu")]
@@ -31,6 +35,7 @@ use absent::cuda;
 use absent::wgpu;
 pub use error::BackendError;
 pub use finding::{Finding, OpenOptions};
+pub use host::HostMemory;
 pub use open::{open, open_with, survey};
 pub use rows::Rows;
 
@@ -99,12 +104,27 @@ pub trait Device: sealed::Sealed + Send + Sync + Debug {
     /// [`BackendError`]: the plan was made for other limits, memory ran out, a kernel did not
     /// compile, or the device is lost.
     fn load(&self, plan: Arc<Plan>) -> Result<Arc<dyn Executable>, BackendError>;
+
+    /// Memory of so many bytes that rows wait in until they are submitted, visible to the device
+    /// where it has such memory.
+    ///
+    /// # Errors
+    /// [`BackendError::OutOfMemory`].
+    fn alloc_host(&self, bytes: usize) -> Result<HostMemory, BackendError> {
+        HostMemory::new(bytes).ok_or_else(|| BackendError::OutOfMemory {
+            device: self.info().name.clone(),
+            message: format!("no room for {bytes} bytes of waiting rows"),
+        })
+    }
 }
 
 /// A plan loaded on a device: immutable, shared, runnable from any thread.
 pub trait Executable: sealed::Sealed + Send + Sync + Debug {
     /// The plan that was loaded.
     fn plan(&self) -> &Plan;
+
+    /// The device it was loaded on.
+    fn device(&self) -> &dyn Device;
 
     /// Runs `rows`, `[n, inputs]` row-major, on the caller's thread and writes their scores to
     /// `scores`, `[n, classes]` row-major. Any `n`, also 0; batches past [`Plan::rows_max`] are
@@ -125,11 +145,24 @@ pub trait Executable: sealed::Sealed + Send + Sync + Debug {
 
 /// One batch in flight: owns its staging memory, its device buffers and its fence.
 pub trait ExecutionContext: sealed::Sealed + Send + Debug {
-    /// Copies `1 ..=` [`Plan::rows_max`] rows in and starts their computation.
+    /// Takes a batch handed over as one or more pieces, each at least one row that lies in one
+    /// place, together `1 ..=` [`Plan::rows_max`] rows, and starts its computation. Scores come in
+    /// the order of the pieces, with the bits they would have had the rows lain in one piece. The
+    /// rows are not read once the call has returned, however it did: their memory is free again.
     ///
     /// # Errors
-    /// [`BackendError::Busy`] while a batch is in flight; else as [`Executable::run`].
-    fn submit(&mut self, rows: Rows<'_>) -> Result<(), BackendError>;
+    /// [`BackendError::Busy`] while a batch is in flight; [`BackendError::BatchSize`] for an empty
+    /// piece too; else as [`Executable::run`].
+    fn submit_pieces(&mut self, pieces: &[Rows<'_>]) -> Result<(), BackendError>;
+
+    /// Takes a batch that lies in one place: [`submit_pieces`](ExecutionContext::submit_pieces)
+    /// with a single piece.
+    ///
+    /// # Errors
+    /// As [`submit_pieces`](ExecutionContext::submit_pieces).
+    fn submit(&mut self, rows: Rows<'_>) -> Result<(), BackendError> {
+        self.submit_pieces(&[rows])
+    }
 
     /// Whether the batch has completed; never blocks.
     ///

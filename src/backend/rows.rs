@@ -74,11 +74,22 @@ impl<'a> Rows<'a> {
         Ok(rows)
     }
 
-    /// The number of rows, after checking that they are one batch of `plan`.
-    pub(crate) fn count_batch(&self, plan: &Plan) -> Result<usize, BackendError> {
-        match self.count(plan)? {
-            rows if (1..=plan.rows_max()).contains(&rows) => Ok(rows),
-            rows => Err(BackendError::BatchSize { rows_max: plan.rows_max(), rows }),
+    /// The number of rows in all pieces together, after checking that they are one batch of `plan`
+    /// and none of them is empty.
+    pub(crate) fn count_batch(pieces: &[Rows<'_>], plan: &Plan) -> Result<usize, BackendError> {
+        let rows_max = plan.rows_max();
+        let mut rows: usize = 0;
+        for piece in pieces {
+            match piece.count(plan)? {
+                0 => return Err(BackendError::BatchSize { rows_max, rows: 0 }),
+                // Pieces may be the same rows many times over: past any limit, but no panic.
+                count => rows = rows.saturating_add(count),
+            }
+        }
+        if (1..=rows_max).contains(&rows) {
+            Ok(rows)
+        } else {
+            Err(BackendError::BatchSize { rows_max, rows })
         }
     }
 }

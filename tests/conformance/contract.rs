@@ -95,6 +95,78 @@ fn what_does_not_fit_is_refused_at_the_seam() {
     }
 }
 
+/// The rows cut into pieces of one row or more, at random places.
+fn cut<'a>(rows: Rows<'a>, inputs: usize, random: &mut Random) -> Vec<Rows<'a>> {
+    let count = rows.values() / inputs;
+    let mut pieces = Vec::new();
+    let mut start = 0;
+    while start < count {
+        let end = start + random.width(count - start);
+        pieces.push(rows.slice(start..end, inputs));
+        start = end;
+    }
+    pieces
+}
+
+/// Rows of 30 and 7 values have gaps between them where a device wants whole quads; rows of 64
+/// have none.
+#[test]
+fn a_batch_in_pieces_has_the_bits_of_the_whole() {
+    let mut random = Random(12);
+    for (name, device) in devices() {
+        for widths in [&WIDTHS[..], &[7, 300, 3], &[64, 32, 10]] {
+            let model = common::model(&mut random, widths, || Activation::Gelu);
+            let floats = random.values(97 * widths[0]);
+            let bytes = random.bytes(97 * widths[0]);
+            for rows in [Rows::F32(&floats), Rows::U8(&bytes)] {
+                let options = PlanOptions { input: rows.input(), ..PlanOptions::default() };
+                let executable = load(&*device, &model, &options);
+                let mut context = executable.create_context().expect("memory is there");
+                let mut scores_of = |pieces: &[Rows<'_>]| {
+                    context.submit_pieces(pieces).expect("the batch is accepted");
+                    context.wait(soon()).expect("the batch completes");
+                    context.scores().iter().map(|score| score.to_bits()).collect::<Vec<_>>()
+                };
+                for count in [1, 2, 40, 97] {
+                    let batch = rows.slice(0..count, widths[0]);
+                    let whole = scores_of(&[batch]);
+                    assert_eq!(whole.len(), count * widths[widths.len() - 1]);
+                    for _ in 0..4 {
+                        let pieces = cut(batch, widths[0], &mut random);
+                        let lengths: Vec<_> = pieces.iter().map(Rows::values).collect();
+                        assert_eq!(scores_of(&pieces), whole, "{name}, {widths:?}, {lengths:?}");
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn pieces_that_do_not_fit_are_refused_at_the_seam() {
+    for (name, device) in devices() {
+        let options = PlanOptions { rows_max: 4, ..PlanOptions::default() };
+        let executable = load(&*device, &model(), &options);
+        let mut context = executable.create_context().expect("memory is there");
+        let values = Random(13).values(5 * 30);
+        let rows = |count: usize| Rows::F32(&values[..count * 30]);
+        let size = |rows: usize| Err(BackendError::BatchSize { rows_max: 4, rows });
+        assert_eq!(context.submit_pieces(&[]), size(0), "{name}");
+        assert_eq!(context.submit_pieces(&[rows(1), rows(0)]), size(0), "{name}");
+        assert_eq!(context.submit_pieces(&[rows(2), rows(3)]), size(5), "{name}");
+        let (expected, got) = (InputType::F32, InputType::U8);
+        let mixed = context.submit_pieces(&[rows(1), Rows::U8(&[0; 30])]);
+        assert_eq!(mixed, Err(BackendError::WrongInput { expected, got }), "{name}");
+        // Together they are whole rows; each for itself is not.
+        let (left, right) = values[..60].split_at(20);
+        let torn = context.submit_pieces(&[Rows::F32(left), Rows::F32(right)]);
+        assert_eq!(torn, Err(BackendError::WrongRowLength { inputs: 30, values: 20 }), "{name}");
+        assert_eq!(context.is_complete(), Err(BackendError::Idle), "{name}");
+        assert_eq!(context.submit_pieces(&[rows(2), rows(2)]), Ok(()), "{name}");
+        context.wait(soon()).expect("the batch completes");
+    }
+}
+
 #[test]
 fn no_rows_and_too_many_rows_are_both_run() {
     for (name, device) in devices() {
@@ -116,6 +188,38 @@ fn a_plan_for_other_limits_is_refused() {
         let plan = Plan::new(&model(), &other, &PlanOptions::default()).expect("it can be planned");
         let error = device.load(plan).map(|_| ()).expect_err("the limits are another device's");
         assert_eq!(error, BackendError::WrongPlan, "{name}");
+    }
+}
+
+#[test]
+fn an_executable_names_the_device_it_was_loaded_on() {
+    for (name, device) in devices() {
+        let executable = load(&*device, &model(), &PlanOptions::default());
+        let loaded_on = executable.device();
+        assert_eq!((loaded_on.info(), loaded_on.limits()), (device.info(), device.limits()));
+        let again = loaded_on.load(executable.plan().clone().into()).expect("the plan fits");
+        let values = Random(15).values(2 * 30);
+        assert_eq!(run(&*again, &values), run(&*executable, &values), "{name}");
+    }
+}
+
+#[test]
+fn rows_may_wait_in_memory_of_the_device() {
+    let values = Random(14).values(3 * 30);
+    for (name, device) in devices() {
+        let executable = load(&*device, &model(), &PlanOptions::default());
+        let memory = executable.device().alloc_host(values.len() * 4).expect("memory is there");
+        assert_eq!(memory.len(), values.len() * 4, "{name}");
+        let floats = memory.as_ptr().cast::<f32>();
+        // SAFETY: the memory is aligned for any number, has room for all values, and is this
+        // thread's own.
+        let rows = unsafe {
+            floats.copy_from_nonoverlapping(values.as_ptr(), values.len());
+            std::slice::from_raw_parts(floats, values.len())
+        };
+        assert_eq!(run(&*executable, rows), run(&*executable, &values), "{name}");
+        let refused = device.alloc_host(usize::MAX).expect_err("nobody has so much memory");
+        assert!(matches!(refused, BackendError::OutOfMemory { .. }), "{name}: {refused}");
     }
 }
 

@@ -34,11 +34,17 @@ impl CpuContext {
 impl Sealed for CpuContext {}
 
 impl ExecutionContext for CpuContext {
-    fn submit(&mut self, rows: Rows<'_>) -> Result<(), BackendError> {
-        let count = rows.count_batch(self.loaded.plan())?;
-        let filled = count * self.loaded.plan().classes();
+    /// Each piece is computed where it lies, into its part of the scores.
+    fn submit_pieces(&mut self, pieces: &[Rows<'_>]) -> Result<(), BackendError> {
+        let plan = self.loaded.plan();
+        Rows::count_batch(pieces, plan)?;
         self.filled = None;
-        self.loaded.run(rows, &mut self.scores[..filled])?;
+        let mut filled = 0;
+        for piece in pieces {
+            let end = filled + piece.values() / plan.inputs() * plan.classes();
+            self.loaded.run(*piece, &mut self.scores[filled..end])?;
+            filled = end;
+        }
         self.filled = Some(filled);
         Ok(())
     }

@@ -84,7 +84,7 @@ const ON_CHIP_BYTES: usize = 24 << 10;
 /// for all of them.
 const REGISTER_TILES: usize = 2;
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct CpuDevice {
     info: DeviceInfo,
     limits: Limits,
@@ -133,7 +133,7 @@ impl Device for CpuDevice {
             return Err(BackendError::WrongPlan);
         }
         let device = format!("{} ({})", self.info.name, self.info.detail);
-        let loaded = Loaded::new(plan, self.kernels, &device)?;
-        Ok(Arc::new(CpuExecutable(Arc::new(loaded))))
+        let loaded = Arc::new(Loaded::new(plan, self.kernels, &device)?);
+        Ok(Arc::new(CpuExecutable { device: self.clone(), loaded }))
     }
 }

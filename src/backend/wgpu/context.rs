@@ -3,7 +3,7 @@
 //!
 //! A batch travels as one block, a header with its number of rows and then the rows:
 //!
-//! 1. `submit` writes the block to `upload`, which is mapped, and unmaps it.
+//! 1. `submit_pieces` writes the block to `upload`, which is mapped, and unmaps it.
 //! 2. The commands copy it to `input`, run the launches, and copy the scores to `readback`, behind
 //!    two readings of the device's clock where it is asked for.
 //! 3. Mapping of `readback` and `upload` is asked for; both callbacks fire, on whichever thread
@@ -126,21 +126,22 @@ impl WgpuContext {
         })
     }
 
-    /// Writes header and rows to the mapped staging memory and hands it to the device.
-    fn stage(&self, rows: Rows<'_>, count: usize) -> Result<usize, wgpu::MapRangeError> {
+    /// Writes header and rows, piece behind piece, to the mapped staging memory and hands it to the
+    /// device.
+    fn stage(&self, pieces: &[Rows<'_>], count: usize) -> Result<usize, wgpu::MapRangeError> {
         let plan = &self.program.plan;
         let row_bytes = plan.inputs() * plan.input().bytes();
         let stride = row_stride_bytes(plan);
         let bytes = HEADER_BYTES + count * stride;
         let mut block = self.upload.buffer.get_mapped_range_mut(..bytes as u64)?;
         block.slice(..4).copy_from_slice(&(count as u32).to_le_bytes());
-        if row_bytes == stride {
-            block.slice(HEADER_BYTES..).copy_from_slice(rows.bytes());
-        } else {
-            // What lies between the rows was zero when the buffer was made and is never written.
-            for (index, row) in rows.bytes().chunks_exact(row_bytes).enumerate() {
-                let start = HEADER_BYTES + index * stride;
-                block.slice(start..start + row_bytes).copy_from_slice(row);
+        let mut start = HEADER_BYTES;
+        for piece in pieces {
+            // What lies between rows was zero when the buffer was made and is never written.
+            let unbroken = if row_bytes == stride { piece.bytes().len() } else { row_bytes };
+            for rows in piece.bytes().chunks_exact(unbroken) {
+                block.slice(start..start + unbroken).copy_from_slice(rows);
+                start += unbroken.next_multiple_of(stride);
             }
         }
         drop(block);
@@ -173,10 +174,14 @@ impl WgpuContext {
         encoder.finish()
     }
 
-    fn launch(&self, rows: Rows<'_>, count: usize) -> Result<wgpu::SubmissionIndex, BackendError> {
+    fn launch(
+        &self,
+        pieces: &[Rows<'_>],
+        count: usize,
+    ) -> Result<wgpu::SubmissionIndex, BackendError> {
         let gpu = &self.program.gpu;
         let submission = gpu.guarded(|device, queue| {
-            let bytes = self.stage(rows, count)?;
+            let bytes = self.stage(pieces, count)?;
             let submission = queue.submit([self.commands(device, count, bytes)]);
             let scores_bytes = count * self.program.plan.classes() * 4;
             self.readback.map(wgpu::MapMode::Read, TICKS_BYTES + scores_bytes);
@@ -220,15 +225,15 @@ impl WgpuContext {
 impl Sealed for WgpuContext {}
 
 impl ExecutionContext for WgpuContext {
-    fn submit(&mut self, rows: Rows<'_>) -> Result<(), BackendError> {
-        let count = rows.count_batch(&self.program.plan)?;
+    fn submit_pieces(&mut self, pieces: &[Rows<'_>]) -> Result<(), BackendError> {
+        let count = Rows::count_batch(pieces, &self.program.plan)?;
         self.program.gpu.check()?;
         if matches!(self.state, State::InFlight { .. }) {
             return Err(BackendError::Busy);
         }
         self.scores.clear();
         self.state = State::Idle;
-        let submission = self.launch(rows, count)?;
+        let submission = self.launch(pieces, count)?;
         self.state = State::InFlight { rows: count, submission };
         Ok(())
     }

@@ -5,11 +5,11 @@ use std::time::{Duration, Instant};
 
 use crossbeam::queue::ArrayQueue;
 
+use super::WgpuDevice;
 use super::context::WgpuContext;
-use super::gpu::Gpu;
 use super::program::Program;
 use crate::backend::sealed::Sealed;
-use crate::backend::{BackendError, Executable, ExecutionContext, Rows};
+use crate::backend::{BackendError, Device, Executable, ExecutionContext, Rows};
 use crate::plan::Plan;
 
 /// Contexts kept for the next [`Executable::run`]; more callers at once than this make new ones.
@@ -19,14 +19,15 @@ const RUN_LIMIT: Duration = Duration::from_secs(600);
 
 #[derive(Debug)]
 pub(super) struct WgpuExecutable {
+    device: WgpuDevice,
     program: Arc<Program>,
     idle: ArrayQueue<WgpuContext>,
 }
 
 impl WgpuExecutable {
-    pub(super) fn new(gpu: Arc<Gpu>, plan: Arc<Plan>) -> Result<WgpuExecutable, BackendError> {
-        let program = Arc::new(Program::new(gpu, plan)?);
-        Ok(WgpuExecutable { program, idle: ArrayQueue::new(IDLE_MAX) })
+    pub(super) fn new(device: WgpuDevice, plan: Arc<Plan>) -> Result<WgpuExecutable, BackendError> {
+        let program = Arc::new(Program::new(Arc::clone(&device.gpu), plan)?);
+        Ok(WgpuExecutable { device, program, idle: ArrayQueue::new(IDLE_MAX) })
     }
 
     fn context(&self) -> Result<WgpuContext, BackendError> {
@@ -50,6 +51,10 @@ impl Sealed for WgpuExecutable {}
 impl Executable for WgpuExecutable {
     fn plan(&self) -> &Plan {
         &self.program.plan
+    }
+
+    fn device(&self) -> &dyn Device {
+        &self.device
     }
 
     /// Batches overlap in two contexts: while one computes, the other's rows are copied.

@@ -38,7 +38,7 @@ pub(super) fn survey() -> Vec<Finding> {
     adapters.iter().map(|adapter| Finding::Found(adapter::describe(adapter))).collect()
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct WgpuDevice {
     gpu: Arc<Gpu>,
     info: DeviceInfo,
@@ -88,7 +88,7 @@ impl Device for WgpuDevice {
         if *plan.limits() != self.limits {
             return Err(BackendError::WrongPlan);
         }
-        Ok(Arc::new(WgpuExecutable::new(Arc::clone(&self.gpu), plan)?))
+        Ok(Arc::new(WgpuExecutable::new(self.clone(), plan)?))
     }
 }
 

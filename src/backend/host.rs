@@ -1,0 +1,113 @@
+//! Memory on the host that rows wait in until a device takes them.
+
+#![allow(unsafe_code)]
+
+use std::alloc::{Layout, alloc_zeroed, dealloc};
+use std::ptr::NonNull;
+
+/// Where a block begins: on a page, so that a driver can pin it and no two blocks share a line.
+const ALIGN: usize = 4096;
+
+/// A block of bytes, zero at first, that threads share by address. It begins on a page, and is
+/// handed back when it is dropped.
+///
+/// It hands out a pointer and nothing else: who writes where, and who may read it when, is up to
+/// those who dereference it.
+#[derive(Debug)]
+pub struct HostMemory {
+    start: NonNull<u8>,
+    layout: Layout,
+}
+
+impl HostMemory {
+    /// A block of so many zeros, also 0; `None` where memory runs out.
+    pub fn new(bytes: usize) -> Option<HostMemory> {
+        let layout = Layout::from_size_align(bytes, ALIGN).ok()?;
+        if bytes == 0 {
+            // Never read, written or handed back: only its alignment is looked at.
+            let start = NonNull::new(std::ptr::without_provenance_mut(ALIGN))?;
+            return Some(HostMemory { start, layout });
+        }
+        // SAFETY: the layout is of one byte or more.
+        let start = NonNull::new(unsafe { alloc_zeroed(layout) })?;
+        Some(HostMemory { start, layout })
+    }
+
+    /// The first byte, on a boundary of 4096. Valid for [`len`](HostMemory::len) bytes as long as
+    /// the block lives; bytes that one thread writes must not be touched by another meanwhile.
+    pub fn as_ptr(&self) -> *mut u8 {
+        self.start.as_ptr()
+    }
+
+    /// The number of bytes.
+    pub fn len(&self) -> usize {
+        self.layout.size()
+    }
+
+    /// Whether there is not a single byte.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+// SAFETY: the block is owned and tied to no thread: any thread may hand it back.
+unsafe impl Send for HostMemory {}
+
+// SAFETY: a shared block gives away its address and length only, which never change; whoever
+// dereferences the address keeps to one writer and to no readers meanwhile.
+unsafe impl Sync for HostMemory {}
+
+impl Drop for HostMemory {
+    fn drop(&mut self) {
+        if !self.is_empty() {
+            // SAFETY: allocated in `new` with this layout, and not handed back before.
+            unsafe { dealloc(self.start.as_ptr(), self.layout) };
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::hint::black_box;
+
+    use super::*;
+
+    #[test]
+    fn a_block_is_zeros_on_a_page() {
+        for bytes in [1, 4095, 4096, 4097, 1 << 20] {
+            let block = HostMemory::new(bytes).unwrap();
+            assert_eq!((block.len(), block.is_empty()), (bytes, false));
+            assert_eq!(block.as_ptr().addr() % ALIGN, 0);
+            // SAFETY: the block holds so many bytes, and nobody writes to them.
+            let content = unsafe { std::slice::from_raw_parts(block.as_ptr(), bytes) };
+            assert!(content.iter().all(|byte| *byte == 0));
+        }
+    }
+
+    #[test]
+    fn threads_write_parts_of_their_own() {
+        let block = HostMemory::new(4 * 1000).unwrap();
+        std::thread::scope(|scope| {
+            for part in 0..4_u8 {
+                let block = &block;
+                // SAFETY: each thread writes a quarter that no other touches.
+                scope.spawn(move || unsafe {
+                    block.as_ptr().add(usize::from(part) * 1000).write_bytes(part + 1, 1000);
+                });
+            }
+        });
+        // SAFETY: the block holds so many bytes, and the writers are gone.
+        let content = unsafe { std::slice::from_raw_parts(block.as_ptr(), 4000) };
+        assert!((0..4000).all(|at| usize::from(content[at]) == at / 1000 + 1));
+    }
+
+    #[test]
+    fn no_bytes_are_a_block_and_too_many_are_none() {
+        let empty = HostMemory::new(0).unwrap();
+        assert_eq!((empty.len(), empty.as_ptr().addr() % ALIGN), (0, 0));
+        for bytes in [usize::MAX, isize::MAX as usize, isize::MAX as usize / 2] {
+            // Unseen, an allocation is left out by the compiler, and then it cannot fail.
+            assert!(black_box(HostMemory::new(bytes)).is_none(), "{bytes}");
+        }
+    }
+}
