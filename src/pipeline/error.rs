@@ -142,3 +142,15 @@ pub enum ReplyError {
     #[error("pipeline: it was shut down before the rows were run")]
     ShutDown,
 }
+
+/// Why a row has no class.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ClassifyError {
+    /// It was not taken.
+    #[error(transparent)]
+    Submit(#[from] SubmitError),
+    /// It was taken, and has no answer.
+    #[error(transparent)]
+    Reply(#[from] ReplyError),
+}

@@ -14,12 +14,23 @@ use super::ring::Ring;
 pub(crate) struct Batch<G> {
     /// Row numbers, in the order of the scores.
     pub(crate) rows: Vec<u32>,
+    /// Spans of neighbouring rows that they are.
+    pub(crate) pieces: usize,
     /// Which weights they run with.
     pub(crate) generation: G,
     /// How often they were tried before.
     pub(crate) tried: u32,
     /// When the batch was formed.
     pub(crate) formed_ns: u64,
+}
+
+impl<G> Batch<G> {
+    /// Adds a row.
+    pub(crate) fn push(&mut self, row: u32) {
+        let follows = self.rows.last().is_some_and(|last| last + 1 == row);
+        self.pieces += usize::from(!follows);
+        self.rows.push(row);
+    }
 }
 
 /// The place of one batch in flight: one for each context.

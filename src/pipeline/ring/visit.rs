@@ -109,47 +109,58 @@ impl Reader {
         ring.lanes[self.lane].head.store(self.head, Ordering::Release);
     }
 
-    /// The first row of the request that would be taken next, without taking it. Holes count once
+    /// The first rows of the requests that wait, in order, without taking them. Holes count once
     /// they were visited again.
-    pub(crate) fn peek<Q, A>(&self, ring: &Ring<Q, A>) -> Option<u32> {
-        if let Some(late) = self.late.front() {
-            return Some(late.first);
-        }
+    pub(crate) fn waiting<'a, Q, A>(
+        &'a self,
+        ring: &'a Ring<Q, A>,
+    ) -> impl Iterator<Item = u32> + 'a {
         let lane = &ring.lanes[self.lane];
         let tail = lane.tail.load(Ordering::Relaxed) & !CLOSED;
-        (self.head..tail).find_map(|claim| {
+        let ahead = (self.head..tail).filter_map(move |claim| {
             let row = lane.row_of(claim);
             matches!(self.found(ring, row, lane.lap_of(claim)), Found::Request).then_some(row)
-        })
+        });
+        self.late.iter().map(|visited| visited.first).chain(ahead)
     }
 
-    /// Takes every waiting request for which `wanted` says so, wherever it waits, and hands it to
-    /// `each`; the others keep their places.
+    /// Requests that were taken and not handed out yet.
+    pub(crate) fn late(&self) -> usize {
+        self.late.len()
+    }
+
+    /// Takes every waiting request that `judge` wants, wherever it waits, and hands it to `each`;
+    /// the others keep their places. Returns the least of what `judge` says of those.
     pub(crate) fn sweep<Q, A>(
         &mut self,
         ring: &Ring<Q, A>,
-        wanted: impl Fn(&Q) -> bool,
+        judge: impl Fn(&Q) -> (bool, u64),
         mut each: impl FnMut(Visited),
-    ) {
-        // SAFETY: late requests are taken, and are the dispatcher's.
-        let is_wanted = |visited: &Visited| wanted(unsafe { ring.request(visited.first) });
+    ) -> u64 {
+        let mut least = u64::MAX;
+        let mut wants = |first| {
+            // SAFETY: the request is committed, and only the dispatcher takes it.
+            let (wanted, of_others) = judge(unsafe { ring.request(first) });
+            least = if wanted { least } else { least.min(of_others) };
+            wanted
+        };
         self.late.retain(|visited| {
-            let sweeps = is_wanted(visited);
-            if sweeps {
+            let wanted = wants(visited.first);
+            if wanted {
                 each(*visited);
             }
-            !sweeps
+            !wanted
         });
         let lane = &ring.lanes[self.lane];
         let tail = lane.tail.load(Ordering::Relaxed) & !CLOSED;
         for claim in self.head..tail {
             let row = lane.row_of(claim);
             let waits = matches!(self.found(ring, row, lane.lap_of(claim)), Found::Request);
-            // SAFETY: the request is committed, and nobody but the dispatcher takes it.
-            if waits && wanted(unsafe { ring.request(row) }) {
+            if waits && wants(row) {
                 each(ring.take(row));
             }
         }
+        least
     }
 
     /// What a visit in this lap finds. A row whose word is of a later lap sat this one out, or was

@@ -1,0 +1,342 @@
+//! What is done to a pipeline as a whole: start, attach, swap, shut down.
+
+use std::time::{Duration, Instant};
+
+use super::super::backend::{BackendError, Executable, Rows};
+use super::super::model::Model;
+use super::super::plan::{InputType, Plan, PlanOptions};
+use super::super::sync::{Arc, lock, thread};
+use super::backends::{Backend, Seat};
+use super::bell::WORKERS_MAX;
+use super::clock::Clock;
+use super::config::PipelineConfig;
+use super::core::Core;
+use super::cost::CostTable;
+use super::error::PipelineError;
+use super::generation::{Generation, Loaded};
+use super::handle::Pipeline;
+use super::records;
+use super::store::{Shape, Store};
+use super::threads::{watch, work};
+use super::watchdog::Watchdog;
+use super::worker::Worker;
+
+/// How long a backend may be measured before it joins.
+const CALIBRATION: Duration = Duration::from_millis(20);
+/// How long threads get to notice that the pipeline was stopped.
+const FAREWELL: Duration = Duration::from_millis(100);
+/// The most backends a pipeline ever has, lost ones counted: answers name them in one byte.
+const BACKENDS_MAX: usize = 255;
+
+/// How a shutdown went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ShutdownReport {
+    /// Whether everything that had been taken was answered in time, by whatever answer.
+    pub drained: bool,
+    /// Rows that were turned away because time was up.
+    pub turned_away: u64,
+    /// Threads that did not come back from a driver and were left behind, with the memory that
+    /// they may still use.
+    pub threads_left: usize,
+}
+
+impl Pipeline {
+    /// Starts a pipeline on one loaded plan; others may be [attached](Pipeline::attach).
+    ///
+    /// The device is measured for some milliseconds first, to know what a batch costs.
+    ///
+    /// # Errors
+    /// [`PipelineError`]: an option makes no sense, memory ran out, or the device failed.
+    pub fn start(
+        executable: Arc<dyn Executable>,
+        config: PipelineConfig,
+    ) -> Result<Pipeline, PipelineError> {
+        config.check()?;
+        let core = assemble(&*executable, config, Clock::real())?;
+        let pipeline = Pipeline::of(Arc::clone(&core));
+        let watchdog = Watchdog::new(core);
+        pipeline.spawn("fusewire-watch", move || watch(watchdog))?;
+        pipeline.attach(executable)?;
+        Ok(pipeline)
+    }
+
+    /// Attaches a further backend, or one that was lost and opened again: the model that runs now,
+    /// loaded on it. It is measured first, and serves from then on.
+    ///
+    /// # Errors
+    /// [`PipelineError`]: another model, rows of another shape or type, or a device that failed;
+    /// the pipeline goes on without it.
+    pub fn attach(&self, executable: Arc<dyn Executable>) -> Result<(), PipelineError> {
+        let _one_at_a_time = lock(&self.owner.changes);
+        self.check_running()?;
+        let cost = calibrate(&*executable, self.core())?;
+        let (backend, workers) = seat(self.core(), executable, cost)?;
+        for worker in workers {
+            self.spawn(&format!("fusewire-{}", backend.kind().name()), move || work(worker))?;
+        }
+        backend.set_ready();
+        self.core().joined();
+        Ok(())
+    }
+
+    /// Replaces the weights between two batches: the model is planned and loaded on every backend
+    /// while the old one runs on, and requests that no batch has begun then run with the new one.
+    /// No request sees both. Returns the new version.
+    ///
+    /// # Errors
+    /// [`PipelineError`]: a model of another shape, or one that a backend cannot load; the old one
+    /// runs on everywhere.
+    pub fn swap(&self, model: &Model) -> Result<u64, PipelineError> {
+        let _one_at_a_time = lock(&self.owner.changes);
+        self.check_running()?;
+        let core = self.core();
+        let backends = lock(&core.backends).clone();
+        let ready: Vec<_> = backends.iter().filter(|backend| backend.is_ready()).collect();
+        let current = Arc::clone(lock(&core.dispatcher).current());
+        let version = current.version + 1;
+        let next = Generation::new(version, model.content_hash(), current.precision);
+        let mut loaded: Vec<(&Arc<Seat>, Loaded)> = Vec::new();
+        for backend in &ready {
+            let executable = load(model, backend)?;
+            self.check_shape(executable.plan())?;
+            next.put(backend.number, executable);
+            for seat in &backend.seats {
+                let contexts = next.contexts(backend.number, core.config.depth)?;
+                loaded.extend(contexts.map(|contexts| (seat, contexts)));
+            }
+        }
+        for (_, loaded) in &mut loaded {
+            warm(loaded, core)?;
+        }
+        for (seat, loaded) in loaded {
+            lock(&seat.incoming).push(loaded);
+        }
+        lock(&core.dispatcher).change(Arc::new(next));
+        Ok(version)
+    }
+
+    /// Takes nothing more, waits until what was taken is answered, for so long at most, turns away
+    /// what is left then, and ends the threads. Other handles see a pipeline that was shut down.
+    pub fn shutdown(self, timeout: Duration) -> ShutdownReport {
+        let _one_at_a_time = lock(&self.owner.changes);
+        let core = self.core();
+        let deadline = Instant::now().checked_add(timeout);
+        core.drain();
+        let threads = std::mem::take(&mut *lock(&self.owner.threads));
+        let drained = wait_for(deadline, || core.is_drained());
+        let before = self.metrics().shut_down;
+        if !drained {
+            core.stop();
+        }
+        let finished = || threads.iter().all(|thread| thread.is_finished());
+        if !wait_for(Some(Instant::now() + FAREWELL), finished) {
+            core.stop();
+            wait_for(Some(Instant::now() + FAREWELL), finished);
+        }
+        let (ended, left): (Vec<_>, Vec<_>) =
+            threads.into_iter().partition(|thread| thread.is_finished());
+        for thread in ended {
+            // A panic of a worker was answered for when it happened.
+            let _ = thread.join();
+        }
+        let turned_away = self.metrics().shut_down - before;
+        ShutdownReport { drained, turned_away, threads_left: left.len() }
+    }
+
+    fn spawn(
+        &self,
+        name: &str,
+        body: impl FnOnce() + Send + 'static,
+    ) -> Result<(), PipelineError> {
+        let spawned = thread::Builder::new().name(name.to_owned()).spawn(body);
+        match spawned {
+            Ok(thread) => {
+                let mut threads = lock(&self.owner.threads);
+                threads.retain(|thread| !thread.is_finished());
+                threads.push(thread);
+                Ok(())
+            }
+            Err(error) => Err(PipelineError::Thread { message: error.to_string() }),
+        }
+    }
+
+    fn check_running(&self) -> Result<(), PipelineError> {
+        if self.core().is_running() { Ok(()) } else { Err(PipelineError::ShutDown) }
+    }
+
+    fn check_shape(&self, plan: &Plan) -> Result<(), PipelineError> {
+        check_shape(self.core().store.shape(), plan)
+    }
+}
+
+/// The shared parts of a pipeline for a plan, without backends or threads.
+pub(crate) fn assemble(
+    executable: &dyn Executable,
+    config: PipelineConfig,
+    clock: Clock,
+) -> Result<Arc<Core>, PipelineError> {
+    let plan = executable.plan();
+    let ring = records::Rows::new(&config.lanes());
+    let store = Store::new(executable.device(), Shape::of(plan), ring.rows())?;
+    let generation = Generation::new(1, plan.content_hash(), plan.precision());
+    Ok(Arc::new(Core::new(config, clock, ring, store, Arc::new(generation))))
+}
+
+/// Gives a backend its place and its workers their seats; it serves once it is made ready.
+pub(crate) fn seat(
+    core: &Arc<Core>,
+    executable: Arc<dyn Executable>,
+    cost: CostTable,
+) -> Result<(Arc<Backend>, Vec<Worker>), PipelineError> {
+    check_shape(core.store.shape(), executable.plan())?;
+    let generation = Arc::clone(lock(&core.dispatcher).current());
+    if executable.plan().content_hash() != generation.hash {
+        return Err(PipelineError::WrongModel {
+            expected: generation.hash.short(),
+            got: executable.plan().content_hash().short(),
+        });
+    }
+    let mut backends = lock(&core.backends);
+    let number = place_for(&backends, &*executable)?;
+    let seats = seats_for(&backends, &*executable, &core.config)?;
+    generation.put(number, Arc::clone(&executable));
+    for seat in &seats {
+        let contexts = generation.contexts(number, core.config.depth)?;
+        lock(&seat.incoming).extend(contexts);
+    }
+    let max_rows = core.config.max_rows.min(executable.plan().rows_max());
+    let backend = Arc::new(Backend::new(number, executable, cost, seats, max_rows));
+    let worker = |seat: &Arc<Seat>| {
+        let (core, backend) = (Arc::clone(core), Arc::clone(&backend));
+        Worker::new(core, backend, Arc::clone(seat), Arc::clone(&generation))
+    };
+    let workers = backend.seats.iter().map(worker).collect();
+    for other in backends.iter().filter(|other| other.info == backend.info) {
+        other.set_replaced();
+    }
+    match backends.get_mut(number) {
+        Some(place) => *place = Arc::clone(&backend),
+        None => backends.push(Arc::clone(&backend)),
+    }
+    Ok((backend, workers))
+}
+
+/// A number for a backend: that of a lost one of the same device, where nothing runs any more.
+fn place_for(
+    backends: &[Arc<Backend>],
+    executable: &dyn Executable,
+) -> Result<usize, PipelineError> {
+    let info = executable.device().info();
+    let gone = |other: &&Arc<Backend>| other.is_gone() && other.info == *info;
+    match backends.iter().find(gone) {
+        Some(gone) => Ok(gone.number),
+        None if backends.len() < BACKENDS_MAX => Ok(backends.len()),
+        None => Err(PipelineError::TooManyWorkers { workers: backends.len() }),
+    }
+}
+
+/// Seats for a backend's workers, at numbers of the bell that nobody has.
+fn seats_for(
+    backends: &[Arc<Backend>],
+    executable: &dyn Executable,
+    config: &PipelineConfig,
+) -> Result<Vec<Arc<Seat>>, PipelineError> {
+    let living = backends.iter().filter(|backend| !backend.is_gone());
+    let taken = living.fold(0, |mask, backend| mask | backend.bell_mask());
+    let is_processor = executable.device().info().backend == super::super::backend::BackendKind::Cpu;
+    let count = if is_processor { config.workers } else { 1 };
+    let free = (0..WORKERS_MAX).filter(|number| taken & 1 << number == 0);
+    let seats: Vec<_> =
+        free.take(count).map(|number| Arc::new(Seat::new(number, config.depth))).collect();
+    if seats.len() < count {
+        return Err(PipelineError::TooManyWorkers { workers: taken.count_ones() as usize });
+    }
+    Ok(seats)
+}
+
+fn check_shape(expected: Shape, plan: &Plan) -> Result<(), PipelineError> {
+    let got = Shape::of(plan);
+    if got.input != expected.input {
+        let (expected, got) = (expected.input, got.input);
+        return Err(BackendError::WrongInput { expected, got }.into());
+    }
+    if got != expected {
+        return Err(PipelineError::Shape {
+            expected_inputs: expected.inputs,
+            expected_classes: expected.classes,
+            inputs: got.inputs,
+            classes: got.classes,
+        });
+    }
+    Ok(())
+}
+
+/// Plans and loads a model as a backend runs the present one.
+fn load(model: &Model, backend: &Backend) -> Result<Arc<dyn Executable>, PipelineError> {
+    let (device, plan) = (backend.home.device(), backend.home.plan());
+    let options = PlanOptions {
+        input: plan.input(),
+        precision: plan.precision(),
+        rows_max: plan.rows_max(),
+    };
+    let plan = Plan::new(model, device.limits(), &options)?;
+    Ok(device.load(plan)?)
+}
+
+/// Rows of zeros of a shape.
+struct Zeros(Vec<u8>, InputType);
+
+impl Zeros {
+    fn new(shape: Shape, rows: usize) -> Zeros {
+        // A vector of bytes may begin anywhere: f32 rows are cast from a vector of their own.
+        Zeros(vec![0; rows * shape.inputs], shape.input)
+    }
+}
+
+/// Measures what a batch costs.
+fn calibrate(executable: &dyn Executable, core: &Core) -> Result<CostTable, PipelineError> {
+    let mut context = executable.create_context()?;
+    let shape = Shape::of(executable.plan());
+    let rows_max = core.config.max_rows.min(executable.plan().rows_max());
+    let deadline = Instant::now() + core.config.batch_timeout + CALIBRATION;
+    let (inputs, values) = (shape.inputs, rows_max * shape.inputs);
+    let (floats, bytes): (Vec<f32>, Vec<u8>);
+    let rows = match shape.input {
+        InputType::F32 => {
+            floats = vec![0.0; values];
+            Rows::F32(&floats)
+        }
+        InputType::U8 => {
+            bytes = vec![0; values];
+            Rows::U8(&bytes)
+        }
+    };
+    let budget = CALIBRATION;
+    Ok(CostTable::calibrate(&mut *context, rows, inputs, rows_max, budget, deadline)?)
+}
+
+/// Runs a row of zeros in each context, so that the first real batch finds everything in place.
+fn warm(loaded: &mut Loaded, core: &Core) -> Result<(), PipelineError> {
+    let shape = core.store.shape();
+    let deadline = Instant::now() + core.config.batch_timeout;
+    for context in &mut loaded.contexts {
+        match shape.input {
+            InputType::F32 => context.submit(Rows::F32(&vec![0.0; shape.inputs]))?,
+            InputType::U8 => context.submit(Rows::U8(&vec![0; shape.inputs]))?,
+        }
+        context.wait(deadline)?;
+    }
+    Ok(())
+}
+
+/// Waits until something holds, or until then; `None` is never.
+fn wait_for(deadline: Option<Instant>, mut holds: impl FnMut() -> bool) -> bool {
+    while !holds() {
+        if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+            return false;
+        }
+        thread::sleep(Duration::from_micros(200));
+    }
+    true
+}

@@ -1,0 +1,121 @@
+//! A reserved row, written where it will be run from.
+
+#![allow(unsafe_code)]
+
+use std::fmt;
+use std::marker::PhantomData;
+use std::mem::ManuallyDrop;
+use std::ops::{Deref, DerefMut};
+
+use super::super::plan::InputType;
+use super::super::sync::Arc;
+use super::clock::NEVER;
+use super::config::NotFinite;
+use super::error::SubmitError;
+use super::shard::Shard;
+use super::ticket::Ticket;
+
+mod sealed {
+    pub trait Sealed {}
+    impl Sealed for f32 {}
+    impl Sealed for u8 {}
+}
+
+/// A type that rows may have: `f32` or `u8`.
+pub trait Value: sealed::Sealed + bytemuck::Pod {
+    /// The type's name among those a plan takes.
+    const INPUT: InputType;
+}
+
+impl Value for f32 {
+    const INPUT: InputType = InputType::F32;
+}
+
+impl Value for u8 {
+    const INPUT: InputType = InputType::U8;
+}
+
+/// A reserved row, `[inputs]`: a slice of the memory that a device reads it from. What it holds at
+/// first is unspecified, and may be what another caller wrote. Dropping it gives the row back;
+/// leaking it costs the ring that one row.
+#[must_use = "dropping a reserved row gives it back"]
+pub struct RowGuard<T: Value> {
+    shard: Arc<Shard>,
+    row: u32,
+    deadline_ns: u64,
+    values: PhantomData<T>,
+}
+
+impl<T: Value> RowGuard<T> {
+    /// A row that was claimed.
+    pub(crate) fn new(shard: Arc<Shard>, row: u32, deadline_ns: u64) -> RowGuard<T> {
+        RowGuard { shard, row, deadline_ns, values: PhantomData }
+    }
+
+    /// Submits the row as it is written now.
+    ///
+    /// # Errors
+    /// [`SubmitError::NotFinite`], where the pipeline refuses such rows; it is given back then.
+    pub fn commit(self) -> Result<Ticket, SubmitError> {
+        if self.shard.core.config.not_finite == NotFinite::Refuse && T::INPUT == InputType::F32 {
+            finite(bytemuck::cast_slice(&self), self.len())?;
+        }
+        let guard = ManuallyDrop::new(self);
+        // SAFETY: the guard is not dropped, so its part of the shard is moved out this once.
+        let shard = unsafe { std::ptr::read(&guard.shard) };
+        Ok(commit(&shard, (guard.row, 1), guard.deadline_ns))
+    }
+}
+
+impl<T: Value> Deref for RowGuard<T> {
+    type Target = [T];
+
+    fn deref(&self) -> &[T] {
+        // SAFETY: the row is claimed, and the guard is the only one to touch it.
+        bytemuck::cast_slice(unsafe { self.shard.core.store.values_mut(self.row..self.row + 1) })
+    }
+}
+
+impl<T: Value> DerefMut for RowGuard<T> {
+    fn deref_mut(&mut self) -> &mut [T] {
+        let rows = self.row..self.row + 1;
+        // SAFETY: the row is claimed, and the guard, borrowed mutably, is the only one to touch it.
+        bytemuck::cast_slice_mut(unsafe { self.shard.core.store.values_mut(rows) })
+    }
+}
+
+impl<T: Value> Drop for RowGuard<T> {
+    fn drop(&mut self) {
+        let core = &self.shard.core;
+        core.ring.discard(self.row);
+        // Somebody has to clear it away.
+        core.announce();
+    }
+}
+
+impl<T: Value> fmt::Debug for RowGuard<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RowGuard").field("row", &self.row).finish_non_exhaustive()
+    }
+}
+
+/// Commits a request of so many rows that were written.
+pub(crate) fn commit(shard: &Arc<Shard>, (first, rows): (u32, u64), deadline_ns: u64) -> Ticket {
+    let core = &shard.core;
+    shard.admit(rows);
+    core.ring.commit(first);
+    if deadline_ns != NEVER {
+        core.note_deadline(deadline_ns);
+        core.watch.wake();
+    }
+    core.announce();
+    Ticket::new(Arc::clone(shard), first)
+}
+
+/// Whether every value of rows of `inputs` is a number.
+pub(crate) fn finite(values: &[f32], inputs: usize) -> Result<(), SubmitError> {
+    match values.iter().position(|value| !value.is_finite()) {
+        None => Ok(()),
+        Some(at) => Err(SubmitError::NotFinite { row: at / inputs, column: at % inputs }),
+    }
+}

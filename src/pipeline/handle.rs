@@ -1,0 +1,134 @@
+//! The handle that callers hold, and what it tells about the pipeline.
+
+use super::super::backend::DeviceInfo;
+use super::super::model::ContentHash;
+use super::super::plan::InputType;
+use super::super::sync::{Arc, Mutex, lock, thread};
+use super::core::Core;
+use super::explanation::{BackendCosts, Explanation};
+use super::health::{BackendHealth, Health};
+use super::metrics::Metrics;
+use super::shard::{Shard, Shards};
+
+/// Takes rows from any thread and has them run in batches on whatever backends there are; see the
+/// [module](super). Cheap to clone: give each thread its own, for they then share no cache line
+/// they write. Once the last one is dropped the pipeline runs what it took and ends.
+#[derive(Debug)]
+pub struct Pipeline {
+    pub(super) shard: Arc<Shard>,
+    pub(super) owner: Arc<Owner>,
+}
+
+/// What ends with the last handle.
+#[derive(Debug)]
+pub(super) struct Owner {
+    pub(super) core: Arc<Core>,
+    /// One change at a time: attaching, swapping, shutting down.
+    pub(super) changes: Mutex<()>,
+    pub(super) threads: Mutex<Vec<thread::JoinHandle<()>>>,
+}
+
+impl Drop for Owner {
+    fn drop(&mut self) {
+        self.core.drain();
+    }
+}
+
+impl Clone for Pipeline {
+    fn clone(&self) -> Pipeline {
+        Pipeline { shard: self.shard.another(), owner: Arc::clone(&self.owner) }
+    }
+}
+
+impl Pipeline {
+    /// The first handle of a pipeline.
+    pub(super) fn of(core: Arc<Core>) -> Pipeline {
+        let shard = Shard::new(Arc::clone(&core), Arc::new(Shards::default()));
+        let owner = Owner { core, changes: Mutex::new(()), threads: Mutex::default() };
+        Pipeline { shard, owner: Arc::new(owner) }
+    }
+
+    pub(super) fn core(&self) -> &Arc<Core> {
+        &self.shard.core
+    }
+
+    /// Values in a row.
+    pub fn inputs(&self) -> usize {
+        self.core().store.shape().inputs
+    }
+
+    /// Scores of a row.
+    pub fn classes(&self) -> usize {
+        self.core().store.shape().classes
+    }
+
+    /// The type of a row's values.
+    pub fn input(&self) -> InputType {
+        self.core().store.shape().input
+    }
+
+    /// Which model new rows run with: 1 for the first, one more with each swap; and its hash.
+    pub fn version(&self) -> (u64, ContentHash) {
+        let dispatcher = lock(&self.core().dispatcher);
+        (dispatcher.current().version, dispatcher.current().hash)
+    }
+
+    /// The devices that take batches.
+    pub fn devices(&self) -> Vec<DeviceInfo> {
+        let backends = lock(&self.core().backends);
+        let ready = backends.iter().filter(|backend| backend.is_ready());
+        ready.map(|backend| backend.info.clone()).collect()
+    }
+
+    /// How the pipeline is: whether backends were lost, which, and why.
+    pub fn health(&self) -> Health {
+        let backends = lock(&self.core().backends);
+        let lost: Vec<_> = backends.iter().filter_map(|backend| backend.lost()).collect();
+        let ready = backends.iter().any(|backend| backend.is_ready());
+        match (ready, lost.is_empty()) {
+            (true, true) => Health::Ready,
+            (true, false) => Health::Degraded { lost },
+            (false, _) => Health::Failed { lost },
+        }
+    }
+
+    /// What the pipeline has done so far. Counters and histograms are read while they are written,
+    /// without stopping anybody; only what waits is counted under the dispatcher's lock.
+    pub fn metrics(&self) -> Metrics {
+        let core = self.core();
+        let mut metrics = Metrics::default();
+        for backend in lock(&core.backends).iter() {
+            let health = backend.health().unwrap_or(BackendHealth::Lost);
+            let entry = backend.seats.iter().map(|seat| {
+                seat.gauges.add_to(&mut metrics);
+                seat.gauges.backend(&backend.info.name, backend.kind(), health)
+            });
+            metrics.backends.extend(entry.reduce(|mut sum, seat| {
+                sum.rows += seat.rows;
+                sum.batches += seat.batches;
+                sum
+            }));
+        }
+        core.tally.add_to(&mut metrics);
+        metrics.queue_depth = lock(&core.dispatcher).queued(&core.ring);
+        metrics.pending = metrics.queue_depth + core.in_flight() as u64;
+        metrics.admitted = self.shard.admitted();
+        metrics
+    }
+
+    /// What a batch costs on each backend by its size, and which backend would be chosen for it.
+    pub fn explain(&self) -> Explanation {
+        let core = self.core();
+        let backends = lock(&core.backends);
+        let costs = backends.iter().filter_map(|backend| {
+            let health = backend.health()?;
+            Some(BackendCosts {
+                name: backend.info.name.clone(),
+                backend: backend.kind(),
+                health,
+                points: backend.cost.points(),
+            })
+        });
+        Explanation::new(costs.collect(), core.config.max_rows)
+    }
+}

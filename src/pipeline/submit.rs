@@ -1,0 +1,276 @@
+//! Taking rows: every check is made here, once, before anything is claimed.
+
+#![allow(unsafe_code)]
+
+use std::future::poll_fn;
+use std::task::Poll;
+use std::time::Instant;
+
+use super::super::backend::Rows;
+use super::super::sync::{Arc, thread};
+use super::clock::NEVER;
+use super::config::{NotFinite, SubmitOptions};
+use super::error::{ClassifyError, SubmitError};
+use super::guard::{RowGuard, Value, commit, finite};
+use super::handle::Pipeline;
+use super::records::Request;
+use super::ring::Refused;
+use super::ticket::Ticket;
+use super::waiter::Waiter;
+use super::space::Space;
+
+impl Pipeline {
+    /// Takes one row, copying it once; never blocks.
+    ///
+    /// # Errors
+    /// [`SubmitError`]: `Full` where every row of the ring is taken, or what is wrong with the row.
+    /// It stays the caller's, and nothing was taken.
+    pub fn submit<'a>(&self, row: impl Into<Rows<'a>>) -> Result<Ticket, SubmitError> {
+        self.submit_with(row, &SubmitOptions::default())
+    }
+
+    /// Takes one row as the options say; never blocks.
+    ///
+    /// # Errors
+    /// As [`Pipeline::submit`]; also where the deadline has passed.
+    pub fn submit_with<'a>(
+        &self,
+        row: impl Into<Rows<'a>>,
+        options: &SubmitOptions,
+    ) -> Result<Ticket, SubmitError> {
+        let row = row.into();
+        self.check_one(row)?;
+        self.counted(1, self.take(row, 1, options))
+    }
+
+    /// Takes many rows, `[n, inputs]` row-major, as one request: all of them or none; never blocks.
+    /// They may run in several batches, but all with the same weights, and one ticket speaks for
+    /// all.
+    ///
+    /// # Errors
+    /// As [`Pipeline::submit`]; also where they are more than the ring has rows.
+    pub fn submit_many<'a>(&self, rows: impl Into<Rows<'a>>) -> Result<Ticket, SubmitError> {
+        self.submit_many_with(rows, &SubmitOptions::default())
+    }
+
+    /// Takes many rows as the options say; never blocks.
+    ///
+    /// # Errors
+    /// As [`Pipeline::submit_many`].
+    pub fn submit_many_with<'a>(
+        &self,
+        rows: impl Into<Rows<'a>>,
+        options: &SubmitOptions,
+    ) -> Result<Ticket, SubmitError> {
+        let rows = rows.into();
+        let count = self.check_many(rows, options)?;
+        self.counted(count, self.take(rows, count, options))
+    }
+
+    /// Takes one row as the options say, waiting on the caller's thread while the ring is full.
+    ///
+    /// # Errors
+    /// As [`Pipeline::submit_with`], but for `Full`; `DeadlinePassed` also where it passes meanwhile.
+    pub fn submit_blocking<'a>(
+        &self,
+        row: impl Into<Rows<'a>>,
+        options: &SubmitOptions,
+    ) -> Result<Ticket, SubmitError> {
+        let row = row.into();
+        self.check_one(row)?;
+        let core = self.core();
+        let until_ns = self.deadline_ns(options)?;
+        let mut line = Line { space: core.space(options)?, place: None };
+        loop {
+            for _ in 0..2 {
+                match self.take(row, 1, options) {
+                    Err(SubmitError::Full) => {}
+                    taken => return taken,
+                }
+                // Says that it waits, and tries once more.
+                line.join(Waiter::Thread(thread::current()));
+            }
+            match until_ns {
+                NEVER => thread::park(),
+                until_ns => thread::park_timeout(core.clock.until(until_ns)),
+            }
+        }
+    }
+
+    /// Takes one row as the options say, waiting while the ring is full. It belongs to no executor,
+    /// and dropping it leaves nothing behind.
+    ///
+    /// # Errors
+    /// As [`Pipeline::submit_blocking`], but for the deadline, which is looked at only when there
+    /// is room.
+    pub async fn submit_async<'a>(
+        &self,
+        row: impl Into<Rows<'a>>,
+        options: &SubmitOptions,
+    ) -> Result<Ticket, SubmitError> {
+        let row = row.into();
+        self.check_one(row)?;
+        let mut line = Line { space: self.core().space(options)?, place: None };
+        poll_fn(|context| {
+            for _ in 0..2 {
+                match self.take(row, 1, options) {
+                    Err(SubmitError::Full) => {}
+                    taken => return Poll::Ready(taken),
+                }
+                // Says that it waits, and tries once more.
+                line.join(Waiter::Task(context.waker().clone()));
+            }
+            Poll::Pending
+        })
+        .await
+    }
+
+    /// Submits one row, waits on the caller's thread, and returns its class.
+    ///
+    /// # Errors
+    /// [`SubmitError`] and [`ReplyError`], as [`Pipeline::submit_blocking`] and [`Ticket::wait`].
+    pub fn classify<'a>(&self, row: impl Into<Rows<'a>>) -> Result<usize, ClassifyError> {
+        let ticket = self.submit_blocking(row, &SubmitOptions::default())?;
+        Ok(ticket.wait()?.class())
+    }
+
+    /// Reserves a row, to be written where it will be run from: no copy is made.
+    ///
+    /// # Errors
+    /// As [`Pipeline::submit`]; `WrongInput` where `T` is not the type of a row's values.
+    pub fn reserve<T: Value>(&self) -> Result<RowGuard<T>, SubmitError> {
+        self.reserve_with(&SubmitOptions::default())
+    }
+
+    /// Reserves a row for a request with these options.
+    ///
+    /// # Errors
+    /// As [`Pipeline::reserve`].
+    pub fn reserve_with<T: Value>(
+        &self,
+        options: &SubmitOptions,
+    ) -> Result<RowGuard<T>, SubmitError> {
+        let expected = self.input();
+        if T::INPUT != expected {
+            return Err(SubmitError::WrongInput { expected, got: T::INPUT });
+        }
+        let (first, deadline_ns) = self.counted(1, self.claim(1, options))?;
+        Ok(RowGuard::new(Arc::clone(&self.shard), first, deadline_ns))
+    }
+
+    /// Checks a single row.
+    fn check_one(&self, row: Rows<'_>) -> Result<(), SubmitError> {
+        let inputs = self.inputs();
+        self.check_type(row)?;
+        if row.values() != inputs {
+            return Err(SubmitError::WrongWidth { inputs, values: row.values() });
+        }
+        self.check_finite(row)
+    }
+
+    /// Checks many rows, and counts them.
+    fn check_many(&self, rows: Rows<'_>, options: &SubmitOptions) -> Result<usize, SubmitError> {
+        let inputs = self.inputs();
+        self.check_type(rows)?;
+        if !rows.values().is_multiple_of(inputs) {
+            return Err(SubmitError::WrongWidth { inputs, values: rows.values() });
+        }
+        let count = rows.values() / inputs;
+        let capacity = self.core().capacity(options)?;
+        match count {
+            0 => Err(SubmitError::NoRows),
+            _ if count > capacity => Err(SubmitError::TooManyRows { capacity, rows: count }),
+            _ => self.check_finite(rows).map(|()| count),
+        }
+    }
+
+    fn check_type(&self, rows: Rows<'_>) -> Result<(), SubmitError> {
+        let (expected, got) = (self.input(), rows.input());
+        if expected == got { Ok(()) } else { Err(SubmitError::WrongInput { expected, got }) }
+    }
+
+    fn check_finite(&self, rows: Rows<'_>) -> Result<(), SubmitError> {
+        match (self.core().config.not_finite, rows) {
+            (NotFinite::Refuse, Rows::F32(values)) => finite(values, self.inputs()),
+            _ => Ok(()),
+        }
+    }
+
+    /// Claims rows for checked values, copies them in, and commits.
+    fn take(
+        &self,
+        rows: Rows<'_>,
+        count: usize,
+        options: &SubmitOptions,
+    ) -> Result<Ticket, SubmitError> {
+        // Checked: no more than the ring has rows.
+        let (first, deadline_ns) = self.claim(count as u32, options)?;
+        let core = self.core();
+        let mut row = first;
+        for values in rows.bytes().chunks_exact(rows.bytes().len() / count) {
+            // SAFETY: this thread claimed the row, and commits it below.
+            unsafe { core.store.values_mut(row..row + 1) }.copy_from_slice(values);
+            // SAFETY: as above.
+            row = unsafe { core.ring.next_of(row) };
+        }
+        Ok(commit(&self.shard, (first, count as u64), deadline_ns))
+    }
+
+    /// Claims rows, where the pipeline takes any now. Returns the first and the deadline.
+    fn claim(&self, rows: u32, options: &SubmitOptions) -> Result<(u32, u64), SubmitError> {
+        let core = self.core();
+        let deadline_ns = self.deadline_ns(options)?;
+        core.space(options)?;
+        if core.is_deserted() && core.is_running() {
+            return Err(SubmitError::Failed { reason: core.reason() });
+        }
+        let submitted_ns = core.clock.now();
+        let request = Request { submitted_ns, deadline_ns };
+        match core.ring.claim(options.priority.lane(), rows, |it| *it = request) {
+            Ok(first) => Ok((first, deadline_ns)),
+            Err(Refused::Closed) => Err(SubmitError::ShutDown),
+            Err(Refused::Full) => Err(SubmitError::Full),
+        }
+    }
+
+    /// Counts rows for which there was no room.
+    fn counted<T>(
+        &self,
+        rows: usize,
+        taken: Result<T, SubmitError>,
+    ) -> Result<T, SubmitError> {
+        if let Err(SubmitError::Full) = taken {
+            self.core().tally.rejected(rows as u64);
+        }
+        taken
+    }
+
+    /// The options' deadline, which has not passed.
+    fn deadline_ns(&self, options: &SubmitOptions) -> Result<u64, SubmitError> {
+        let Some(deadline) = options.deadline else { return Ok(NEVER) };
+        if deadline <= Instant::now() {
+            return Err(SubmitError::DeadlinePassed);
+        }
+        Ok(self.core().clock.at(deadline))
+    }
+}
+
+/// A place in the line of those who wait for room.
+struct Line<'a> {
+    space: &'a Space,
+    place: Option<u64>,
+}
+
+impl Line<'_> {
+    fn join(&mut self, waiter: Waiter) {
+        self.place = Some(self.space.wait(self.place, waiter));
+    }
+}
+
+impl Drop for Line<'_> {
+    fn drop(&mut self) {
+        if let Some(place) = self.place {
+            self.space.leave(place);
+        }
+    }
+}

@@ -1,0 +1,132 @@
+//! The threads: each does what can be done, and then spins, yields, parks or waits for its device.
+
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::{Duration, Instant};
+
+use super::super::sync::{Arc, thread};
+use super::clock::NEVER;
+use super::config::Waiting;
+use super::core::Core;
+use super::watchdog::Watchdog;
+use super::worker::{Step, Worker};
+
+/// How long one wait for a device lasts at most: as long as new rows may go unseen meanwhile.
+const DEVICE_WAIT: Duration = Duration::from_micros(100);
+
+/// Runs a worker until it is of no more use.
+pub(crate) fn work(mut worker: Worker) {
+    let (core, seat) = (Arc::clone(&worker.core), Arc::clone(&worker.seat));
+    core.bell.introduce(seat.number, thread::current());
+    let step = |worker: &mut Worker| {
+        catch_unwind(AssertUnwindSafe(|| worker.step())).unwrap_or_else(|panic| {
+            worker.give_up(message_of(&*panic));
+            Step::Leave
+        })
+    };
+    let mut patience = Patience::new(core.config.waiting);
+    loop {
+        match step(&mut worker) {
+            Step::Progress => patience.renew(),
+            Step::Leave => break,
+            Step::InFlight if patience.is_left() => {}
+            Step::InFlight => worker.wait_for_device(DEVICE_WAIT),
+            Step::Idle | Step::Until(_) if patience.is_left() => {}
+            Step::Idle | Step::Until(_) => {
+                core.bell.lie_down(seat.number);
+                match step(&mut worker) {
+                    Step::Idle => park_until(&core, seat.number, NEVER),
+                    Step::Until(then_ns) => park_until(&core, seat.number, then_ns),
+                    Step::Leave => break,
+                    Step::Progress | Step::InFlight => {}
+                }
+                core.bell.get_up(seat.number);
+                patience.renew();
+            }
+        }
+    }
+    core.bell.get_up(seat.number);
+    worker.backend.worker_left();
+    core.worker_left();
+}
+
+/// Parks until woken at the bell, or until then.
+fn park_until(core: &Core, number: usize, then_ns: u64) {
+    while core.bell.lies(number) {
+        if then_ns == NEVER {
+            thread::park();
+            continue;
+        }
+        let left = core.clock.until(then_ns);
+        if left.is_zero() {
+            return;
+        }
+        thread::park_timeout(left);
+    }
+}
+
+/// Runs the watchdog until the pipeline is at its end.
+pub(crate) fn watch(mut watchdog: Watchdog) {
+    let core = Arc::clone(watchdog.core());
+    core.watch.introduce(thread::current());
+    while !watchdog.is_done() {
+        let wait = watchdog.step();
+        if wait != Duration::MAX {
+            thread::park_timeout(wait);
+            continue;
+        }
+        core.watch.lie_down();
+        // Looks once more: whoever wakes it looks for somebody asleep after the fact.
+        if watchdog.step() == Duration::MAX && !watchdog.is_done() {
+            while core.watch.is_asleep() {
+                thread::park();
+            }
+        }
+        core.watch.get_up();
+    }
+}
+
+/// How long a thread still spins before it does something that costs a wake-up.
+#[derive(Debug)]
+pub(crate) struct Patience {
+    waiting: Waiting,
+    since: Option<Instant>,
+    yields: u32,
+}
+
+impl Patience {
+    pub(crate) fn new(waiting: Waiting) -> Patience {
+        Patience { waiting, since: None, yields: 0 }
+    }
+
+    /// Begins anew.
+    pub(crate) fn renew(&mut self) {
+        self.since = None;
+        self.yields = 0;
+    }
+
+    /// Spins or yields once, where some patience is left.
+    pub(crate) fn is_left(&mut self) -> bool {
+        if !self.waiting.spin.is_zero() {
+            let since = *self.since.get_or_insert_with(Instant::now);
+            if since.elapsed() < self.waiting.spin {
+                std::hint::spin_loop();
+                return true;
+            }
+        }
+        if self.yields < self.waiting.yields {
+            self.yields += 1;
+            thread::yield_now();
+            return true;
+        }
+        false
+    }
+}
+
+/// What a panic said, in one line.
+pub(crate) fn message_of(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
+    let text = text.unwrap_or_else(|| String::from("no message"));
+    format!("panicked: {}", text.lines().next().unwrap_or_default())
+}

@@ -1,0 +1,267 @@
+//! A ticket for rows that were taken, and the reply it turns into.
+
+#![allow(unsafe_code)]
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use super::super::backend::{BackendKind, arg_max};
+use super::super::model::ContentHash;
+use super::super::plan::Precision;
+use super::super::sync::{Arc, thread};
+use super::clock::NEVER;
+use super::error::ReplyError;
+use super::records::{Answer, Outcome, Times};
+use super::shard::Shard;
+use super::threads::Patience;
+use super::waiter::Waiter;
+
+/// Rows that were taken: await it, or [`wait`](Ticket::wait) for it. Dropping it cancels them:
+/// where they wait they are not run, and where they run nobody looks at the answer.
+#[must_use = "dropping a ticket cancels its rows"]
+pub struct Ticket {
+    shard: Arc<Shard>,
+    /// The request's first row; `None` once the reply has it.
+    first: Option<u32>,
+}
+
+impl Ticket {
+    /// The ticket of a committed request.
+    pub(crate) fn new(shard: Arc<Shard>, first: u32) -> Ticket {
+        Ticket { shard, first: Some(first) }
+    }
+
+    /// Whether waiting would return at once.
+    pub fn is_ready(&self) -> bool {
+        self.first.is_some_and(|first| self.shard.core.ring.is_complete(first))
+    }
+
+    /// Waits for the answer on the caller's thread.
+    ///
+    /// # Errors
+    /// [`ReplyError`]: why the rows have no scores.
+    pub fn wait(mut self) -> Result<Reply, ReplyError> {
+        self.block_until(NEVER);
+        self.reply()
+    }
+
+    /// Waits for the answer on the caller's thread, for so long at most; then the ticket comes back
+    /// and is as good as before.
+    ///
+    /// # Errors
+    /// The ticket itself, where there is no answer yet.
+    pub fn wait_timeout(mut self, limit: Duration) -> Result<Result<Reply, ReplyError>, Ticket> {
+        let clock = &self.shard.core.clock;
+        let then_ns = Instant::now().checked_add(limit).map_or(NEVER, |then| clock.at(then));
+        if self.block_until(then_ns) { Ok(self.reply()) } else { Err(self) }
+    }
+
+    /// Spins, yields and parks until the request is complete, or until then.
+    fn block_until(&self, then_ns: u64) -> bool {
+        let Some(first) = self.first else { return false };
+        let core = &self.shard.core;
+        let is_complete = || core.ring.is_complete(first);
+        let mut patience = Patience::new(core.config.waiting);
+        while !is_complete() && patience.is_left() {}
+        // SAFETY: this is the request's ticket.
+        if is_complete() || unsafe { core.ring.wait(first, Waiter::Thread(thread::current())) } {
+            return true;
+        }
+        while !is_complete() {
+            if then_ns == NEVER {
+                thread::park();
+                continue;
+            }
+            let left = core.clock.until(then_ns);
+            if left.is_zero() {
+                return false;
+            }
+            thread::park_timeout(left);
+        }
+        true
+    }
+
+    /// The reply of a complete request; from here on it holds the rows.
+    fn reply(&mut self) -> Result<Reply, ReplyError> {
+        // Only a future that has given its reply has no row, and that is never ready again.
+        let first = self.first.take().ok_or(ReplyError::ShutDown)?;
+        let reply = Reply { shard: Arc::clone(&self.shard), first };
+        let outcome = reply.rows().map(|row| row.answer().outcome);
+        match outcome.into_iter().find(|outcome| *outcome != Outcome::Completed) {
+            None => Ok(reply),
+            Some(Outcome::Expired) => Err(ReplyError::Expired),
+            Some(Outcome::ShutDown) => Err(ReplyError::ShutDown),
+            Some(_) => Err(ReplyError::Failed { reason: self.shard.core.reason() }),
+        }
+    }
+}
+
+/// Ready once the rows are answered. It belongs to no executor. Polled again after that, it stays
+/// pending.
+impl Future for Ticket {
+    type Output = Result<Reply, ReplyError>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let Some(first) = self.first else { return Poll::Pending };
+        let ring = &self.shard.core.ring;
+        let waiter = || Waiter::Task(context.waker().clone());
+        // SAFETY: this is the request's ticket.
+        if ring.is_complete(first) || unsafe { ring.wait(first, waiter()) } {
+            return Poll::Ready(self.reply());
+        }
+        Poll::Pending
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        let Some(first) = self.first.take() else { return };
+        // SAFETY: this is the request's ticket, at its end.
+        if unsafe { self.shard.core.ring.abandon(first) } > 0 {
+            self.shard.core.freed();
+        }
+    }
+}
+
+impl fmt::Debug for Ticket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Ticket").field("row", &self.first).finish_non_exhaustive()
+    }
+}
+
+/// The answer to one request, where it lies: one [`Prediction`] for each of its rows. The rows of
+/// the ring are free again once it is dropped.
+pub struct Reply {
+    shard: Arc<Shard>,
+    first: u32,
+}
+
+impl Reply {
+    /// The class of the first row, or of the only one, by its index; see
+    /// [`arg_max`](super::super::backend::arg_max) for ties and NaN.
+    pub fn class(&self) -> usize {
+        self.first().class()
+    }
+
+    /// The scores of the first row, or of the only one, `[classes]`.
+    pub fn scores(&self) -> &[f32] {
+        self.first().scores()
+    }
+
+    /// What is known of the first row, or of the only one.
+    pub fn first(&self) -> Prediction<'_> {
+        Prediction { reply: self, row: self.first }
+    }
+
+    /// What is known of every row, in the order they were submitted.
+    pub fn rows(&self) -> impl ExactSizeIterator<Item = Prediction<'_>> {
+        let mut row = self.first;
+        (0..self.len()).map(move |_| {
+            let prediction = Prediction { reply: self, row };
+            // SAFETY: the reply holds the request.
+            row = unsafe { self.shard.core.ring.next_of(row) };
+            prediction
+        })
+    }
+
+    /// The number of rows, one or more.
+    #[allow(clippy::len_without_is_empty)]
+    pub fn len(&self) -> usize {
+        // SAFETY: the reply holds the request.
+        unsafe { self.shard.core.ring.first_of(self.first) }.1 as usize
+    }
+}
+
+impl Drop for Reply {
+    fn drop(&mut self) {
+        // SAFETY: the request is complete, and held by the reply alone, which is at its end.
+        unsafe { self.shard.core.ring.release(self.first) };
+        self.shard.core.freed();
+    }
+}
+
+impl fmt::Debug for Reply {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.rows()).finish()
+    }
+}
+
+/// What a pipeline says about one row.
+#[derive(Clone, Copy)]
+pub struct Prediction<'a> {
+    reply: &'a Reply,
+    row: u32,
+}
+
+impl<'a> Prediction<'a> {
+    /// The class, by its index; see [`arg_max`] for ties and NaN.
+    pub fn class(&self) -> usize {
+        arg_max(self.scores())
+    }
+
+    /// The scores, `[classes]`.
+    pub fn scores(&self) -> &'a [f32] {
+        // SAFETY: the reply holds the completed request that the row belongs to.
+        unsafe { self.reply.shard.core.store.scores(self.row) }
+    }
+
+    /// The `k` classes with the largest scores, the largest first, the lower index first among
+    /// equals; a NaN counts as larger than any number.
+    pub fn top_k(&self, k: usize) -> Vec<(usize, f32)> {
+        let mut ranked: Vec<_> = self.scores().iter().copied().enumerate().collect();
+        let rank = |score: f32| if score.is_nan() { f32::INFINITY } else { score };
+        ranked.sort_by(|a, b| {
+            let by_nan = b.1.is_nan().cmp(&a.1.is_nan());
+            by_nan.then(rank(b.1).total_cmp(&rank(a.1))).then(a.0.cmp(&b.0))
+        });
+        ranked.truncate(k);
+        ranked
+    }
+
+    /// The backend that ran it.
+    pub fn backend(&self) -> BackendKind {
+        self.reply.shard.core.backend_info(self.answer().backend).0
+    }
+
+    /// The name of the device that ran it.
+    pub fn device(&self) -> String {
+        self.reply.shard.core.backend_info(self.answer().backend).1
+    }
+
+    /// What the weights were rounded to.
+    pub fn precision(&self) -> Precision {
+        self.answer().precision
+    }
+
+    /// Which model ran: 1 for the first, and one more with each swap.
+    pub fn version(&self) -> u64 {
+        self.answer().version
+    }
+
+    /// The content hash of the model that ran.
+    pub fn content_hash(&self) -> Option<ContentHash> {
+        self.answer().hash
+    }
+
+    /// Where the time went.
+    pub fn times(&self) -> Times {
+        self.answer().times
+    }
+
+    fn answer(&self) -> &'a Answer {
+        // SAFETY: the reply holds the completed request that the row belongs to.
+        unsafe { self.reply.shard.core.ring.answer_of(self.row) }
+    }
+}
+
+impl fmt::Debug for Prediction<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut fields = f.debug_struct("Prediction");
+        fields.field("class", &self.class()).field("scores", &self.scores());
+        fields.field("backend", &self.backend()).field("version", &self.version());
+        fields.finish_non_exhaustive()
+    }
+}

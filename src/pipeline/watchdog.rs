@@ -1,0 +1,80 @@
+//! The watchdog: sees to what no worker can, because it is stuck in a driver or busy computing.
+//!
+//! It takes overdue batches from workers that do not come back, answers rows whose deadline passes
+//! while they wait, and drops what workers are done with. While nothing is in flight and no
+//! deadline is near, it sleeps and costs nothing.
+
+use std::time::Duration;
+
+use super::super::backend::BackendError;
+use super::super::sync::{Arc, lock};
+use super::clock::{NEVER, nanoseconds};
+use super::core::Core;
+
+/// How often it looks while there is something to watch.
+const TICK_MIN: Duration = Duration::from_millis(1);
+const TICK_MAX: Duration = Duration::from_millis(20);
+/// Rounds without anything to watch before it sleeps for good.
+const QUIET_ROUNDS: u32 = 8;
+
+/// Watches one pipeline.
+#[derive(Debug)]
+pub(crate) struct Watchdog {
+    core: Arc<Core>,
+    tick: Duration,
+    quiet: u32,
+}
+
+impl Watchdog {
+    pub(crate) fn new(core: Arc<Core>) -> Watchdog {
+        let tick = (core.config.batch_timeout / 16).clamp(TICK_MIN, TICK_MAX);
+        Watchdog { core, tick, quiet: 0 }
+    }
+
+    pub(crate) fn core(&self) -> &Arc<Core> {
+        &self.core
+    }
+
+    /// Whether there is nothing to watch any more.
+    pub(crate) fn is_done(&self) -> bool {
+        self.core.is_stopped() || self.core.is_drained()
+    }
+
+    /// Looks after everything once. Returns how long to wait; [`Duration::MAX`] until woken.
+    pub(crate) fn step(&mut self) -> Duration {
+        self.take_overdue();
+        self.drop_retired();
+        let next_ns = self.core.expire();
+        let busy = self.core.in_flight() > 0 || next_ns != NEVER || !self.core.is_running();
+        self.quiet = if busy { 0 } else { self.quiet + 1 };
+        if self.quiet > QUIET_ROUNDS {
+            return Duration::MAX;
+        }
+        self.core.clock.until(next_ns).clamp(TICK_MIN, self.tick)
+    }
+
+    /// Takes batches from workers that are overdue with them.
+    fn take_overdue(&self) {
+        let core = &self.core;
+        let (now_ns, grace_ns) = (core.clock.now(), nanoseconds(self.tick));
+        let backends = lock(&core.backends).clone();
+        for backend in backends.iter().filter(|backend| backend.is_ready()) {
+            let flights = backend.seats.iter().flat_map(|seat| &seat.flights);
+            for flight in flights {
+                if let Some(batch) = flight.revoke_overdue(&core.ring, now_ns, grace_ns) {
+                    let device = backend.info.name.clone();
+                    core.lose(backend, &BackendError::Timeout { device });
+                    core.retry(batch);
+                }
+            }
+        }
+    }
+
+    fn drop_retired(&self) {
+        let backends = lock(&self.core.backends).clone();
+        for seat in backends.iter().flat_map(|backend| &backend.seats) {
+            let retired = std::mem::take(&mut *lock(&seat.retired));
+            drop(retired);
+        }
+    }
+}
