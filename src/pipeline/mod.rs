@@ -1,0 +1,13 @@
+//! Many callers, few devices: what a running service counts, what its devices cost, and which of
+//! them takes the next batch.
+
+#![allow(dead_code, reason = "the workers that write these figures are another piece of work")]
+
+mod gauges;
+mod health;
+mod histogram;
+mod metrics;
+
+pub use health::{BackendHealth, Health, LostBackend};
+pub use histogram::{HistogramSnapshot, HistogramSummary};
+pub use metrics::{BackendMetrics, Metrics};
