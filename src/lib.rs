@@ -54,7 +54,9 @@ mod classifier;
 pub mod cli;
 mod error;
 pub mod model;
+pub mod pipeline;
 pub mod plan;
+pub(crate) mod sync;
 
 pub use backend::{BackendError, BackendKind, Rows};
 pub use classifier::{Classifier, ClassifierOptions};

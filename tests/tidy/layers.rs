@@ -4,7 +4,8 @@ use crate::paths::{self, Path, Use};
 use crate::tree::{File, Tree};
 
 /// The top-level modules; each uses only what stands before it. `main` stands after all of them.
-const ORDER: [&str; 7] = ["model", "plan", "backend", "error", "classifier", "bench", "cli"];
+const ORDER: [&str; 9] =
+    ["sync", "model", "plan", "backend", "pipeline", "error", "classifier", "bench", "cli"];
 
 pub fn against_the_order(tree: &Tree) -> Vec<String> {
     let rank = |module: &str| ORDER.iter().position(|name| *name == module);
