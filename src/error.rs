@@ -2,6 +2,7 @@
 
 use crate::backend::BackendError;
 use crate::model::ModelError;
+use crate::pipeline::{ClassifyError, PipelineError, ReplyError, SubmitError};
 use crate::plan::PlanError;
 
 /// Anything that can go wrong between a model file and an answer.
@@ -17,4 +18,22 @@ pub enum Error {
     /// The device is missing, failed, or was handed rows it cannot take.
     #[error(transparent)]
     Backend(#[from] BackendError),
+    /// The pipeline could not be started or changed.
+    #[error(transparent)]
+    Pipeline(#[from] PipelineError),
+    /// The pipeline did not take rows.
+    #[error(transparent)]
+    Submit(#[from] SubmitError),
+    /// The pipeline took rows and has no answer to them.
+    #[error(transparent)]
+    Reply(#[from] ReplyError),
+}
+
+impl From<ClassifyError> for Error {
+    fn from(error: ClassifyError) -> Error {
+        match error {
+            ClassifyError::Submit(error) => Error::Submit(error),
+            ClassifyError::Reply(error) => Error::Reply(error),
+        }
+    }
 }

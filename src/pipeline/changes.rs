@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::super::backend::{BackendError, Executable, Rows};
+use super::super::backend::{BackendError, BackendKind, Executable, Rows};
 use super::super::model::Model;
 use super::super::plan::{InputType, Plan, PlanOptions};
 use super::super::sync::{Arc, lock, thread};
@@ -144,11 +144,7 @@ impl Pipeline {
         ShutdownReport { drained, turned_away, threads_left: left.len() }
     }
 
-    fn spawn(
-        &self,
-        name: &str,
-        body: impl FnOnce() + Send + 'static,
-    ) -> Result<(), PipelineError> {
+    fn spawn(&self, name: &str, body: impl FnOnce() + Send + 'static) -> Result<(), PipelineError> {
         let spawned = thread::Builder::new().name(name.to_owned()).spawn(body);
         match spawned {
             Ok(thread) => {
@@ -232,7 +228,7 @@ fn place_for(
     match backends.iter().find(gone) {
         Some(gone) => Ok(gone.number),
         None if backends.len() < BACKENDS_MAX => Ok(backends.len()),
-        None => Err(PipelineError::TooManyWorkers { workers: backends.len() }),
+        None => Err(PipelineError::TooMany { count: backends.len() }),
     }
 }
 
@@ -244,13 +240,13 @@ fn seats_for(
 ) -> Result<Vec<Arc<Seat>>, PipelineError> {
     let living = backends.iter().filter(|backend| !backend.is_gone());
     let taken = living.fold(0, |mask, backend| mask | backend.bell_mask());
-    let is_processor = executable.device().info().backend == super::super::backend::BackendKind::Cpu;
+    let is_processor = executable.device().info().backend == BackendKind::Cpu;
     let count = if is_processor { config.workers } else { 1 };
     let free = (0..WORKERS_MAX).filter(|number| taken & 1 << number == 0);
     let seats: Vec<_> =
         free.take(count).map(|number| Arc::new(Seat::new(number, config.depth))).collect();
     if seats.len() < count {
-        return Err(PipelineError::TooManyWorkers { workers: taken.count_ones() as usize });
+        return Err(PipelineError::TooMany { count: taken.count_ones() as usize });
     }
     Ok(seats)
 }
@@ -275,23 +271,10 @@ fn check_shape(expected: Shape, plan: &Plan) -> Result<(), PipelineError> {
 /// Plans and loads a model as a backend runs the present one.
 fn load(model: &Model, backend: &Backend) -> Result<Arc<dyn Executable>, PipelineError> {
     let (device, plan) = (backend.home.device(), backend.home.plan());
-    let options = PlanOptions {
-        input: plan.input(),
-        precision: plan.precision(),
-        rows_max: plan.rows_max(),
-    };
+    let options =
+        PlanOptions { input: plan.input(), precision: plan.precision(), rows_max: plan.rows_max() };
     let plan = Plan::new(model, device.limits(), &options)?;
     Ok(device.load(plan)?)
-}
-
-/// Rows of zeros of a shape.
-struct Zeros(Vec<u8>, InputType);
-
-impl Zeros {
-    fn new(shape: Shape, rows: usize) -> Zeros {
-        // A vector of bytes may begin anywhere: f32 rows are cast from a vector of their own.
-        Zeros(vec![0; rows * shape.inputs], shape.input)
-    }
 }
 
 /// Measures what a batch costs.

@@ -8,13 +8,13 @@ use super::backends::Backend;
 use super::bell::{Bell, Rung};
 use super::clock::{Clock, NEVER, nanoseconds};
 use super::config::{PipelineConfig, SubmitOptions};
-use super::cost::{Candidate, choose};
 use super::dispatch::{Dispatcher, RowBatch, Scene};
 use super::error::SubmitError;
 use super::gauges::SharedTally;
 use super::generation::Generation;
 use super::policy::{Decision, Waiting, decide};
 use super::records::{Aftermath, Outcome, Rows};
+use super::route::{Candidate, choose};
 use super::space::Space;
 use super::store::Store;
 

@@ -194,12 +194,7 @@ impl Dispatcher {
     }
 
     /// Answers a batch that was tried too often.
-    pub(crate) fn give_up(
-        &mut self,
-        scene: Scene<'_>,
-        batch: RowBatch,
-        aftermath: &mut Aftermath,
-    ) {
+    pub(crate) fn give_up(&mut self, scene: Scene<'_>, batch: RowBatch, aftermath: &mut Aftermath) {
         for row in batch.rows {
             // SAFETY: the rows were taken from the attempt that failed, and nobody else has them.
             unsafe { scene.turn_away((row, 1), Outcome::Failed, aftermath) };
@@ -285,12 +280,7 @@ impl Scene<'_> {
 
     /// # Safety
     /// The request was taken, and nobody else has it.
-    unsafe fn turn_whole_away(
-        self,
-        visited: Visited,
-        outcome: Outcome,
-        aftermath: &mut Aftermath,
-    ) {
+    unsafe fn turn_whole_away(self, visited: Visited, outcome: Outcome, aftermath: &mut Aftermath) {
         // SAFETY: as the caller promises.
         let rows = unsafe { self.ring.first_of(visited.first) };
         // SAFETY: as the caller promises.

@@ -32,17 +32,25 @@ pub enum PipelineError {
         /// Scores of a row of the new model.
         classes: usize,
     },
+    /// A backend that runs another model than the pipeline.
+    #[error("model: expected the one that runs, {expected}, got {got}; load that one first")]
+    WrongModel {
+        /// The beginning of the running model's content hash.
+        expected: String,
+        /// The beginning of the other's.
+        got: String,
+    },
     /// The model cannot be planned for one of the devices.
     #[error(transparent)]
     Plan(#[from] PlanError),
     /// A device cannot load the model, or failed while it was warmed.
     #[error(transparent)]
     Backend(#[from] BackendError),
-    /// As many workers run as there may be.
-    #[error("pipeline: {workers} workers run, which is all there may be")]
-    TooManyWorkers {
-        /// The workers that run.
-        workers: usize,
+    /// As many workers run, or as many backends were attached, as there may be.
+    #[error("pipeline: it has {count} backends or workers already, which is all there may be")]
+    TooMany {
+        /// The backends or workers there are.
+        count: usize,
     },
     /// The operating system gave no thread.
     #[error("pipeline: no thread: {message}")]

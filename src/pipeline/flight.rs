@@ -79,12 +79,8 @@ impl<G: Clone> Flight<G> {
     pub(crate) fn take_off(&self, batch: Batch<G>, deadline_ns: u64) {
         let mut state = lock(&self.state);
         debug_assert_eq!(state.status, Status::Idle, "one batch in flight");
-        *state = State {
-            status: Status::Submitting,
-            batch: Some(batch),
-            deadline_ns,
-            suspect_ns: None,
-        };
+        *state =
+            State { status: Status::Submitting, batch: Some(batch), deadline_ns, suspect_ns: None };
     }
 
     /// The worker has handed the batch over, or failed to: it reads the rows no more. Returns

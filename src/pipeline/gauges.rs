@@ -35,11 +35,7 @@ pub(crate) struct WorkerGauges {
 struct Own {
     batches: Counter,
     completed: Counter,
-    failed: Counter,
-    expired: Counter,
     cancelled: Counter,
-    shut_down: Counter,
-    retried: Counter,
     queue_ns: Histogram,
     total_ns: Histogram,
     input_ns: Histogram,
@@ -78,40 +74,16 @@ impl WorkerGauges {
         self.own.total_ns.record(total_ns);
     }
 
-    /// Counts rows answered with a device's error.
-    pub(crate) fn failed(&self, rows: u64) {
-        self.own.failed.add(rows);
-    }
-
-    /// Counts rows whose deadline passed before they were computed.
-    pub(crate) fn expired(&self, rows: u64) {
-        self.own.expired.add(rows);
-    }
-
     /// Counts rows whose caller gave them up before they were computed.
     pub(crate) fn cancelled(&self, rows: u64) {
         self.own.cancelled.add(rows);
-    }
-
-    /// Counts rows turned away because the pipeline is shut down.
-    pub(crate) fn shut_down(&self, rows: u64) {
-        self.own.shut_down.add(rows);
-    }
-
-    /// Counts rows given to a backend once more after a failure.
-    pub(crate) fn retried(&self, rows: u64) {
-        self.own.retried.add(rows);
     }
 
     /// Adds this worker's counts to those of the whole pipeline.
     pub(crate) fn add_to(&self, metrics: &mut Metrics) {
         metrics.batches += self.own.batches.get();
         metrics.completed += self.own.completed.get();
-        metrics.failed += self.own.failed.get();
-        metrics.expired += self.own.expired.get();
         metrics.cancelled += self.own.cancelled.get();
-        metrics.shut_down += self.own.shut_down.get();
-        metrics.retried_rows += self.own.retried.get();
         metrics.queue_ns.merge(&self.own.queue_ns.snapshot());
         metrics.total_ns.merge(&self.own.total_ns.snapshot());
         metrics.input_ns.merge(&self.own.input_ns.snapshot());
@@ -141,6 +113,7 @@ pub(crate) struct SharedTally {
 #[derive(Debug, Default)]
 struct Shared {
     rejected: AtomicU64,
+    retried: AtomicU64,
     failed: AtomicU64,
     expired: AtomicU64,
     cancelled: AtomicU64,
@@ -151,6 +124,11 @@ impl SharedTally {
     /// Counts rows turned away at submission.
     pub(crate) fn rejected(&self, rows: u64) {
         self.counts.rejected.fetch_add(rows, Ordering::Relaxed);
+    }
+
+    /// Counts rows given to a backend once more after a failure.
+    pub(crate) fn retried(&self, rows: u64) {
+        self.counts.retried.fetch_add(rows, Ordering::Relaxed);
     }
 
     /// Counts rows answered with a device's error.
@@ -175,6 +153,7 @@ impl SharedTally {
 
     /// Adds these counts to those of the whole pipeline.
     pub(crate) fn add_to(&self, metrics: &mut Metrics) {
+        metrics.retried_rows += self.counts.retried.load(Ordering::Relaxed);
         metrics.rejected += self.counts.rejected.load(Ordering::Relaxed);
         metrics.failed += self.counts.failed.load(Ordering::Relaxed);
         metrics.expired += self.counts.expired.load(Ordering::Relaxed);
@@ -197,18 +176,15 @@ mod tests {
             workers[0].completed(500 + row, 3000 + row);
         }
         workers[1].completed(10, 9500);
-        workers[0].failed(5);
-        workers[1].expired(7);
         workers[0].cancelled(11);
-        workers[1].shut_down(13);
-        workers[1].retried(17);
+        tally.retried(17);
         tally.failed(100);
         tally.expired(200);
         tally.cancelled(300);
         tally.shut_down(400);
         tally.rejected(500);
 
-        let mut metrics = Metrics { admitted: 1040 + 2, pending: 2, ..Metrics::default() };
+        let mut metrics = Metrics { admitted: 1015 + 2, pending: 2, ..Metrics::default() };
         workers.iter().for_each(|worker| worker.add_to(&mut metrics));
         tally.add_to(&mut metrics);
         let (name, kind, health) = ("Some CPU", BackendKind::Cpu, BackendHealth::Ready);
@@ -221,8 +197,8 @@ mod tests {
     #[test]
     fn every_count_arrives_in_its_own_field() {
         let got = counted();
-        assert_eq!((got.completed, got.failed, got.expired), (4, 105, 207));
-        assert_eq!((got.cancelled, got.shut_down, got.rejected), (311, 413, 500));
+        assert_eq!((got.completed, got.failed, got.expired), (4, 100, 200));
+        assert_eq!((got.cancelled, got.shut_down, got.rejected), (311, 400, 500));
         assert_eq!((got.batches, got.retried_rows), (2, 17));
         let histograms = [
             &got.queue_ns,
@@ -281,9 +257,9 @@ mod tests {
     #[test]
     fn metrics_print_as_a_table() {
         let expected = "\
-rows      1042 admitted, 500 rejected, 4 completed
+rows      1017 admitted, 500 rejected, 4 completed
           2 pending, 0 of them queued
-          207 expired, 311 cancelled, 105 failed, 413 shut down, 17 retried
+          200 expired, 311 cancelled, 100 failed, 400 shut down, 17 retried
 batches   2
 cpu       ready, 3 rows in 1 batches, Some CPU
 wgpu      lost, 1 rows in 1 batches, Some GPU
@@ -301,7 +277,7 @@ batch rows           1           3           3           3           3
     #[test]
     fn metrics_are_json_with_names_for_kinds_and_states() {
         let json = serde_json::to_value(counted()).unwrap();
-        assert_eq!(json["admitted"], 1042);
+        assert_eq!(json["admitted"], 1017);
         assert_eq!(json["total_ns"]["max"], 9500);
         let expected = serde_json::json!(
             {"name": "Some GPU", "backend": "wgpu", "rows": 1, "batches": 1, "health": "lost"}

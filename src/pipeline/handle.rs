@@ -4,8 +4,9 @@ use super::super::backend::DeviceInfo;
 use super::super::model::ContentHash;
 use super::super::plan::InputType;
 use super::super::sync::{Arc, Mutex, lock, thread};
+use super::backends::Seat;
 use super::core::Core;
-use super::explanation::{BackendCosts, Explanation};
+use super::explain::{BackendEstimate, Explanation};
 use super::health::{BackendHealth, Health};
 use super::metrics::Metrics;
 use super::shard::{Shard, Shards};
@@ -99,11 +100,10 @@ impl Pipeline {
         let mut metrics = Metrics::default();
         for backend in lock(&core.backends).iter() {
             let health = backend.health().unwrap_or(BackendHealth::Lost);
-            let entry = backend.seats.iter().map(|seat| {
-                seat.gauges.add_to(&mut metrics);
-                seat.gauges.backend(&backend.info.name, backend.kind(), health)
-            });
-            metrics.backends.extend(entry.reduce(|mut sum, seat| {
+            backend.seats.iter().for_each(|seat| seat.gauges.add_to(&mut metrics));
+            let of_seat =
+                |seat: &Arc<Seat>| seat.gauges.backend(&backend.info.name, backend.kind(), health);
+            metrics.backends.extend(backend.seats.iter().map(of_seat).reduce(|mut sum, seat| {
                 sum.rows += seat.rows;
                 sum.batches += seat.batches;
                 sum
@@ -119,16 +119,13 @@ impl Pipeline {
     /// What a batch costs on each backend by its size, and which backend would be chosen for it.
     pub fn explain(&self) -> Explanation {
         let core = self.core();
+        let max_rows = core.config.max_rows;
         let backends = lock(&core.backends);
-        let costs = backends.iter().filter_map(|backend| {
-            let health = backend.health()?;
-            Some(BackendCosts {
-                name: backend.info.name.clone(),
-                backend: backend.kind(),
-                health,
-                points: backend.cost.points(),
-            })
+        let estimates = backends.iter().filter_map(|backend| {
+            let (health, points) = (backend.health()?, backend.cost.points());
+            let name = &backend.info.name;
+            Some(BackendEstimate::new(name, backend.kind(), health, &points, max_rows))
         });
-        Explanation::new(costs.collect(), core.config.max_rows)
+        Explanation::new(estimates.collect())
     }
 }

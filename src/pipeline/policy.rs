@@ -22,7 +22,12 @@ pub(crate) enum Decision {
 
 /// Batch-while-busy: a free context takes what waits, at once; rows gather while all are busy. With
 /// a delay they gather for that long at most, or until a batch is full.
-pub(crate) fn decide(now_ns: u64, waiting: Waiting, max_rows: usize, max_delay_ns: u64) -> Decision {
+pub(crate) fn decide(
+    now_ns: u64,
+    waiting: Waiting,
+    max_rows: usize,
+    max_delay_ns: u64,
+) -> Decision {
     let until_ns = waiting.oldest_ns.saturating_add(max_delay_ns);
     if waiting.closing || waiting.rows >= max_rows as u64 || now_ns >= until_ns {
         Decision::Take

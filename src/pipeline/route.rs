@@ -28,8 +28,13 @@ impl Candidate<'_> {
 
 /// The candidate that would be done first with a batch of `rows`, the first of them on ties; `None`
 /// where there are none. All times count from the same moment.
-pub(crate) fn choose(rows: usize, now_ns: u64, candidates: &[Candidate<'_>]) -> Option<usize> {
-    (0..candidates.len()).min_by_key(|index| candidates[*index].finish_ns(rows, now_ns))
+pub(crate) fn choose<'a>(
+    rows: usize,
+    now_ns: u64,
+    candidates: impl IntoIterator<Item = Candidate<'a>>,
+) -> Option<usize> {
+    let finish_ns = candidates.into_iter().map(|candidate| candidate.finish_ns(rows, now_ns));
+    finish_ns.enumerate().min_by_key(|(_, finish_ns)| *finish_ns).map(|(index, _)| index)
 }
 
 #[cfg(test)]
@@ -55,29 +60,29 @@ mod tests {
     #[test]
     fn the_earliest_finish_is_chosen() {
         let (fast, slow) = (linear(100.0), linear(300.0));
-        assert_eq!(choose(1, 1000, &[]), None);
-        assert_eq!(choose(1, 1000, &[idle(&slow), idle(&fast)]), Some(1));
-        assert_eq!(choose(1, 1000, &[idle(&slow), busy(1199, &fast)]), Some(1));
-        assert_eq!(choose(1, 1000, &[idle(&slow), busy(1201, &fast)]), Some(0));
+        assert_eq!(choose(1, 1000, []), None);
+        assert_eq!(choose(1, 1000, [idle(&slow), idle(&fast)]), Some(1));
+        assert_eq!(choose(1, 1000, [idle(&slow), busy(1199, &fast)]), Some(1));
+        assert_eq!(choose(1, 1000, [idle(&slow), busy(1201, &fast)]), Some(0));
         // Ten rows are worth waiting for.
-        assert_eq!(choose(10, 1000, &[idle(&slow), busy(1201, &fast)]), Some(1));
+        assert_eq!(choose(10, 1000, [idle(&slow), busy(1201, &fast)]), Some(1));
     }
 
     #[test]
     fn ties_go_to_the_first() {
         let (fast, slow) = (linear(100.0), linear(300.0));
-        assert_eq!(choose(1, 1000, &[idle(&slow), busy(1200, &fast)]), Some(0));
-        assert_eq!(choose(1, 1000, &[busy(1200, &fast), idle(&slow)]), Some(0));
+        assert_eq!(choose(1, 1000, [idle(&slow), busy(1200, &fast)]), Some(0));
+        assert_eq!(choose(1, 1000, [busy(1200, &fast), idle(&slow)]), Some(0));
     }
 
     #[test]
     fn who_is_overdue_is_taken_to_need_as_long_again() {
         let (fast, slow) = (linear(100.0), linear(300.0));
         // Late by 150, so done at 1150 and 1250 with this batch; by 250, at 1350.
-        assert_eq!(choose(1, 1000, &[idle(&slow), busy(850, &fast)]), Some(1));
-        assert_eq!(choose(1, 1000, &[idle(&slow), busy(750, &fast)]), Some(0));
+        assert_eq!(choose(1, 1000, [idle(&slow), busy(850, &fast)]), Some(1));
+        assert_eq!(choose(1, 1000, [idle(&slow), busy(750, &fast)]), Some(0));
         // Late means nothing where all batches are done.
-        assert_eq!(choose(1, 1000, &[idle(&slow), idle(&fast)]), Some(1));
+        assert_eq!(choose(1, 1000, [idle(&slow), idle(&fast)]), Some(1));
     }
 
     #[derive(Clone, Debug)]
@@ -113,7 +118,7 @@ mod tests {
             cost,
         };
         let candidates: Vec<_> = drawn.iter().zip(&tables).map(candidate).collect();
-        choose(rows, now_ns, &candidates).unwrap()
+        choose(rows, now_ns, candidates.iter().copied()).unwrap()
     }
 
     /// The rule in other words, on signed numbers.

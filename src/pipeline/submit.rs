@@ -13,11 +13,11 @@ use super::config::{NotFinite, SubmitOptions};
 use super::error::{ClassifyError, SubmitError};
 use super::guard::{RowGuard, Value, commit, finite};
 use super::handle::Pipeline;
+use super::line::Line;
 use super::records::Request;
 use super::ring::Refused;
 use super::ticket::Ticket;
 use super::waiter::Waiter;
-use super::space::Space;
 
 impl Pipeline {
     /// Takes one row, copying it once; never blocks.
@@ -80,7 +80,8 @@ impl Pipeline {
         self.check_one(row)?;
         let core = self.core();
         let until_ns = self.deadline_ns(options)?;
-        let mut line = Line { space: core.space(options)?, place: None };
+        core.space(options)?;
+        let mut line = Line::new(core, options.priority.lane());
         loop {
             for _ in 0..2 {
                 match self.take(row, 1, options) {
@@ -110,7 +111,8 @@ impl Pipeline {
     ) -> Result<Ticket, SubmitError> {
         let row = row.into();
         self.check_one(row)?;
-        let mut line = Line { space: self.core().space(options)?, place: None };
+        self.core().space(options)?;
+        let mut line = Line::new(self.core(), options.priority.lane());
         poll_fn(|context| {
             for _ in 0..2 {
                 match self.take(row, 1, options) {
@@ -234,11 +236,7 @@ impl Pipeline {
     }
 
     /// Counts rows for which there was no room.
-    fn counted<T>(
-        &self,
-        rows: usize,
-        taken: Result<T, SubmitError>,
-    ) -> Result<T, SubmitError> {
+    fn counted<T>(&self, rows: usize, taken: Result<T, SubmitError>) -> Result<T, SubmitError> {
         if let Err(SubmitError::Full) = taken {
             self.core().tally.rejected(rows as u64);
         }
@@ -252,25 +250,5 @@ impl Pipeline {
             return Err(SubmitError::DeadlinePassed);
         }
         Ok(self.core().clock.at(deadline))
-    }
-}
-
-/// A place in the line of those who wait for room.
-struct Line<'a> {
-    space: &'a Space,
-    place: Option<u64>,
-}
-
-impl Line<'_> {
-    fn join(&mut self, waiter: Waiter) {
-        self.place = Some(self.space.wait(self.place, waiter));
-    }
-}
-
-impl Drop for Line<'_> {
-    fn drop(&mut self) {
-        if let Some(place) = self.place {
-            self.space.leave(place);
-        }
     }
 }

@@ -59,6 +59,15 @@ impl Ticket {
         if self.block_until(then_ns) { Ok(self.reply()) } else { Err(self) }
     }
 
+    /// Has a task woken once the ticket is ready. Returns whether it has to wait for that.
+    pub(crate) fn register(&self, context: &Context<'_>) -> bool {
+        let Some(first) = self.first else { return true };
+        let ring = &self.shard.core.ring;
+        let waiter = || Waiter::Task(context.waker().clone());
+        // SAFETY: this is the request's ticket.
+        !ring.is_complete(first) && !unsafe { ring.wait(first, waiter()) }
+    }
+
     /// Spins, yields and parks until the request is complete, or until then.
     fn block_until(&self, then_ns: u64) -> bool {
         let Some(first) = self.first else { return false };
@@ -89,8 +98,10 @@ impl Ticket {
         // Only a future that has given its reply has no row, and that is never ready again.
         let first = self.first.take().ok_or(ReplyError::ShutDown)?;
         let reply = Reply { shard: Arc::clone(&self.shard), first };
-        let outcome = reply.rows().map(|row| row.answer().outcome);
-        match outcome.into_iter().find(|outcome| *outcome != Outcome::Completed) {
+        let mut outcomes = reply.rows().map(|row| row.answer().outcome);
+        let wrong = outcomes.find(|outcome| *outcome != Outcome::Completed);
+        drop(outcomes);
+        match wrong {
             None => Ok(reply),
             Some(Outcome::Expired) => Err(ReplyError::Expired),
             Some(Outcome::ShutDown) => Err(ReplyError::ShutDown),
@@ -105,14 +116,7 @@ impl Future for Ticket {
     type Output = Result<Reply, ReplyError>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let Some(first) = self.first else { return Poll::Pending };
-        let ring = &self.shard.core.ring;
-        let waiter = || Waiter::Task(context.waker().clone());
-        // SAFETY: this is the request's ticket.
-        if ring.is_complete(first) || unsafe { ring.wait(first, waiter()) } {
-            return Poll::Ready(self.reply());
-        }
-        Poll::Pending
+        if self.register(context) { Poll::Pending } else { Poll::Ready(self.reply()) }
     }
 }
 

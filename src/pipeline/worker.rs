@@ -137,8 +137,7 @@ impl Worker {
         let mut progress = self.collect()?;
         let mut until_ns = None;
         if self.in_flight.len() < self.seat.flights.len() {
-            let offer =
-                self.core.offer(&self.backend, &mut self.forming, &mut self.aftermath);
+            let offer = self.core.offer(&self.backend, &mut self.forming, &mut self.aftermath);
             if offer == Offer::Batch {
                 self.launch()?;
                 self.collect()?;

@@ -131,14 +131,7 @@ impl<Q, A> Ring<Q, A> {
     }
 
     /// Marks claimed rows as such and links them.
-    fn mark(
-        &self,
-        lane: &Lane,
-        tail: u64,
-        end: u64,
-        rows: u32,
-        write: impl FnOnce(&mut Q),
-    ) -> u32 {
+    fn mark(&self, lane: &Lane, tail: u64, end: u64, rows: u32, write: impl FnOnce(&mut Q)) -> u32 {
         let mut ours = (tail..end).filter(|claim| matches!(self.look(lane, *claim), Row::Free));
         // A claim has at least one row.
         let begin = ours.next().unwrap_or(tail);
