@@ -1,0 +1,44 @@
+//! What a kernel has to compute, by the plan's own words.
+
+use crate::backend::Rows;
+use crate::plan::{Plan, PlannedLayer, Precision};
+
+/// The scores of `rows`, one value at a time.
+pub(super) fn interpret(plan: &Plan, rows: Rows<'_>) -> Vec<f32> {
+    let values: Vec<f32> = match rows {
+        Rows::F32(values) => values.to_vec(),
+        Rows::U8(values) => values.iter().map(|byte| f32::from(*byte)).collect(),
+    };
+    values.chunks_exact(plan.inputs()).flat_map(|row| interpret_row(plan, row)).collect()
+}
+
+fn interpret_row(plan: &Plan, row: &[f32]) -> Vec<f32> {
+    let mut x: Vec<f64> = row.iter().copied().map(f64::from).collect();
+    for layer in plan.layers() {
+        x = (0..layer.outputs).map(|output| neuron(plan, layer, output, &x)).collect();
+    }
+    plan.head().apply(&mut x);
+    x.into_iter().map(|score| score as f32).collect()
+}
+
+fn neuron(plan: &Plan, layer: &PlannedLayer, output: usize, x: &[f64]) -> f64 {
+    let panel = plan.limits().panel;
+    let first = output / panel * layer.inputs * panel + output % panel;
+    let weight = |k: usize| weight_at(plan, layer, first + k * panel);
+    let sum: f64 = x.iter().enumerate().map(|(k, x)| x * weight(k)).sum();
+    let bias = read(&plan.parameters()[layer.bias.clone()], output * 4);
+    layer.activation.apply(sum * f64::from(layer.scale) + f64::from(f32::from_le_bytes(bias)))
+}
+
+fn weight_at(plan: &Plan, layer: &PlannedLayer, element: usize) -> f64 {
+    let bytes = &plan.parameters()[layer.weight.clone()];
+    match plan.precision() {
+        Precision::F32 => f32::from_le_bytes(read(bytes, element * 4)).into(),
+        Precision::F16 => half::f16::from_le_bytes(read(bytes, element * 2)).into(),
+        Precision::Bf16 => half::bf16::from_le_bytes(read(bytes, element * 2)).into(),
+    }
+}
+
+fn read<const N: usize>(bytes: &[u8], at: usize) -> [u8; N] {
+    std::array::from_fn(|index| bytes[at + index])
+}
