@@ -18,9 +18,9 @@ use super::waiter::Waiter;
 type Fed = Result<Reply, ClassifyError>;
 
 impl Pipeline {
-    /// Feeds rows from an iterator through the pipeline, `window` of them at once, or one where that
-    /// is 0: an iterator over their replies, in order. Each reply holds a row of the ring until it
-    /// is dropped. A row that cannot be taken gives an error in its place; the others go on.
+    /// Feeds rows from an iterator through the pipeline, `window` of them at once, or one where
+    /// that is 0: an iterator over their replies, in order. Each reply holds a row of the ring until
+    /// it is dropped. A row that cannot be taken gives an error in its place; the others go on.
     pub fn feed<I>(&self, rows: I, window: usize) -> Feed<I::IntoIter>
     where
         I: IntoIterator,
@@ -31,8 +31,8 @@ impl Pipeline {
     }
 
     /// Feeds rows from a stream through the pipeline, `window` of them at once, or one where that
-    /// is 0: a stream of their replies, in order, that belongs to no executor. It takes no more from
-    /// `rows` while the window or the ring is full.
+    /// is 0: a stream of their replies, in order, that belongs to no executor. It takes no more
+    /// from `rows` while the window or the ring is full.
     pub fn feed_stream<S>(&self, rows: S, window: usize) -> FeedStream<S>
     where
         S: Stream + Unpin,

@@ -19,11 +19,11 @@
 //!
 //! # The way of a row
 //!
-//! 1. [`Pipeline::submit`] checks it, claims a row of the *ring* and copies it there, where devices
-//!    read it; [`Pipeline::reserve`] lets the caller write it there himself. Nothing blocks: a full
-//!    ring is `Full`.
+//! 1. [`Pipeline::submit`] checks it, claims a row of the *ring* and copies it there, where
+//!    devices read it; [`Pipeline::reserve`] lets the caller write it there himself. Nothing
+//!    blocks: a full ring is `Full`.
 //! 2. A *worker* with a free context takes what waits as one *batch*, at once; rows gather while
-//!    all contexts are busy. Where several backends serve, the one that will be done first takes it.
+//!    all contexts are busy. Where several backends serve, it is the one to be done first.
 //! 3. Once the device is done, the worker answers every row of the batch, and wakes who waits.
 //! 4. The [`Ticket`] turns into a [`Reply`], which reads the scores where they lie. The row is free
 //!    again when the reply is dropped.

@@ -70,7 +70,8 @@ impl Pipeline {
     /// Takes one row as the options say, waiting on the caller's thread while the ring is full.
     ///
     /// # Errors
-    /// As [`Pipeline::submit_with`], but for `Full`; `DeadlinePassed` also where it passes meanwhile.
+    /// As [`Pipeline::submit_with`], but for `Full`; `DeadlinePassed` also where it passes
+    /// meanwhile.
     pub fn submit_blocking<'a>(
         &self,
         row: impl Into<Rows<'a>>,

@@ -191,7 +191,7 @@ impl Worker {
             // Lost in between: whoever lost it may not have seen this flight.
             return Ok(());
         }
-        self.expect(rows, begun_ns);
+        self.foresee(rows, begun_ns);
         let outcome = self.submit(&generation, place, &pieces);
         let (owned, freed) = self.seat.flights[place].handed_over(&self.core.ring);
         self.aftermath.freed += freed;
@@ -204,7 +204,7 @@ impl Worker {
     }
 
     /// Says when the worker is expected to be done.
-    fn expect(&self, rows: usize, now_ns: u64) {
+    fn foresee(&self, rows: usize, now_ns: u64) {
         let until_ns = self.seat.busy_until_ns.load(Ordering::Relaxed).max(now_ns);
         let until_ns = until_ns.saturating_add(self.backend.cost.estimate_ns(rows));
         self.seat.busy_until_ns.store(until_ns, Ordering::Relaxed);

@@ -1,4 +1,4 @@
-//! The host ring: where requests wait, are answered, and are read, each in the row it was claimed in.
+//! The host ring: where requests wait, are answered, and are read, each in its own row.
 //!
 //! Many producers, one dispatcher at a time, any answerer, one ticket per request. It descends from
 //! Vyukov's bounded queue (a lap number per row, a compare-and-swap on the tail), with these
