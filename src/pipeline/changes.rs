@@ -212,7 +212,11 @@ pub(crate) fn seat(
         other.set_replaced();
     }
     match backends.get_mut(number) {
-        Some(place) => *place = Arc::clone(&backend),
+        Some(place) => {
+            let gone = std::mem::replace(place, Arc::clone(&backend));
+            let mut past = lock(&core.past);
+            gone.seats.iter().for_each(|seat| seat.gauges.add_to(&mut past));
+        }
         None => backends.push(Arc::clone(&backend)),
     }
     Ok((backend, workers))

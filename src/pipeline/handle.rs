@@ -97,8 +97,9 @@ impl Pipeline {
     /// without stopping anybody; only what waits is counted under the dispatcher's lock.
     pub fn metrics(&self) -> Metrics {
         let core = self.core();
-        let mut metrics = Metrics::default();
-        for backend in lock(&core.backends).iter() {
+        let backends = lock(&core.backends);
+        let mut metrics = lock(&core.past).clone();
+        for backend in backends.iter() {
             let health = backend.health().unwrap_or(BackendHealth::Lost);
             backend.seats.iter().for_each(|seat| seat.gauges.add_to(&mut metrics));
             let of_seat =
@@ -109,9 +110,9 @@ impl Pipeline {
                 sum
             }));
         }
+        drop(backends);
         core.tally.add_to(&mut metrics);
-        metrics.queue_depth = lock(&core.dispatcher).queued(&core.ring);
-        metrics.pending = metrics.queue_depth + core.in_flight() as u64;
+        (metrics.queue_depth, metrics.pending) = core.queued_and_pending();
         metrics.admitted = self.shard.admitted();
         metrics
     }

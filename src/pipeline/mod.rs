@@ -67,6 +67,8 @@ mod shard;
 mod space;
 mod store;
 mod submit;
+#[cfg(test)]
+mod tests;
 mod threads;
 mod ticket;
 mod waiter;
