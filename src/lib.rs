@@ -62,7 +62,7 @@ pub use backend::{BackendError, BackendKind, Rows};
 pub use classifier::{Classifier, ClassifierOptions};
 pub use error::Error;
 pub use model::{Activation, Dense, Head, InputTransform, Model, ModelError};
-pub use pipeline::{Pipeline, PipelineConfig, Reply, SubmitOptions, Ticket};
+pub use pipeline::{Pipeline, PipelineConfig, PipelineOptions, Reply, SubmitOptions, Ticket};
 pub use plan::{InputType, Limits, Plan, PlanError, PlanOptions, Precision};
 
 /// The README's snippets, run as tests.

@@ -69,6 +69,14 @@ impl Pipeline {
     /// the pipeline goes on without it.
     pub fn attach(&self, executable: Arc<dyn Executable>) -> Result<(), PipelineError> {
         let _one_at_a_time = lock(&self.owner.changes);
+        self.attach_alone(executable)
+    }
+
+    /// Attaches a backend; the caller sees to it that nothing else is changed meanwhile.
+    pub(super) fn attach_alone(
+        &self,
+        executable: Arc<dyn Executable>,
+    ) -> Result<(), PipelineError> {
         self.check_running()?;
         let cost = calibrate(&*executable, self.core())?;
         let (backend, workers) = seat(self.core(), executable, cost)?;
@@ -113,6 +121,9 @@ impl Pipeline {
             lock(&seat.incoming).push(loaded);
         }
         lock(&core.dispatcher).change(Arc::new(next));
+        if let Some(joining) = &mut *lock(&self.owner.joining) {
+            *joining = Arc::new(model.clone());
+        }
         Ok(version)
     }
 
@@ -144,7 +155,11 @@ impl Pipeline {
         ShutdownReport { drained, turned_away, threads_left: left.len() }
     }
 
-    fn spawn(&self, name: &str, body: impl FnOnce() + Send + 'static) -> Result<(), PipelineError> {
+    pub(super) fn spawn(
+        &self,
+        name: &str,
+        body: impl FnOnce() + Send + 'static,
+    ) -> Result<(), PipelineError> {
         let spawned = thread::Builder::new().name(name.to_owned()).spawn(body);
         match spawned {
             Ok(thread) => {
@@ -212,7 +227,11 @@ pub(crate) fn seat(
         other.set_replaced();
     }
     match backends.get_mut(number) {
-        Some(place) => *place = Arc::clone(&backend),
+        Some(place) => {
+            let gone = std::mem::replace(place, Arc::clone(&backend));
+            let mut past = lock(&core.past);
+            gone.seats.iter().for_each(|seat| seat.gauges.add_to(&mut past));
+        }
         None => backends.push(Arc::clone(&backend)),
     }
     Ok((backend, workers))
