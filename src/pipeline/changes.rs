@@ -80,10 +80,15 @@ impl Pipeline {
         self.check_running()?;
         let cost = calibrate(&*executable, self.core())?;
         let (backend, workers) = seat(self.core(), executable, cost)?;
-        for worker in workers {
-            self.spawn(&format!("fusewire-{}", backend.kind().name()), move || work(worker))?;
-        }
+        // Workers leave a backend that takes no batches, so it does before they begin.
         backend.set_ready();
+        for worker in workers {
+            let name = format!("fusewire-{}", backend.kind().name());
+            self.spawn(&name, move || work(worker)).inspect_err(|error| {
+                let (device, message) = (backend.info.name.clone(), error.to_string());
+                self.core().lose(&backend, &BackendError::Device { device, message });
+            })?;
+        }
         self.core().joined();
         Ok(())
     }

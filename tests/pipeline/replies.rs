@@ -56,7 +56,6 @@ fn classes_and_rankings_are_those_of_the_scores() {
 
 #[test]
 fn the_first_of_the_ranking_is_the_class() {
-    let pipeline = start(&*cpu::open(), small());
     let mut random = crate::common::Random(7);
     let picks = [-1.0, 0.0, -0.0, 0.5, 1.0, f32::NAN, f32::INFINITY, f32::NEG_INFINITY];
     let null = start(&null(), small());
@@ -65,7 +64,6 @@ fn the_first_of_the_ranking_is_the_class() {
         let reply = null.submit(&values).unwrap().wait().unwrap();
         assert_eq!(reply.first().top_k(1)[0].0, reply.class(), "{values:?}");
     }
-    assert_eq!(pipeline.metrics().admitted, 0);
 }
 
 #[test]
