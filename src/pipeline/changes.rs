@@ -140,6 +140,8 @@ impl Pipeline {
         if !drained {
             core.stop();
         }
+        // A driver that is being loaded does not take it well when the process ends meanwhile.
+        wait_for(deadline, || !self.is_joining());
         let finished = || threads.iter().all(|thread| thread.is_finished());
         if !wait_for(Some(Instant::now() + FAREWELL), finished) {
             core.stop();
