@@ -80,10 +80,17 @@ impl Pipeline {
         self.check_running()?;
         let cost = calibrate(&*executable, self.core())?;
         let (backend, workers) = seat(self.core(), executable, cost)?;
-        for worker in workers {
-            self.spawn(&format!("fusewire-{}", backend.kind().name()), move || work(worker))?;
-        }
+        // Ready before its workers are: one that finds its backend not ready leaves for good.
         backend.set_ready();
+        for worker in workers {
+            let name = format!("fusewire-{}", backend.kind().name());
+            if let Err(error) = self.spawn(&name, move || work(worker)) {
+                let device = backend.info.name.clone();
+                let message = error.to_string();
+                self.core().lose(&backend, &BackendError::Device { device, message });
+                return Err(error);
+            }
+        }
         self.core().joined();
         Ok(())
     }
@@ -130,10 +137,13 @@ impl Pipeline {
     /// Takes nothing more, waits until what was taken is answered, for so long at most, turns away
     /// what is left then, and ends the threads. Other handles see a pipeline that was shut down.
     pub fn shutdown(self, timeout: Duration) -> ShutdownReport {
-        let _one_at_a_time = lock(&self.owner.changes);
         let core = self.core();
         let deadline = Instant::now().checked_add(timeout);
-        core.drain();
+        {
+            // Whatever change comes later finds the pipeline shut down.
+            let _one_at_a_time = lock(&self.owner.changes);
+            core.drain();
+        }
         let threads = std::mem::take(&mut *lock(&self.owner.threads));
         let drained = wait_for(deadline, || core.is_drained());
         let before = self.metrics().shut_down;
