@@ -80,16 +80,14 @@ impl Pipeline {
         self.check_running()?;
         let cost = calibrate(&*executable, self.core())?;
         let (backend, workers) = seat(self.core(), executable, cost)?;
-        // Ready before its workers are: one that finds its backend not ready leaves for good.
+        // Workers leave a backend that takes no batches, so it does before they begin.
         backend.set_ready();
         for worker in workers {
             let name = format!("fusewire-{}", backend.kind().name());
-            if let Err(error) = self.spawn(&name, move || work(worker)) {
-                let device = backend.info.name.clone();
-                let message = error.to_string();
+            self.spawn(&name, move || work(worker)).inspect_err(|error| {
+                let (device, message) = (backend.info.name.clone(), error.to_string());
                 self.core().lose(&backend, &BackendError::Device { device, message });
-                return Err(error);
-            }
+            })?;
         }
         self.core().joined();
         Ok(())
