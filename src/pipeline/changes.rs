@@ -135,16 +135,21 @@ impl Pipeline {
     /// Takes nothing more, waits until what was taken is answered, for so long at most, turns away
     /// what is left then, and ends the threads. Other handles see a pipeline that was shut down.
     pub fn shutdown(self, timeout: Duration) -> ShutdownReport {
-        let _one_at_a_time = lock(&self.owner.changes);
         let core = self.core();
         let deadline = Instant::now().checked_add(timeout);
-        core.drain();
+        {
+            // Whatever change comes later finds the pipeline shut down.
+            let _one_at_a_time = lock(&self.owner.changes);
+            core.drain();
+        }
         let threads = std::mem::take(&mut *lock(&self.owner.threads));
         let drained = wait_for(deadline, || core.is_drained());
         let before = self.metrics().shut_down;
         if !drained {
             core.stop();
         }
+        // A driver that is being loaded does not take it well when the process ends meanwhile.
+        wait_for(deadline, || !self.is_joining());
         let finished = || threads.iter().all(|thread| thread.is_finished());
         if !wait_for(Some(Instant::now() + FAREWELL), finished) {
             core.stop();

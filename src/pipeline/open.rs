@@ -59,6 +59,9 @@ impl Pipeline {
 /// Opens one GPU of each family and has it join, as long as somebody holds the pipeline.
 fn join_all(owner: &Weak<Owner>, options: &PipelineOptions) {
     for backend in [BackendKind::Cuda, BackendKind::Wgpu] {
+        if !owner.upgrade().is_some_and(|owner| owner.core.is_running()) {
+            break;
+        }
         let opened = open_with(&OpenOptions { backend, ..options.device.clone() });
         let Some(pipeline) = owner.upgrade().map(Pipeline::from) else { return };
         let joined = opened
