@@ -46,6 +46,8 @@ pub(crate) fn work(mut worker: Worker) {
         }
     }
     core.bell.get_up(seat.number);
+    // Somebody may have rung for this worker just now: another has to look in its place.
+    core.announce();
     worker.backend.worker_left();
     core.worker_left();
 }
