@@ -5,12 +5,17 @@
 mod common;
 mod support;
 
+mod alone;
 mod cancelling;
 mod deadlines;
 mod failing;
 mod full;
 mod futures;
+mod measuring;
 mod order;
 mod refusals;
 mod replies;
+mod routing;
+mod stopping;
 mod submitting;
+mod swapping;
