@@ -112,7 +112,7 @@ fn disturb(pipeline: &Pipeline, random: &mut Random, end: Instant) -> Vec<FakeDe
             Fault::Hang,
             Fault::LateAfterHang,
             Fault::Stick,
-            Fault::Panic,
+            Fault::PanicAtSubmit,
         ][random.below(8)]]);
         thread::sleep(Duration::from_millis(50 + random.below(300) as u64));
         // What was stuck or hung goes on, long after its rows were answered elsewhere.
