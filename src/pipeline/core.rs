@@ -190,13 +190,15 @@ impl Core {
         }
         let scene = Scene { ring: &self.ring, tally: &self.tally, now_ns };
         dispatcher.form(scene, backend.max_rows, batch, aftermath);
-        if batch.rows.is_empty() {
-            return Offer::Nothing;
-        }
         // Counted before the lock is free, so that nobody sees the rows neither wait nor fly.
         self.in_flight.fetch_add(batch.rows.len(), Ordering::AcqRel);
         let left = dispatcher.waiting(&self.ring) > 0;
         drop(dispatcher);
+        // What was visited no longer bars the way to free rows behind it.
+        self.freed();
+        if batch.rows.is_empty() {
+            return Offer::Nothing;
+        }
         if left {
             self.bell.ring(self.preferred.load(Ordering::Relaxed));
         }

@@ -5,7 +5,11 @@
 mod common;
 mod support;
 
+mod cancelling;
+mod deadlines;
+mod full;
 mod futures;
+mod order;
 mod refusals;
 mod replies;
 mod submitting;

@@ -224,8 +224,14 @@ fn many_producers_on_many_handles() {
                     for round in 0..100 {
                         let first = producer * 100_000 + round * 10;
                         let one = pipeline.submit(&row(first)).unwrap();
-                        let many = pipeline.submit_many(&rows(first..first + 10)).unwrap();
-                        check(&many.wait().unwrap(), first..first + 10);
+                        let many = rows(first..first + 10);
+                        let mut ticket = pipeline.submit_many(&many);
+                        // Free rows behind rows that wait cannot be had yet.
+                        while let Err(SubmitError::Full) = ticket {
+                            thread::yield_now();
+                            ticket = pipeline.submit_many(&many);
+                        }
+                        check(&ticket.unwrap().wait().unwrap(), first..first + 10);
                         check(&one.wait().unwrap(), [first]);
                     }
                 });
