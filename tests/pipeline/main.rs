@@ -7,6 +7,7 @@ mod support;
 
 mod cancelling;
 mod deadlines;
+mod failing;
 mod full;
 mod futures;
 mod order;
