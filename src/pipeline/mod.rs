@@ -40,6 +40,7 @@
 
 mod backends;
 mod bell;
+mod bounded;
 mod calibrate;
 mod changes;
 mod clock;
@@ -58,6 +59,7 @@ mod handle;
 mod health;
 mod histogram;
 mod line;
+mod loading;
 mod metrics;
 mod open;
 mod policy;

@@ -53,6 +53,7 @@ impl Tally {
 pub struct Caller<'a> {
     pipeline: Pipeline,
     random: Random,
+    leaks: bool,
     ends: &'a AtomicBool,
     next_id: u32,
     tally: Tally,
@@ -60,9 +61,9 @@ pub struct Caller<'a> {
 }
 
 impl<'a> Caller<'a> {
-    pub fn new(pipeline: Pipeline, seed: u64, ends: &'a AtomicBool) -> Caller<'a> {
-        let random = Random(seed);
-        Caller { pipeline, random, ends, next_id: 1, tally: Tally::default(), waiting: Vec::new() }
+    pub fn new(pipeline: Pipeline, seed: u64, leaks: bool, ends: &'a AtomicBool) -> Caller<'a> {
+        let (random, tally, waiting) = (Random(seed), Tally::default(), Vec::new());
+        Caller { pipeline, random, leaks, ends, next_id: 1, tally, waiting }
     }
 
     pub fn run(mut self) -> Tally {
@@ -143,7 +144,7 @@ impl<'a> Caller<'a> {
         guard.copy_from_slice(&[ids[0], 1.0]);
         match self.random.below(4000) {
             // Two at most from each caller: what leaks is gone for good.
-            0 if self.tally.leaked < 2 => {
+            0 if self.leaks && self.tally.leaked < 2 => {
                 self.tally.leaked += 1;
                 std::mem::forget(guard);
             }

@@ -12,6 +12,7 @@ use super::config::PipelineConfig;
 use super::core::Core;
 use super::cost::CostTable;
 use super::handle::Pipeline;
+use super::loading::{Joining, contexts, workers_of};
 use super::worker::Worker;
 use crate::backend::fake::FakeDevice;
 use crate::backend::{BackendKind, Device, Executable};
@@ -65,7 +66,11 @@ impl Bench {
     /// Attaches a backend whose batches are said to cost so much a row.
     fn attach(&mut self, executable: Arc<dyn Executable>, cost_ns: f64) {
         let cost = CostTable::from_points(&[(1, cost_ns)]);
-        let (backend, workers) = seat(&self.core, executable, cost).unwrap();
+        let config = &self.core.config;
+        let workers = workers_of(&*executable, config);
+        let contexts = contexts(&*executable, workers, config.depth).unwrap();
+        let joining = Joining { executable, cost, contexts };
+        let (backend, workers) = seat(&self.core, joining).unwrap();
         self.workers.extend(workers);
         backend.set_ready();
         self.core.joined();
