@@ -231,12 +231,8 @@ impl Worker {
     fn loaded_for(&mut self, generation: &Generation) -> Result<&mut Loaded, BackendError> {
         let version = generation.version;
         if !self.loaded.iter().any(|loaded| loaded.version == version) {
-            let mut incoming = lock(&self.seat.incoming);
-            let waits = incoming.iter().position(|loaded| loaded.version == version);
-            let loaded = waits.map(|index| incoming.swap_remove(index));
-            drop(incoming);
             let depth = self.seat.flights.len();
-            let loaded = match loaded {
+            let loaded = match self.seat.take(version) {
                 Some(loaded) => loaded,
                 None => generation
                     .contexts(self.backend.number, depth)?
