@@ -41,8 +41,8 @@ pub(crate) struct Seat {
     pub(crate) number: usize,
     /// One for each context.
     pub(crate) flights: Vec<Flight<Arc<Generation>>>,
-    /// Versions that wait for the worker to take them.
-    pub(crate) incoming: Mutex<Vec<Loaded>>,
+    /// Versions that wait for the worker to take them, the newest last.
+    incoming: Mutex<Vec<Loaded>>,
     /// Versions that the worker is done with, for somebody else to drop.
     pub(crate) retired: Mutex<Vec<Loaded>>,
     pub(crate) gauges: WorkerGauges,
@@ -64,6 +64,23 @@ impl Seat {
             busy_until_ns: AtomicU64::new(0),
             in_flight: AtomicUsize::new(0),
         }
+    }
+
+    /// Leaves a version for the worker to take. Of those that wait, only the newest two are of use;
+    /// returns one that no longer is.
+    pub(crate) fn bring(&self, loaded: Loaded) -> Option<Loaded> {
+        let mut incoming = lock(&self.incoming);
+        incoming.push(loaded);
+        (incoming.len() > 2).then(|| incoming.remove(0))
+    }
+
+    /// Takes a version that waits for the worker. Older ones are let go: nothing new runs with them.
+    pub(crate) fn take(&self, version: u64) -> Option<Loaded> {
+        let mut incoming = lock(&self.incoming);
+        let index = incoming.iter().position(|loaded| loaded.version == version)?;
+        let loaded = incoming.remove(index);
+        lock(&self.retired).extend(incoming.drain(..index));
+        Some(loaded)
     }
 }
 

@@ -115,7 +115,7 @@ impl Pipeline {
         for (backend, Changing { executable, contexts }) in changing {
             next.put(backend.number, executable);
             for (seat, contexts) in backend.seats.iter().zip(contexts) {
-                lock(&seat.incoming).push(Loaded { version, contexts });
+                drop(seat.bring(Loaded { version, contexts }));
             }
         }
         lock(&core.dispatcher).change(Arc::new(next));
@@ -208,7 +208,7 @@ pub(crate) fn seat(
     let seats = seats_for(&backends, contexts.len(), &core.config)?;
     generation.put(number, Arc::clone(&executable));
     for (seat, contexts) in seats.iter().zip(contexts) {
-        lock(&seat.incoming).push(Loaded { version: generation.version, contexts });
+        drop(seat.bring(Loaded { version: generation.version, contexts }));
     }
     let max_rows = core.config.max_rows.min(executable.plan().rows_max());
     let backend = Arc::new(Backend::new(number, executable, cost, seats, max_rows));
