@@ -20,8 +20,8 @@ pub struct PipelineOptions {
 }
 
 impl Pipeline {
-    /// Starts a pipeline for a model. With [`BackendKind::Auto`] the processor serves from the first
-    /// moment, and GPUs join on their own once they are open and measured, which may take seconds;
+    /// Starts a pipeline for a model. With [`BackendKind::Auto`] the processor serves from the
+    /// first moment, and GPUs join on their own once they are open and measured, which may take seconds;
     /// see [`Pipeline::is_joining`]. With another kind it is that one device, opened now.
     ///
     /// # Errors
