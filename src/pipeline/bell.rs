@@ -69,6 +69,20 @@ impl Bell {
         }
     }
 
+    /// Wakes one of these workers, if any of them lies.
+    pub(crate) fn ring_one_of(&self, workers: u64) {
+        fence(Ordering::SeqCst);
+        let mut lying = self.lying.load(Ordering::Relaxed);
+        while lying & workers & !DESERTED != 0 {
+            let worker = (lying & workers).trailing_zeros() as usize;
+            // As in `ring`.
+            lying = self.lying.fetch_and(!(1 << worker), Ordering::AcqRel);
+            if lying & 1 << worker != 0 {
+                return self.unpark(worker);
+            }
+        }
+    }
+
     /// Wakes every worker that lies.
     pub(crate) fn ring_all(&self) {
         fence(Ordering::SeqCst);
