@@ -69,16 +69,16 @@ impl Bell {
         }
     }
 
-    /// Wakes one of these workers, if any of them lies.
-    pub(crate) fn ring_one_of(&self, workers: u64) {
+    /// Wakes one of these workers, if one of them lies.
+    pub(crate) fn wake(&self, workers: u64) {
         fence(Ordering::SeqCst);
-        let mut lying = self.lying.load(Ordering::Relaxed);
-        while lying & workers & !DESERTED != 0 {
-            let worker = (lying & workers).trailing_zeros() as usize;
-            // As in `ring`.
-            lying = self.lying.fetch_and(!(1 << worker), Ordering::AcqRel);
+        let mut lying = self.lying.load(Ordering::Relaxed) & workers & !DESERTED;
+        while lying != 0 {
+            let worker = lying.trailing_zeros() as usize;
+            lying = self.lying.fetch_and(!(1 << worker), Ordering::AcqRel) & workers & !DESERTED;
             if lying & 1 << worker != 0 {
-                return self.unpark(worker);
+                self.unpark(worker);
+                return;
             }
         }
     }

@@ -185,7 +185,7 @@ impl Core {
         if self.ready.load(Ordering::Relaxed) > 1
             && let Some(other) = self.better(backend, rows, now_ns)
         {
-            self.bell.ring_one_of(other);
+            self.bell.wake(other);
             return Offer::Later(now_ns + DEFER_NS);
         }
         let scene = Scene { ring: &self.ring, tally: &self.tally, now_ns };
