@@ -76,7 +76,8 @@ impl Seat {
         (incoming.len() > 2).then(|| incoming.remove(0))
     }
 
-    /// Takes a version that waits for the worker. Older ones are let go: nothing new runs with them.
+    /// Takes a version that waits for the worker. Older ones are let go: nothing new runs with
+    /// them.
     pub(crate) fn take(&self, version: u64) -> Option<Loaded> {
         let mut incoming = lock(&self.incoming);
         let index = incoming.iter().position(|loaded| loaded.version == version)?;
