@@ -13,6 +13,8 @@ use super::health::{BackendHealth, LostBackend};
 pub(crate) struct Backend {
     /// Its place among the pipeline's backends.
     pub(crate) number: usize,
+    /// How many joined before it: no other backend ever has this one, even in the same place.
+    pub(crate) serial: u64,
     pub(crate) info: DeviceInfo,
     /// What the first version was loaded as: the way to its device.
     pub(crate) home: Arc<dyn Executable>,
@@ -88,7 +90,7 @@ impl Seat {
 impl Backend {
     /// A backend that takes no batches yet.
     pub(crate) fn new(
-        number: usize,
+        (number, serial): (usize, u64),
         home: Arc<dyn Executable>,
         cost: CostTable,
         seats: Vec<Arc<Seat>>,
@@ -96,6 +98,7 @@ impl Backend {
     ) -> Backend {
         Backend {
             number,
+            serial,
             info: home.device().info().clone(),
             home,
             cost,

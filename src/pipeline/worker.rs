@@ -243,7 +243,7 @@ impl Worker {
             let loaded = match self.seat.take(version) {
                 Some(loaded) => loaded,
                 None => generation
-                    .contexts(self.backend.number, depth)?
+                    .contexts(self.backend.serial, depth)?
                     .ok_or(BackendError::WrongPlan)?,
             };
             self.loaded.push(loaded);
