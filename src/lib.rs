@@ -6,24 +6,27 @@
 //! kernels that need no driver at all. It is not a tensor library, not a training framework, and
 //! not a runtime for convolutions or language models.
 //!
-//! # The story in four lines, each of them one layer
+//! # The story in five lines, each of them one layer
 //!
 //! ```
 //! # fn main() -> Result<(), fusewire::Error> {
 //! # let path = concat!(env!("CARGO_MANIFEST_DIR"), "/models/fashion-mnist.safetensors");
 //! # let pixels = [0.0_f32; 784];
-//! # let mut scores = [0.0_f32; 10];
-//! use fusewire::{backend, BackendKind, Model, Plan, PlanOptions, Rows};
+//! use fusewire::{backend, BackendKind, Model, Pipeline, PipelineConfig, Plan, PlanOptions};
 //!
-//! let model = Model::load(path)?; //                                     model:   pure data
-//! let device = backend::open(BackendKind::Cpu)?; //                      backend: a device
-//! let plan = Plan::new(&model, device.limits(), &PlanOptions::default())?; // plan: fused program
-//! device.load(plan)?.run(Rows::F32(&pixels), &mut scores)?; //           scores:  [rows, classes]
+//! let model = Model::load(path)?; //                                     model:    pure data
+//! let device = backend::open(BackendKind::Cpu)?; //                      backend:  a device
+//! let plan = Plan::new(&model, device.limits(), &PlanOptions::default())?; // plan: a program
+//! let pipeline = Pipeline::start(device.load(plan)?, PipelineConfig::default())?; // pipeline
+//! let class = pipeline.submit(&pixels)?.wait()?.class(); //              a ticket, then a reply
+//! # assert!(class < 10);
 //! # Ok(())
 //! # }
 //! ```
 //!
-//! The shortest path is one facade built from these lines and nothing else:
+//! [`Pipeline::open`] does all of it, on every device there is. Without queue or thread, on the
+//! caller's own, rows are run by [`Executable::run`](backend::Executable::run), or by one facade
+//! built from the lines above it and nothing else:
 //!
 //! ```
 //! # fn main() -> Result<(), fusewire::Error> {
@@ -37,9 +40,10 @@
 //!
 //! # Layers
 //!
-//! `model < plan < backend < bench < cli`: a layer uses only what stands to its left.
-//! A [`Model`] is valid once it exists; a [`Plan`] fits the [`Limits`] it was made for; a
-//! [`Device`](backend::Device) can then only fail for reasons nobody could foresee.
+//! `sync < model < plan < backend < pipeline < bench < cli`: a layer uses only what stands to its
+//! left. A [`Model`] is valid once it exists; a [`Plan`] fits the [`Limits`] it was made for; a
+//! [`Device`](backend::Device) can then only fail for reasons nobody could foresee, and a
+//! [`Pipeline`] answers for those.
 
 #![deny(missing_docs, unsafe_op_in_unsafe_fn, unsafe_code)]
 #![deny(clippy::undocumented_unsafe_blocks)]
@@ -62,7 +66,7 @@ pub use backend::{BackendError, BackendKind, Rows};
 pub use classifier::{Classifier, ClassifierOptions};
 pub use error::Error;
 pub use model::{Activation, Dense, Head, InputTransform, Model, ModelError};
-pub use pipeline::{Pipeline, PipelineConfig, Reply, SubmitOptions, Ticket};
+pub use pipeline::{Pipeline, PipelineConfig, PipelineOptions, Reply, SubmitOptions, Ticket};
 pub use plan::{InputType, Limits, Plan, PlanError, PlanOptions, Precision};
 
 /// The README's snippets, run as tests.

@@ -2,27 +2,24 @@
 
 use std::time::{Duration, Instant};
 
-use super::super::backend::{BackendError, BackendKind, Executable, Rows};
+use super::super::backend::{BackendError, Executable};
 use super::super::model::Model;
-use super::super::plan::{InputType, Plan, PlanOptions};
 use super::super::sync::{Arc, lock, thread};
 use super::backends::{Backend, Seat};
 use super::bell::WORKERS_MAX;
 use super::clock::Clock;
 use super::config::PipelineConfig;
 use super::core::Core;
-use super::cost::CostTable;
 use super::error::PipelineError;
 use super::generation::{Generation, Loaded};
 use super::handle::Pipeline;
+use super::loading::{Changing, Joining, change, check_shape, measure};
 use super::records;
 use super::store::{Shape, Store};
 use super::threads::{watch, work};
 use super::watchdog::Watchdog;
 use super::worker::Worker;
 
-/// How long a backend may be measured before it joins.
-const CALIBRATION: Duration = Duration::from_millis(20);
 /// How long threads get to notice that the pipeline was stopped.
 const FAREWELL: Duration = Duration::from_millis(100);
 /// The most backends a pipeline ever has, lost ones counted: answers name them in one byte.
@@ -69,13 +66,27 @@ impl Pipeline {
     /// the pipeline goes on without it.
     pub fn attach(&self, executable: Arc<dyn Executable>) -> Result<(), PipelineError> {
         let _one_at_a_time = lock(&self.owner.changes);
+        self.attach_alone(executable)
+    }
+
+    /// Attaches a backend; the caller sees to it that nothing else is changed meanwhile.
+    pub(super) fn attach_alone(
+        &self,
+        executable: Arc<dyn Executable>,
+    ) -> Result<(), PipelineError> {
         self.check_running()?;
-        let cost = calibrate(&*executable, self.core())?;
-        let (backend, workers) = seat(self.core(), executable, cost)?;
-        for worker in workers {
-            self.spawn(&format!("fusewire-{}", backend.kind().name()), move || work(worker))?;
-        }
+        let core = self.core();
+        check_shape(core.store.shape(), executable.plan())?;
+        let (backend, workers) = seat(core, measure(executable, &core.config)?)?;
+        // Workers leave a backend that takes no batches, so it does before they begin.
         backend.set_ready();
+        for worker in workers {
+            let name = format!("fusewire-{}", backend.kind().name());
+            self.spawn(&name, move || work(worker)).inspect_err(|error| {
+                let (device, message) = (backend.info.name.clone(), error.to_string());
+                self.core().lose(&backend, &BackendError::Device { device, message });
+            })?;
+        }
         self.core().joined();
         Ok(())
     }
@@ -96,32 +107,30 @@ impl Pipeline {
         let current = Arc::clone(lock(&core.dispatcher).current());
         let version = current.version + 1;
         let next = Generation::new(version, model.content_hash(), current.precision);
-        let mut loaded: Vec<(&Arc<Seat>, Loaded)> = Vec::new();
-        for backend in &ready {
-            let executable = load(model, backend)?;
-            self.check_shape(executable.plan())?;
+        let mut changing = Vec::new();
+        for backend in ready {
+            changing.push((backend, change(model, backend, &core.config)?));
+        }
+        // Every device has it: from here on nothing fails.
+        for (backend, Changing { executable, contexts }) in changing {
             next.put(backend.number, executable);
-            for seat in &backend.seats {
-                let contexts = next.contexts(backend.number, core.config.depth)?;
-                loaded.extend(contexts.map(|contexts| (seat, contexts)));
+            for (seat, contexts) in backend.seats.iter().zip(contexts) {
+                lock(&seat.incoming).push(Loaded { version, contexts });
             }
         }
-        for (_, loaded) in &mut loaded {
-            warm(loaded, core)?;
-        }
-        for (seat, loaded) in loaded {
-            lock(&seat.incoming).push(loaded);
-        }
         lock(&core.dispatcher).change(Arc::new(next));
+        if let Some(joining) = &mut *lock(&self.owner.joining) {
+            *joining = Arc::new(model.clone());
+        }
         Ok(version)
     }
 
     /// Takes nothing more, waits until what was taken is answered, for so long at most, turns away
     /// what is left then, and ends the threads. Other handles see a pipeline that was shut down.
     pub fn shutdown(self, timeout: Duration) -> ShutdownReport {
-        let _one_at_a_time = lock(&self.owner.changes);
         let core = self.core();
         let deadline = Instant::now().checked_add(timeout);
+        // A change under way may hang in a driver: it is not waited for, and finds out.
         core.drain();
         let threads = std::mem::take(&mut *lock(&self.owner.threads));
         let drained = wait_for(deadline, || core.is_drained());
@@ -129,6 +138,8 @@ impl Pipeline {
         if !drained {
             core.stop();
         }
+        // A driver that is being loaded does not take it well when the process ends meanwhile.
+        wait_for(deadline, || !self.is_joining());
         let finished = || threads.iter().all(|thread| thread.is_finished());
         if !wait_for(Some(Instant::now() + FAREWELL), finished) {
             core.stop();
@@ -144,7 +155,11 @@ impl Pipeline {
         ShutdownReport { drained, turned_away, threads_left: left.len() }
     }
 
-    fn spawn(&self, name: &str, body: impl FnOnce() + Send + 'static) -> Result<(), PipelineError> {
+    pub(super) fn spawn(
+        &self,
+        name: &str,
+        body: impl FnOnce() + Send + 'static,
+    ) -> Result<(), PipelineError> {
         let spawned = thread::Builder::new().name(name.to_owned()).spawn(body);
         match spawned {
             Ok(thread) => {
@@ -159,10 +174,6 @@ impl Pipeline {
 
     fn check_running(&self) -> Result<(), PipelineError> {
         if self.core().is_running() { Ok(()) } else { Err(PipelineError::ShutDown) }
-    }
-
-    fn check_shape(&self, plan: &Plan) -> Result<(), PipelineError> {
-        check_shape(self.core().store.shape(), plan)
     }
 }
 
@@ -182,10 +193,9 @@ pub(crate) fn assemble(
 /// Gives a backend its place and its workers their seats; it serves once it is made ready.
 pub(crate) fn seat(
     core: &Arc<Core>,
-    executable: Arc<dyn Executable>,
-    cost: CostTable,
+    joining: Joining,
 ) -> Result<(Arc<Backend>, Vec<Worker>), PipelineError> {
-    check_shape(core.store.shape(), executable.plan())?;
+    let Joining { executable, cost, contexts } = joining;
     let generation = Arc::clone(lock(&core.dispatcher).current());
     if executable.plan().content_hash() != generation.hash {
         return Err(PipelineError::WrongModel {
@@ -195,11 +205,10 @@ pub(crate) fn seat(
     }
     let mut backends = lock(&core.backends);
     let number = place_for(&backends, &*executable)?;
-    let seats = seats_for(&backends, &*executable, &core.config)?;
+    let seats = seats_for(&backends, contexts.len(), &core.config)?;
     generation.put(number, Arc::clone(&executable));
-    for seat in &seats {
-        let contexts = generation.contexts(number, core.config.depth)?;
-        lock(&seat.incoming).extend(contexts);
+    for (seat, contexts) in seats.iter().zip(contexts) {
+        lock(&seat.incoming).push(Loaded { version: generation.version, contexts });
     }
     let max_rows = core.config.max_rows.min(executable.plan().rows_max());
     let backend = Arc::new(Backend::new(number, executable, cost, seats, max_rows));
@@ -212,7 +221,11 @@ pub(crate) fn seat(
         other.set_replaced();
     }
     match backends.get_mut(number) {
-        Some(place) => *place = Arc::clone(&backend),
+        Some(place) => {
+            let gone = std::mem::replace(place, Arc::clone(&backend));
+            let mut past = lock(&core.past);
+            gone.seats.iter().for_each(|seat| seat.gauges.add_to(&mut past));
+        }
         None => backends.push(Arc::clone(&backend)),
     }
     Ok((backend, workers))
@@ -232,85 +245,21 @@ fn place_for(
     }
 }
 
-/// Seats for a backend's workers, at numbers of the bell that nobody has.
+/// Seats for so many workers, at numbers of the bell that nobody has.
 fn seats_for(
     backends: &[Arc<Backend>],
-    executable: &dyn Executable,
+    count: usize,
     config: &PipelineConfig,
 ) -> Result<Vec<Arc<Seat>>, PipelineError> {
     let living = backends.iter().filter(|backend| !backend.is_gone());
     let taken = living.fold(0, |mask, backend| mask | backend.bell_mask());
-    let is_processor = executable.device().info().backend == BackendKind::Cpu;
-    let count = if is_processor { config.workers } else { 1 };
     let free = (0..WORKERS_MAX).filter(|number| taken & 1 << number == 0);
-    let seats: Vec<_> =
-        free.take(count).map(|number| Arc::new(Seat::new(number, config.depth))).collect();
+    let seat = |number| Arc::new(Seat::new(number, config.depth));
+    let seats: Vec<_> = free.take(count).map(seat).collect();
     if seats.len() < count {
         return Err(PipelineError::TooMany { count: taken.count_ones() as usize });
     }
     Ok(seats)
-}
-
-fn check_shape(expected: Shape, plan: &Plan) -> Result<(), PipelineError> {
-    let got = Shape::of(plan);
-    if got.input != expected.input {
-        let (expected, got) = (expected.input, got.input);
-        return Err(BackendError::WrongInput { expected, got }.into());
-    }
-    if got != expected {
-        return Err(PipelineError::Shape {
-            expected_inputs: expected.inputs,
-            expected_classes: expected.classes,
-            inputs: got.inputs,
-            classes: got.classes,
-        });
-    }
-    Ok(())
-}
-
-/// Plans and loads a model as a backend runs the present one.
-fn load(model: &Model, backend: &Backend) -> Result<Arc<dyn Executable>, PipelineError> {
-    let (device, plan) = (backend.home.device(), backend.home.plan());
-    let options =
-        PlanOptions { input: plan.input(), precision: plan.precision(), rows_max: plan.rows_max() };
-    let plan = Plan::new(model, device.limits(), &options)?;
-    Ok(device.load(plan)?)
-}
-
-/// Measures what a batch costs.
-fn calibrate(executable: &dyn Executable, core: &Core) -> Result<CostTable, PipelineError> {
-    let mut context = executable.create_context()?;
-    let shape = Shape::of(executable.plan());
-    let rows_max = core.config.max_rows.min(executable.plan().rows_max());
-    let deadline = Instant::now() + core.config.batch_timeout + CALIBRATION;
-    let (inputs, values) = (shape.inputs, rows_max * shape.inputs);
-    let (floats, bytes): (Vec<f32>, Vec<u8>);
-    let rows = match shape.input {
-        InputType::F32 => {
-            floats = vec![0.0; values];
-            Rows::F32(&floats)
-        }
-        InputType::U8 => {
-            bytes = vec![0; values];
-            Rows::U8(&bytes)
-        }
-    };
-    let budget = CALIBRATION;
-    Ok(CostTable::calibrate(&mut *context, rows, inputs, rows_max, budget, deadline)?)
-}
-
-/// Runs a row of zeros in each context, so that the first real batch finds everything in place.
-fn warm(loaded: &mut Loaded, core: &Core) -> Result<(), PipelineError> {
-    let shape = core.store.shape();
-    let deadline = Instant::now() + core.config.batch_timeout;
-    for context in &mut loaded.contexts {
-        match shape.input {
-            InputType::F32 => context.submit(Rows::F32(&vec![0.0; shape.inputs]))?,
-            InputType::U8 => context.submit(Rows::U8(&vec![0; shape.inputs]))?,
-        }
-        context.wait(deadline)?;
-    }
-    Ok(())
 }
 
 /// Waits until something holds, or until then; `None` is never.

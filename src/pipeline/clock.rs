@@ -27,6 +27,12 @@ impl Clock {
         Clock { start: Instant::now(), driven: Some(now_ns) }
     }
 
+    /// The instant that this clock's time counts from.
+    #[cfg(test)]
+    pub(crate) fn start(&self) -> Instant {
+        self.start
+    }
+
     /// Nanoseconds since the start.
     pub(crate) fn now(&self) -> u64 {
         match &self.driven {

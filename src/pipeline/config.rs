@@ -29,6 +29,8 @@ pub struct PipelineConfig {
     pub workers: usize,
     /// How long a batch may be in flight before its device counts as lost.
     pub batch_timeout: Duration,
+    /// How long a device may take to load a model, to be measured and warmed.
+    pub load_timeout: Duration,
     /// How often a batch may be tried, each time on another device.
     pub attempts: u32,
     /// What to do about rows with a NaN or an infinity.
@@ -47,6 +49,7 @@ impl Default for PipelineConfig {
             depth: 2,
             workers: 1,
             batch_timeout: Duration::from_secs(2),
+            load_timeout: Duration::from_secs(60),
             attempts: 3,
             not_finite: NotFinite::default(),
             waiting: Waiting::default(),
@@ -148,6 +151,7 @@ impl PipelineConfig {
         };
         let hour = Duration::from_secs(3600);
         time("batch_timeout", self.batch_timeout, Duration::from_millis(1), hour)?;
+        time("load_timeout", self.load_timeout, Duration::from_millis(1), hour)?;
         time("max_delay", self.max_delay, Duration::ZERO, hour)?;
         time("waiting.spin", self.waiting.spin, Duration::ZERO, SPIN_MAX)
     }

@@ -12,6 +12,7 @@ use super::dispatch::{Dispatcher, RowBatch, Scene};
 use super::error::SubmitError;
 use super::gauges::SharedTally;
 use super::generation::Generation;
+use super::metrics::Metrics;
 use super::policy::{Decision, Waiting, decide};
 use super::records::{Aftermath, Outcome, Rows};
 use super::route::{Candidate, choose};
@@ -46,6 +47,8 @@ pub(crate) struct Core {
     next_deadline_ns: AtomicU64,
     /// Why the last backend was lost.
     reason: Mutex<String>,
+    /// What backends did whose entry is another's now. Locked after the backends.
+    pub(crate) past: Mutex<Metrics>,
     pub(crate) watch: Watch,
 }
 
@@ -102,6 +105,7 @@ impl Core {
             in_flight: AtomicUsize::new(0),
             next_deadline_ns: AtomicU64::new(NEVER),
             reason: Mutex::new(String::from("none was attached")),
+            past: Mutex::default(),
             watch: Watch::default(),
         }
     }
@@ -176,7 +180,7 @@ impl Core {
         }
         let now_ns = self.clock.now();
         if let Some(until_ns) = self.too_early(&dispatcher, rows, now_ns) {
-            return if until_ns == NEVER { Offer::Nothing } else { Offer::Later(until_ns) };
+            return Offer::Later(until_ns);
         }
         if self.ready.load(Ordering::Relaxed) > 1
             && let Some(other) = self.better(backend, rows, now_ns)
@@ -186,13 +190,15 @@ impl Core {
         }
         let scene = Scene { ring: &self.ring, tally: &self.tally, now_ns };
         dispatcher.form(scene, backend.max_rows, batch, aftermath);
-        if batch.rows.is_empty() {
-            return Offer::Nothing;
-        }
         // Counted before the lock is free, so that nobody sees the rows neither wait nor fly.
         self.in_flight.fetch_add(batch.rows.len(), Ordering::AcqRel);
         let left = dispatcher.waiting(&self.ring) > 0;
         drop(dispatcher);
+        // What was visited no longer bars the way to free rows behind it.
+        self.freed();
+        if batch.rows.is_empty() {
+            return Offer::Nothing;
+        }
         if left {
             self.bell.ring(self.preferred.load(Ordering::Relaxed));
         }
@@ -207,7 +213,8 @@ impl Core {
         }
         let oldest_ns = dispatcher.oldest_ns(&self.ring);
         if oldest_ns == NEVER {
-            return Some(NEVER);
+            // Nothing is committed, but something was given up, and is to be cleared away.
+            return None;
         }
         let waiting = Waiting { rows, oldest_ns, closing: !self.is_running() };
         let max_delay_ns = nanoseconds(self.config.max_delay);
@@ -251,11 +258,14 @@ impl Core {
 
     /// Whether everything that was taken was answered, and nothing will be taken any more.
     pub(crate) fn is_drained(&self) -> bool {
-        if self.is_running() {
-            return false;
-        }
+        !self.is_running() && self.queued_and_pending().1 == 0
+    }
+
+    /// Rows that are committed and in no batch, and those that are not answered.
+    pub(crate) fn queued_and_pending(&self) -> (u64, u64) {
         let dispatcher = lock(&self.dispatcher);
-        dispatcher.queued(&self.ring) == 0 && self.in_flight() == 0
+        let queued = dispatcher.queued(&self.ring);
+        (queued, queued + self.in_flight() as u64)
     }
 
     /// Rows in batches that are not answered.

@@ -142,7 +142,8 @@ impl Dispatcher {
             } else if batch.generation.version != lane.generation.version {
                 continue;
             }
-            lane.fill(scene, max_rows, batch, aftermath);
+            let changes = lane.generation.version != self.current.version;
+            lane.fill(scene, max_rows, changes, batch, aftermath);
             lane.reader.publish(scene.ring);
         }
     }
@@ -161,13 +162,11 @@ impl Dispatcher {
         let fits = retry.rows.len().min(max_rows).min(PIECES_MAX);
         for row in retry.rows.drain(..fits) {
             // SAFETY: the rows were taken from the attempt that failed, and nobody else has them.
-            let (first, _) = unsafe { scene.ring.first_of(row) };
-            // SAFETY: as above.
-            if unsafe { scene.ring.request(first) }.deadline_ns > scene.now_ns {
-                batch.push(row);
-            } else {
-                // SAFETY: as above, and it is not in the batch.
+            if unsafe { scene.is_expired(row) } {
+                // SAFETY: as above.
                 unsafe { scene.turn_away((row, 1), Outcome::Expired, aftermath) };
+            } else {
+                batch.push(row);
             }
         }
         if !retry.rows.is_empty() {
@@ -228,16 +227,21 @@ impl Dispatcher {
 }
 
 impl Lane {
-    /// Adds the lane's rows to a batch, until it is full or nothing waits.
+    /// Adds the lane's rows to a batch, until it is full or nothing waits, or, where the lane is
+    /// about to change to another version, its request is at its end.
     fn fill(
         &mut self,
         scene: Scene<'_>,
         max_rows: usize,
+        changes: bool,
         batch: &mut RowBatch,
         aftermath: &mut Aftermath,
     ) {
         while batch.rows.len() < max_rows && batch.pieces < PIECES_MAX {
             let Some((row, left)) = self.open.take() else {
+                if changes {
+                    return;
+                }
                 let Some(visited) = self.reader.next(scene.ring, &mut aftermath.freed) else {
                     return;
                 };
@@ -245,6 +249,12 @@ impl Lane {
                 self.open = unsafe { scene.admit(visited, aftermath) };
                 continue;
             };
+            // SAFETY: the row was taken with its request, and runs in no batch yet.
+            if unsafe { scene.is_expired(row) } {
+                // SAFETY: as above.
+                unsafe { scene.turn_away((row, left), Outcome::Expired, aftermath) };
+                continue;
+            }
             let fits = left.min((max_rows - batch.rows.len()) as u32);
             let mut next = row;
             let mut taken = 0;
@@ -260,22 +270,30 @@ impl Lane {
 }
 
 impl Scene<'_> {
-    /// Whether a request is to be run, as its first row and number of rows; else it is answered.
+    /// A request that is to be run, as its first row and number of rows; one whose ticket is gone
+    /// is answered.
     ///
     /// # Safety
     /// The request was taken, and nobody else has it.
     unsafe fn admit(self, visited: Visited, aftermath: &mut Aftermath) -> Option<(u32, u32)> {
-        // SAFETY: as the caller promises.
-        let deadline_ns = unsafe { self.ring.request(visited.first) }.deadline_ns;
-        let outcome = match visited.abandoned {
-            true => Outcome::Cancelled,
-            false if deadline_ns <= self.now_ns => Outcome::Expired,
+        if visited.abandoned {
             // SAFETY: as the caller promises.
-            false => return Some(unsafe { self.ring.first_of(visited.first) }),
-        };
+            unsafe { self.turn_whole_away(visited, Outcome::Cancelled, aftermath) };
+            return None;
+        }
         // SAFETY: as the caller promises.
-        unsafe { self.turn_whole_away(visited, outcome, aftermath) };
-        None
+        Some(unsafe { self.ring.first_of(visited.first) })
+    }
+
+    /// Whether the deadline of a row's request has passed.
+    ///
+    /// # Safety
+    /// The row was taken, and nobody else has it.
+    unsafe fn is_expired(self, row: u32) -> bool {
+        // SAFETY: as the caller promises.
+        let (first, _) = unsafe { self.ring.first_of(row) };
+        // SAFETY: as the caller promises.
+        unsafe { self.ring.request(first) }.deadline_ns <= self.now_ns
     }
 
     /// # Safety

@@ -1,7 +1,7 @@
 //! The handle that callers hold, and what it tells about the pipeline.
 
 use super::super::backend::DeviceInfo;
-use super::super::model::ContentHash;
+use super::super::model::{ContentHash, Model};
 use super::super::plan::InputType;
 use super::super::sync::{Arc, Mutex, lock, thread};
 use super::backends::Seat;
@@ -24,9 +24,12 @@ pub struct Pipeline {
 #[derive(Debug)]
 pub(super) struct Owner {
     pub(super) core: Arc<Core>,
+    shards: Arc<Shards>,
     /// One change at a time: attaching, swapping, shutting down.
     pub(super) changes: Mutex<()>,
     pub(super) threads: Mutex<Vec<thread::JoinHandle<()>>>,
+    /// The model that runs, as long as devices may join with it. Locked within changes.
+    pub(super) joining: Mutex<Option<Arc<Model>>>,
 }
 
 impl Drop for Owner {
@@ -35,18 +38,29 @@ impl Drop for Owner {
     }
 }
 
+/// A further handle.
+impl From<Arc<Owner>> for Pipeline {
+    fn from(owner: Arc<Owner>) -> Pipeline {
+        Pipeline { shard: Shard::new(&owner.core, &owner.shards), owner }
+    }
+}
+
 impl Clone for Pipeline {
     fn clone(&self) -> Pipeline {
-        Pipeline { shard: self.shard.another(), owner: Arc::clone(&self.owner) }
+        Pipeline::from(Arc::clone(&self.owner))
     }
 }
 
 impl Pipeline {
     /// The first handle of a pipeline.
     pub(super) fn of(core: Arc<Core>) -> Pipeline {
-        let shard = Shard::new(Arc::clone(&core), Arc::new(Shards::default()));
-        let owner = Owner { core, changes: Mutex::new(()), threads: Mutex::default() };
-        Pipeline { shard, owner: Arc::new(owner) }
+        Pipeline::from(Arc::new(Owner {
+            core,
+            shards: Arc::default(),
+            changes: Mutex::new(()),
+            threads: Mutex::default(),
+            joining: Mutex::default(),
+        }))
     }
 
     pub(super) fn core(&self) -> &Arc<Core> {
@@ -97,8 +111,9 @@ impl Pipeline {
     /// without stopping anybody; only what waits is counted under the dispatcher's lock.
     pub fn metrics(&self) -> Metrics {
         let core = self.core();
-        let mut metrics = Metrics::default();
-        for backend in lock(&core.backends).iter() {
+        let backends = lock(&core.backends);
+        let mut metrics = lock(&core.past).clone();
+        for backend in backends.iter() {
             let health = backend.health().unwrap_or(BackendHealth::Lost);
             backend.seats.iter().for_each(|seat| seat.gauges.add_to(&mut metrics));
             let of_seat =
@@ -109,9 +124,9 @@ impl Pipeline {
                 sum
             }));
         }
+        drop(backends);
         core.tally.add_to(&mut metrics);
-        metrics.queue_depth = lock(&core.dispatcher).queued(&core.ring);
-        metrics.pending = metrics.queue_depth + core.in_flight() as u64;
+        (metrics.queue_depth, metrics.pending) = core.queued_and_pending();
         metrics.admitted = self.shard.admitted();
         metrics
     }

@@ -40,6 +40,7 @@
 
 mod backends;
 mod bell;
+mod bounded;
 mod calibrate;
 mod changes;
 mod clock;
@@ -58,7 +59,9 @@ mod handle;
 mod health;
 mod histogram;
 mod line;
+mod loading;
 mod metrics;
+mod open;
 mod policy;
 mod records;
 mod ring;
@@ -67,6 +70,8 @@ mod shard;
 mod space;
 mod store;
 mod submit;
+#[cfg(test)]
+mod tests;
 mod threads;
 mod ticket;
 mod waiter;
@@ -84,5 +89,6 @@ pub use handle::Pipeline;
 pub use health::{BackendHealth, Health, LostBackend};
 pub use histogram::{HistogramSnapshot, HistogramSummary};
 pub use metrics::{BackendMetrics, Metrics};
+pub use open::PipelineOptions;
 pub use records::Times;
 pub use ticket::{Prediction, Reply, Ticket};

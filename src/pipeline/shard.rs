@@ -22,20 +22,15 @@ pub(crate) struct Shards {
 }
 
 impl Shard {
-    /// Another handle's part.
-    pub(crate) fn new(core: Arc<Core>, shards: Arc<Shards>) -> Arc<Shard> {
-        let admitted = AtomicU64::new(0);
-        let shard = Arc::new(Shard { core, shards: Arc::clone(&shards), admitted });
-        let mut live = lock(&shards.live);
+    /// A further handle's part.
+    pub(crate) fn new(core: &Arc<Core>, shards: &Arc<Shards>) -> Arc<Shard> {
+        let (core, shards) = (Arc::clone(core), Arc::clone(shards));
+        let shard = Arc::new(Shard { core, shards, admitted: AtomicU64::new(0) });
+        let mut live = lock(&shard.shards.live);
         live.retain(|other| other.strong_count() > 0);
         live.push(Arc::downgrade(&shard));
         drop(live);
         shard
-    }
-
-    /// A further handle's part.
-    pub(crate) fn another(&self) -> Arc<Shard> {
-        Shard::new(Arc::clone(&self.core), Arc::clone(&self.shards))
     }
 
     /// Counts rows that were taken.

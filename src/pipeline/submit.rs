@@ -4,7 +4,6 @@
 
 use std::future::poll_fn;
 use std::task::Poll;
-use std::time::Instant;
 
 use super::super::backend::Rows;
 use super::super::sync::{Arc, thread};
@@ -247,9 +246,8 @@ impl Pipeline {
     /// The options' deadline, which has not passed.
     fn deadline_ns(&self, options: &SubmitOptions) -> Result<u64, SubmitError> {
         let Some(deadline) = options.deadline else { return Ok(NEVER) };
-        if deadline <= Instant::now() {
-            return Err(SubmitError::DeadlinePassed);
-        }
-        Ok(self.core().clock.at(deadline))
+        let clock = &self.core().clock;
+        let deadline_ns = clock.at(deadline);
+        if deadline_ns <= clock.now() { Err(SubmitError::DeadlinePassed) } else { Ok(deadline_ns) }
     }
 }

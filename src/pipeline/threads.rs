@@ -18,11 +18,10 @@ const DEVICE_WAIT: Duration = Duration::from_micros(100);
 pub(crate) fn work(mut worker: Worker) {
     let (core, seat) = (Arc::clone(&worker.core), Arc::clone(&worker.seat));
     core.bell.introduce(seat.number, thread::current());
-    let step = |worker: &mut Worker| {
-        catch_unwind(AssertUnwindSafe(|| worker.step())).unwrap_or_else(|panic| {
-            worker.give_up(message_of(&*panic));
-            Step::Leave
-        })
+    let step = |worker: &mut Worker| guarded(worker, Worker::step);
+    let wait = |worker: &mut Worker| {
+        worker.wait_for_device(DEVICE_WAIT);
+        Step::InFlight
     };
     let mut patience = Patience::new(core.config.waiting);
     loop {
@@ -30,7 +29,8 @@ pub(crate) fn work(mut worker: Worker) {
             Step::Progress => patience.renew(),
             Step::Leave => break,
             Step::InFlight if patience.is_left() => {}
-            Step::InFlight => worker.wait_for_device(DEVICE_WAIT),
+            Step::InFlight if guarded(&mut worker, wait) == Step::InFlight => {}
+            Step::InFlight => break,
             Step::Idle | Step::Until(_) if patience.is_left() => {}
             Step::Idle | Step::Until(_) => {
                 core.bell.lie_down(seat.number);
@@ -46,8 +46,18 @@ pub(crate) fn work(mut worker: Worker) {
         }
     }
     core.bell.get_up(seat.number);
+    // Somebody may have rung for this worker just now: another has to look in its place.
+    core.announce();
     worker.backend.worker_left();
     core.worker_left();
+}
+
+/// Lets a worker act. Should it panic, its backend is lost, and it leaves.
+fn guarded(worker: &mut Worker, act: impl FnOnce(&mut Worker) -> Step) -> Step {
+    catch_unwind(AssertUnwindSafe(|| act(worker))).unwrap_or_else(|panic| {
+        worker.give_up(message_of(&*panic));
+        Step::Leave
+    })
 }
 
 /// Parks until woken at the bell, or until then.

@@ -2,6 +2,7 @@
 
 #![allow(unsafe_code)]
 
+use std::cmp::Ordering;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
@@ -216,10 +217,11 @@ impl<'a> Prediction<'a> {
     /// equals; a NaN counts as larger than any number.
     pub fn top_k(&self, k: usize) -> Vec<(usize, f32)> {
         let mut ranked: Vec<_> = self.scores().iter().copied().enumerate().collect();
-        let rank = |score: f32| if score.is_nan() { f32::INFINITY } else { score };
+        // Stable, so that the lower index stays first; two that cannot be compared are told apart by
+        // NaN, or equal.
         ranked.sort_by(|a, b| {
             let by_nan = b.1.is_nan().cmp(&a.1.is_nan());
-            by_nan.then(rank(b.1).total_cmp(&rank(a.1))).then(a.0.cmp(&b.0))
+            by_nan.then(b.1.partial_cmp(&a.1).unwrap_or(Ordering::Equal))
         });
         ranked.truncate(k);
         ranked

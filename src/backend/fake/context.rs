@@ -1,8 +1,9 @@
 //! One batch in flight on a fake device.
 
-use std::time::Instant;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
 
-use super::interpret::interpret;
+use super::interpret::{first_values, interpret};
 use super::script::{Fault, Scripted};
 use super::{FakeExecutable, State};
 use crate::backend::sealed::Sealed;
@@ -23,6 +24,8 @@ struct Flight {
     scripted: Scripted,
     /// When its download ends; 0 in real time.
     end_ns: u64,
+    /// When it may be complete in real time.
+    end: Option<Instant>,
     scores: Vec<f32>,
 }
 
@@ -42,8 +45,11 @@ impl Flight {
         if state.timeline.as_ref().is_some_and(|timeline| timeline.now_ns() < self.end_ns) {
             return Status::Running;
         }
+        if !self.left().is_zero() {
+            return Status::Running;
+        }
         match &mut self.scripted.fault {
-            Fault::Hang => Status::Running,
+            Fault::Hang | Fault::PanicAtWait => Status::Running,
             Fault::LateAfterHang if !state.script.is_finished(self.scripted.place) => {
                 Status::Running
             }
@@ -63,9 +69,15 @@ impl Flight {
             Fault::None
             | Fault::Delay(_)
             | Fault::FailAtSubmit
+            | Fault::PanicAtSubmit
             | Fault::Stick
             | Fault::LateAfterHang => Status::Complete,
         }
+    }
+
+    /// How long the batch takes yet, in real time.
+    fn left(&self) -> Duration {
+        self.end.map_or(Duration::ZERO, |end| end.saturating_duration_since(Instant::now()))
     }
 }
 
@@ -98,10 +110,12 @@ impl FakeContext {
                 return if is_idle { Err(BackendError::Idle) } else { Ok(Status::Complete) };
             };
             let status = flight.status(&mut state);
+            let lasts = flight.left();
             let deadline = deadline.filter(|_| state.timeline.is_none());
             let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
             match left {
                 Some(left) if status == Status::Running && !left.is_zero() => {
+                    let left = if lasts.is_zero() { left } else { left.min(lasts) };
                     state = device.sleep_for(state, left);
                 }
                 _ => return Ok(status),
@@ -136,20 +150,30 @@ impl FakeContext {
     }
 }
 
+impl Drop for FakeContext {
+    fn drop(&mut self) {
+        self.executable.device.shared.alive.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 impl Sealed for FakeContext {}
 
 impl ExecutionContext for FakeContext {
     fn submit_pieces(&mut self, pieces: &[Rows<'_>]) -> Result<(), BackendError> {
         let device = &self.executable.device;
+        let plan = &self.executable.plan;
+        if let Some(record) = &mut device.lock().record {
+            record.push(pieces.iter().flat_map(|piece| first_values(plan, *piece)).collect());
+        }
         device.check_alive()?;
         if self.flight.is_some() {
             return Err(BackendError::Busy);
         }
-        let plan = &self.executable.plan;
         let rows = Rows::count_batch(pieces, plan)?;
         let scripted = device.lock().script.next();
         match scripted.fault {
             Fault::FailAtSubmit => return Err(device.failed()),
+            Fault::PanicAtSubmit => panic!("as scripted"),
             Fault::Stick => {
                 self.stick(scripted.place);
                 device.check_alive()?;
@@ -157,12 +181,15 @@ impl ExecutionContext for FakeContext {
             _ => {}
         }
         let scores = pieces.iter().flat_map(|piece| interpret(plan, *piece)).collect();
-        let end_ns = match &mut device.lock().timeline {
+        let mut state = device.lock();
+        let end_ns = match &mut state.timeline {
             Some(timeline) => timeline.schedule(self.number, rows),
             None => 0,
         };
+        let end = (!state.lasting.is_zero()).then(|| Instant::now() + state.lasting);
+        drop(state);
         self.scores.clear();
-        self.flight = Some(Flight { scripted, end_ns, scores });
+        self.flight = Some(Flight { scripted, end_ns, end, scores });
         Ok(())
     }
 
@@ -171,10 +198,10 @@ impl ExecutionContext for FakeContext {
     }
 
     fn wait(&mut self, deadline: Instant) -> Result<(), BackendError> {
-        if let Some(Flight { scripted: Scripted { fault: fault @ Fault::Delay(_), .. }, .. }) =
-            &mut self.flight
-        {
-            *fault = Fault::None;
+        match self.flight.as_mut().map(|flight| &mut flight.scripted.fault) {
+            Some(fault @ Fault::Delay(_)) => *fault = Fault::None,
+            Some(Fault::PanicAtWait) => panic!("as scripted"),
+            _ => {}
         }
         match self.advance(Some(deadline))? {
             true => Ok(()),

@@ -5,11 +5,20 @@ use crate::plan::{Plan, PlannedLayer, Precision};
 
 /// The scores of `rows`, one value at a time.
 pub(super) fn interpret(plan: &Plan, rows: Rows<'_>) -> Vec<f32> {
-    let values: Vec<f32> = match rows {
+    let values = numbers(rows);
+    values.chunks_exact(plan.inputs()).flat_map(|row| interpret_row(plan, row)).collect()
+}
+
+/// The first value of each of `rows`.
+pub(super) fn first_values(plan: &Plan, rows: Rows<'_>) -> Vec<f32> {
+    numbers(rows).chunks(plan.inputs()).map(|row| row[0]).collect()
+}
+
+fn numbers(rows: Rows<'_>) -> Vec<f32> {
+    match rows {
         Rows::F32(values) => values.to_vec(),
         Rows::U8(values) => values.iter().map(|byte| f32::from(*byte)).collect(),
-    };
-    values.chunks_exact(plan.inputs()).flat_map(|row| interpret_row(plan, row)).collect()
+    }
 }
 
 fn interpret_row(plan: &Plan, row: &[f32]) -> Vec<f32> {

@@ -16,7 +16,7 @@ mod script;
 mod tests;
 mod timeline;
 
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -44,6 +44,8 @@ struct Shared {
     state: Mutex<State>,
     /// Told when a stuck call may go, a hung batch is finished, or the device is lost.
     changed: Condvar,
+    /// Contexts that were not dropped.
+    alive: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -52,6 +54,10 @@ struct State {
     /// There in virtual time.
     timeline: Option<Timeline>,
     contexts: u64,
+    /// What a batch takes in real time.
+    lasting: Duration,
+    /// The first value of every row of every batch handed over, once that is asked for.
+    record: Option<Vec<Vec<f32>>>,
 }
 
 impl FakeDevice {
@@ -83,6 +89,14 @@ impl FakeDevice {
         self
     }
 
+    /// The device with batches that take so long each, in real time, beside each other where they
+    /// are in flight in several contexts.
+    #[must_use]
+    pub fn lasting(self, each: Duration) -> FakeDevice {
+        self.lock().lasting = each;
+        self
+    }
+
     /// Appends what is to happen to the next batches.
     pub fn script(&self, faults: impl IntoIterator<Item = Fault>) {
         self.lock().script.append(faults);
@@ -109,6 +123,22 @@ impl FakeDevice {
     /// Lets this many loads succeed; those after run out of memory.
     pub fn run_out_of_memory_after(&self, loads: u32) {
         self.lock().script.loads_left = Some(loads);
+    }
+
+    /// Keeps record of what is handed over from now on.
+    pub fn record(&self) {
+        self.lock().record = Some(Vec::new());
+    }
+
+    /// The first value of every row of every batch handed over, whatever became of it, since
+    /// [`record`](FakeDevice::record) was called.
+    pub fn recorded(&self) -> Vec<Vec<f32>> {
+        self.lock().record.clone().unwrap_or_default()
+    }
+
+    /// How many contexts there are that were not dropped.
+    pub fn contexts(&self) -> u64 {
+        self.shared.alive.load(Ordering::Relaxed)
     }
 
     /// Whether the device was lost.
@@ -223,6 +253,7 @@ impl Executable for FakeExecutable {
             state.contexts += 1;
             state.contexts - 1
         };
+        self.device.shared.alive.fetch_add(1, Ordering::Relaxed);
         Ok(Box::new(FakeContext::new(self.clone(), number)))
     }
 }

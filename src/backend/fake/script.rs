@@ -33,6 +33,14 @@ pub enum Fault {
     WrongStatus,
     /// The device is lost while the batch is in flight, and stays lost.
     Lose,
+    /// [`submit_pieces`] panics.
+    ///
+    /// [`submit_pieces`]: crate::backend::ExecutionContext::submit_pieces
+    PanicAtSubmit,
+    /// The batch never completes, and who [waits] for it panics.
+    ///
+    /// [waits]: crate::backend::ExecutionContext::wait
+    PanicAtWait,
 }
 
 /// A fault and its place among all that were scripted.

@@ -328,3 +328,41 @@ fn real_time_has_no_trace_and_no_events() {
     context(&device).submit(ROW).unwrap();
     assert_eq!((device.trace(), device.next_event_ns()), (Vec::new(), None));
 }
+
+#[test]
+fn a_batch_lasts_as_long_as_it_is_told_to() {
+    let each = Duration::from_millis(20);
+    let device = scripted(&[]).lasting(each);
+    let mut context = context(&device);
+    let begun = Instant::now();
+    context.submit(ROW).unwrap();
+    assert_eq!(context.wait(begun), Err(BackendError::Timeout { device: String::from("fake") }));
+    assert_eq!((context.wait(late()), context.scores()), (Ok(()), &SCORES[..]));
+    assert!(begun.elapsed() >= each);
+}
+
+#[test]
+fn panics_come_where_they_were_scripted() {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+    let device = scripted(&[Fault::PanicAtSubmit, Fault::PanicAtWait]);
+    let mut context = context(&device);
+    assert!(catch_unwind(AssertUnwindSafe(|| context.submit(ROW))).is_err());
+    context.submit(ROW).unwrap();
+    assert_eq!(context.is_complete(), Ok(false));
+    assert!(catch_unwind(AssertUnwindSafe(|| context.wait(late()))).is_err());
+}
+
+#[test]
+fn what_is_handed_over_is_recorded_and_contexts_are_counted() {
+    let device = scripted(&[Fault::None, Fault::FailAtSubmit]);
+    let mut one = context(&device);
+    one.submit(ROW).unwrap();
+    one.wait(late()).unwrap();
+    device.record();
+    assert!(one.submit(ROW).is_err());
+    let other = context(&device);
+    assert_eq!(device.contexts(), 2);
+    drop(other);
+    one.submit(Rows::F32(&[3.0, 0.0, 4.0, 0.0])).unwrap();
+    assert_eq!((device.recorded(), device.contexts()), (vec![vec![2.0], vec![3.0, 4.0]], 1));
+}

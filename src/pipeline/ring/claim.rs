@@ -79,7 +79,8 @@ impl<Q, A> Ring<Q, A> {
     fn find(&self, lane: &Lane, tail: u64, rows: u32) -> Result<Option<u64>, Refused> {
         let mut missing = rows;
         let mut claim = tail;
-        loop {
+        let mut has_room = false;
+        while missing > 0 {
             match self.look(lane, claim) {
                 Row::Free => missing -= 1,
                 Row::SatOut => {}
@@ -87,7 +88,10 @@ impl<Q, A> Ring<Q, A> {
                 _ if lane.tail.load(Ordering::Relaxed) != tail => return Ok(None),
                 Row::Unsaid => return Err(Refused::Full),
                 Row::Taken(word) => {
-                    self.check_room(lane, claim, missing)?;
+                    has_room = has_room || self.has_room(lane, tail, rows);
+                    if !has_room {
+                        return Err(Refused::Full);
+                    }
                     // Try letting the row sit out; where its word has changed, look again.
                     let sits = word + word::LAP;
                     let order = Ordering::Relaxed;
@@ -96,23 +100,27 @@ impl<Q, A> Ring<Q, A> {
                 }
             }
             claim += 1;
-            if missing == 0 {
-                return Ok(Some(claim));
-            }
         }
+        Ok(Some(claim))
     }
 
-    /// Whether rows after this taken one can make up for it, and none is passed by unvisited.
-    fn check_room(&self, lane: &Lane, taken: u64, missing: u32) -> Result<(), Refused> {
+    /// Whether there are as many free rows from the tail on, whatever lies between them; looks
+    /// only. No claim goes past a taken row that the dispatcher has not visited.
+    fn has_room(&self, lane: &Lane, tail: u64, rows: u32) -> bool {
         let unvisited = lane.head.load(Ordering::Acquire) + lane.capacity();
-        let mut missing = missing;
-        for claim in taken + 1..taken + lane.capacity() {
-            if taken >= unvisited || missing == 0 {
-                break;
+        let mut missing = rows;
+        let mut claim = tail;
+        while missing > 0 {
+            match self.look(lane, claim) {
+                Row::Free => missing -= 1,
+                Row::SatOut => {}
+                Row::Taken(_) if claim < unvisited => {}
+                // Further on are only rows that were counted.
+                Row::Taken(_) | Row::Unsaid => return false,
             }
-            missing -= u32::from(matches!(self.look(lane, claim), Row::Free));
+            claim += 1;
         }
-        if taken < unvisited && missing == 0 { Ok(()) } else { Err(Refused::Full) }
+        true
     }
 
     fn look(&self, lane: &Lane, claim: u64) -> Row {

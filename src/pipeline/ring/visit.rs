@@ -109,8 +109,7 @@ impl Reader {
         ring.lanes[self.lane].head.store(self.head, Ordering::Release);
     }
 
-    /// The first rows of the requests that wait, in order, without taking them. Holes count once
-    /// they were visited again.
+    /// The first rows of the requests that wait, in order, without taking them.
     pub(crate) fn waiting<'a, Q, A>(
         &'a self,
         ring: &'a Ring<Q, A>,
@@ -121,7 +120,10 @@ impl Reader {
             let row = lane.row_of(claim);
             matches!(self.found(ring, row, lane.lap_of(claim)), Found::Request).then_some(row)
         });
-        self.late.iter().map(|visited| visited.first).chain(ahead)
+        let is_ready =
+            |row: &u32| word::phase(ring.row(*row).word.load(Ordering::Acquire)) == word::READY;
+        let holes = self.holes.iter().copied().filter(is_ready);
+        self.late.iter().map(|visited| visited.first).chain(holes).chain(ahead)
     }
 
     /// Requests that were taken and not handed out yet.

@@ -1,0 +1,78 @@
+//! From a model to a pipeline on whatever this machine has.
+
+use super::super::backend::{BackendKind, Device, OpenOptions, open_with};
+use super::super::model::Model;
+use super::super::plan::{Plan, PlanOptions};
+use super::super::sync::{Arc, Weak, lock};
+use super::config::PipelineConfig;
+use super::error::PipelineError;
+use super::handle::{Owner, Pipeline};
+
+/// What a caller chooses about a pipeline that opens its devices itself.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct PipelineOptions {
+    /// Which devices: [`BackendKind::Auto`] for all there are, else one of that family.
+    pub device: OpenOptions,
+    /// Input type, precision and largest batch.
+    pub plan: PlanOptions,
+    /// The pipeline itself.
+    pub config: PipelineConfig,
+}
+
+impl Pipeline {
+    /// Starts a pipeline for a model. With [`BackendKind::Auto`] the processor serves from the first
+    /// moment, and GPUs join on their own once they are open and measured, which may take seconds;
+    /// see [`Pipeline::is_joining`]. With another kind it is that one device, opened now.
+    ///
+    /// # Errors
+    /// [`PipelineError`]: an option makes no sense, or the device is missing or cannot take the
+    /// model. A GPU that cannot join is reported through `tracing`, and is no error.
+    pub fn open(model: &Model, options: &PipelineOptions) -> Result<Pipeline, PipelineError> {
+        let joins = options.device.backend == BackendKind::Auto;
+        let first = if joins { BackendKind::Cpu } else { options.device.backend };
+        let device = open_with(&OpenOptions { backend: first, ..options.device.clone() })?;
+        let plan = Plan::new(model, device.limits(), &options.plan)?;
+        let pipeline = Pipeline::start(device.load(plan)?, options.config.clone())?;
+        if joins {
+            *lock(&pipeline.owner.joining) = Some(Arc::new(model.clone()));
+            let owner = Arc::downgrade(&pipeline.owner);
+            let options = options.clone();
+            pipeline.spawn("fusewire-join", move || join_all(&owner, &options))?;
+        }
+        Ok(pipeline)
+    }
+
+    /// Whether devices are still being opened that may join.
+    pub fn is_joining(&self) -> bool {
+        lock(&self.owner.joining).is_some()
+    }
+
+    /// Has a device join with the model that runs now.
+    fn join(&self, device: &dyn Device, options: &PlanOptions) -> Result<(), PipelineError> {
+        let _one_at_a_time = lock(&self.owner.changes);
+        let Some(model) = lock(&self.owner.joining).clone() else { return Ok(()) };
+        let plan = Plan::new(&model, device.limits(), options)?;
+        self.attach_alone(device.load(plan)?)
+    }
+}
+
+/// Opens one GPU of each family and has it join, as long as somebody holds the pipeline.
+fn join_all(owner: &Weak<Owner>, options: &PipelineOptions) {
+    for backend in [BackendKind::Cuda, BackendKind::Wgpu] {
+        if !owner.upgrade().is_some_and(|owner| owner.core.is_running()) {
+            break;
+        }
+        let opened = open_with(&OpenOptions { backend, ..options.device.clone() });
+        let Some(pipeline) = owner.upgrade().map(Pipeline::from) else { return };
+        let joined = opened
+            .map_err(PipelineError::from)
+            .and_then(|device| pipeline.join(&*device, &options.plan));
+        match joined {
+            Ok(()) => tracing::info!(backend = backend.name(), "backend joined"),
+            Err(error) => tracing::info!(backend = backend.name(), %error, "no backend joined"),
+        }
+    }
+    if let Some(owner) = owner.upgrade() {
+        *lock(&owner.joining) = None;
+    }
+}

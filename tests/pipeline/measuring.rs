@@ -1,0 +1,113 @@
+//! What a pipeline counts.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use fusewire::backend::fake::Fault;
+use fusewire::pipeline::Metrics;
+use fusewire::{PipelineConfig, SubmitOptions};
+
+use crate::common::Random;
+use crate::support::*;
+
+#[track_caller]
+fn is_filled(metrics: &Metrics) {
+    let rows = [&metrics.queue_ns, &metrics.total_ns];
+    assert!(rows.iter().all(|it| it.count() == metrics.completed && it.max() > 0));
+    let batches = [&metrics.input_ns, &metrics.compute_ns, &metrics.output_ns, &metrics.batch_rows];
+    assert!(batches.iter().all(|it| it.count() == metrics.batches && it.sum() > 0));
+    assert!(metrics.total_ns.sum() >= metrics.queue_ns.sum());
+    assert!(metrics.batch_rows.min() >= 1 && metrics.batch_rows.sum() >= metrics.completed);
+    let shares: u64 = metrics.backends.iter().map(|it| it.rows).sum();
+    assert_eq!(shares, metrics.completed);
+}
+
+#[test]
+fn every_batch_and_every_row_is_in_the_histograms() {
+    for (device, _) in kinds() {
+        let pipeline = start(&*device, small());
+        for id in 0..100 {
+            drop(pipeline.submit_many(&rows(id..id + 10)).unwrap().wait().unwrap());
+        }
+        let metrics = settled(&pipeline);
+        assert_eq!((metrics.completed, metrics.admitted), (1000, 1000));
+        assert_eq!(metrics.batch_rows.sum(), 1000);
+        assert_eq!(metrics.queue_depth, 0);
+        assert_eq!(metrics.backends[0].name, device.info().name);
+        is_filled(&metrics);
+        let json = serde_json::to_value(&metrics).unwrap();
+        assert_eq!(json["completed"], 1000);
+        assert!(metrics.to_string().starts_with("rows      1000 admitted"), "{metrics}");
+    }
+}
+
+/// One of many callers, some of whom are in a hurry, and some of whom forget about it.
+fn misbehave(pipeline: &fusewire::Pipeline, seed: u64) {
+    let mut random = Random(seed);
+    for id in 0..1500 {
+        let deadline = Instant::now() + Duration::from_micros(1 + random.below(2000) as u64);
+        let options = match random.below(4) {
+            0 => SubmitOptions::bulk(),
+            1 => SubmitOptions::deadline(deadline),
+            _ => SubmitOptions::default(),
+        };
+        let taken = match random.below(4) {
+            0 => pipeline.submit_many_with(&rows(id..id + 12), &options),
+            1 => pipeline.reserve_with::<f32>(&options).and_then(|mut guard| {
+                guard.copy_from_slice(&row(id));
+                guard.commit()
+            }),
+            2 => pipeline.submit_blocking(&row(id), &options),
+            _ => pipeline.submit_with(&row(id), &options),
+        };
+        let Ok(ticket) = taken else { continue };
+        let answer = match random.below(6) {
+            0 => continue,
+            1 => ticket.wait_timeout(Duration::from_micros(50)).ok(),
+            _ => Some(ticket.wait()),
+        };
+        if let Some(Ok(reply)) = answer {
+            check(&reply, id..id + reply.len());
+        }
+    }
+}
+
+#[test]
+fn rows_are_conserved_whatever_becomes_of_them() {
+    let sound = fake("sound");
+    let config = PipelineConfig { capacity: 32, bulk_capacity: 16, ..impatient() };
+    let pipeline = start(&sound, config);
+    let frail = fake("frail");
+    pipeline.attach(load(&frail)).unwrap();
+    frail.script((0..100).map(|_| Fault::None).chain([Fault::Hang]));
+    thread::scope(|scope| {
+        for seed in 0..3 {
+            let pipeline = pipeline.clone();
+            scope.spawn(move || misbehave(&pipeline, seed));
+        }
+    });
+    let metrics = settled(&pipeline);
+    assert!(metrics.completed > 0 && metrics.cancelled > 0);
+    assert_eq!((metrics.failed, metrics.shut_down), (0, 0));
+    is_filled(&metrics);
+
+    // The last device fails, and another comes, and the end turns what is left away.
+    sound.script([Fault::Lose]);
+    frail.script([Fault::Lose]);
+    let tickets: Vec<_> = (0..20).map(|id| pipeline.submit(&row(id)).unwrap()).collect();
+    let failed = tickets.into_iter().filter(|_| true).map(|it| it.wait().is_err());
+    let failed = failed.filter(|failed| *failed).count() as u64;
+    until(|| pipeline.devices().is_empty());
+    let last = fake("last");
+    pipeline.attach(load(&last)).unwrap();
+    last.script([Fault::Hang; 2]);
+    let turned_away = pipeline.submit_many(&rows(0..30)).unwrap();
+    let other = pipeline.clone();
+    let report = pipeline.shutdown(Duration::from_millis(20));
+    assert!(turned_away.wait().is_err());
+    let end = settled(&other);
+    assert_eq!((end.failed, end.shut_down), (failed, 30));
+    assert_eq!((report.drained, report.turned_away), (false, 30));
+    assert_eq!(end.admitted - metrics.admitted, 50);
+    is_filled(&end);
+}
