@@ -72,7 +72,7 @@ pub fn measure(
 }
 
 /// From a nanosecond to an hour, at three significant digits.
-fn nanoseconds() -> Histogram<u64> {
+pub(super) fn nanoseconds() -> Histogram<u64> {
     // The bounds are constants that satisfy the histogram's rules: 1 <= low, 2 * low <= high.
     Histogram::new_with_bounds(1, 3_600_000_000_000, 3).expect("sound bounds")
 }

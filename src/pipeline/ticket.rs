@@ -220,7 +220,7 @@ impl<'a> Prediction<'a> {
     /// equals; a NaN counts as larger than any number.
     pub fn top_k(&self, k: usize) -> Vec<(usize, f32)> {
         let mut ranked: Vec<_> = self.scores().iter().copied().enumerate().collect();
-        // The sort is stable: of equals the lower index stays first.
+        // Stable, so that the lower index stays first. Of two that cannot be compared, one is NaN.
         ranked.sort_by(|a, b| {
             let by_nan = b.1.is_nan().cmp(&a.1.is_nan());
             by_nan.then(b.1.partial_cmp(&a.1).unwrap_or(Ordering::Equal))

@@ -1,0 +1,239 @@
+//! What was found, ready to be written as JSON or CSV.
+//!
+//! Keys are part of the interface: snake_case, the unit last, added to but never renamed.
+
+use std::fmt::Write as _;
+
+use serde::Serialize;
+
+use super::super::machine::Machine;
+use super::super::report::ModelFacts;
+use super::memory::Memory;
+use super::stats::{Percentiles, Rate};
+
+/// One run of all experiments.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct HandoffReport {
+    /// The model of the experiments that run one.
+    pub model: ModelFacts,
+    /// What it was run on.
+    pub machine: Machine,
+    /// How it was measured.
+    pub method: HandoffMethod,
+    /// One entry per figure, floors first.
+    pub results: Vec<HandoffCell>,
+    /// Memory before and after many requests, where the system tells.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub memory: Option<Memory>,
+}
+
+/// How figures were taken.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct HandoffMethod {
+    /// The time for one figure, warm-up left out.
+    pub figure_s: f64,
+    /// Rounds of a rate.
+    pub rounds: usize,
+    /// Rows that a producer had waiting for answers at most.
+    pub window_rows: usize,
+    /// Rows in the ring.
+    pub capacity: usize,
+    /// The most rows in a batch.
+    pub max_rows: usize,
+    /// Threads that ran batches.
+    pub workers: usize,
+    /// How long threads spun before they parked where nothing else is said: the default here.
+    pub spin_us: f64,
+    /// The type of the model's rows.
+    pub input: &'static str,
+    /// What the model's weights were rounded to.
+    pub precision: &'static str,
+}
+
+/// One figure.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct HandoffCell {
+    /// `floor`, `latency`, `throughput`, `model_floor`, `model_throughput`, `open_loop` or `swap`.
+    pub experiment: &'static str,
+    /// Which of its kind.
+    pub variant: &'static str,
+    /// The values of a row, in bytes; 0 where there are no rows.
+    pub row_bytes: usize,
+    /// Threads that sent requests.
+    pub producers: usize,
+    /// Requests, round trips or batches behind the figure.
+    pub requests: u64,
+    /// Times, where times were measured.
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    pub latency: Option<Percentiles>,
+    /// Rows a second, where those were counted.
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    pub rate: Option<Rate>,
+    /// How the schedule was kept, where there was one.
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    pub schedule: Option<ScheduleFacts>,
+    /// What was swapped, where something was.
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    pub swaps: Option<SwapFacts>,
+    /// The figure of this run that it stands beside.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub beside: Option<Beside>,
+}
+
+/// How an open loop's schedule was kept.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct ScheduleFacts {
+    /// Requests a second that were due.
+    pub offered_per_s: f64,
+    /// That rate as a share of the sustained one.
+    pub load: f64,
+    /// What 99 of 100 requests were sent within of the time they were due.
+    pub late_p99_us: f64,
+    /// The longest of those delays.
+    pub late_max_us: f64,
+    /// Requests that found the ring full when they were due.
+    pub full: u64,
+    /// Requests that were given up because the schedule was over.
+    pub unsent: u64,
+    /// Whether all were sent, and 99 of 100 within 100 microseconds of their time. Where this is
+    /// false the rate was not the one that is written here, on this machine at this moment.
+    pub kept: bool,
+}
+
+/// Swaps in the windows behind a figure.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct SwapFacts {
+    /// Their number.
+    pub swaps: u64,
+    /// The median time of one: planning, loading and warming the model.
+    pub swap_p50_us: f64,
+    /// The longest.
+    pub swap_max_us: f64,
+}
+
+/// Another figure of the same run, and the ratio to it.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct Beside {
+    /// Which experiment and variant.
+    pub figure: String,
+    /// Which of its quantities: `p50_us`, `p99_us` or `rows_per_s`.
+    pub quantity: &'static str,
+    /// Its value.
+    pub value: f64,
+    /// This figure's quantity over it.
+    pub ratio: f64,
+}
+
+/// A quantity that figures are compared by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Quantity {
+    P50,
+    P99,
+    Rate,
+}
+
+impl Quantity {
+    fn name(self) -> &'static str {
+        match self {
+            Quantity::P50 => "p50_us",
+            Quantity::P99 => "p99_us",
+            Quantity::Rate => "rows_per_s",
+        }
+    }
+
+    fn of(self, cell: &HandoffCell) -> Option<f64> {
+        match self {
+            Quantity::P50 => cell.latency.map(|latency| latency.p50_us),
+            Quantity::P99 => cell.latency.map(|latency| latency.p99_us),
+            Quantity::Rate => cell.rate.map(|rate| rate.rows_per_s),
+        }
+    }
+}
+
+impl HandoffCell {
+    /// The figure beside another one; unchanged where one of them lacks the quantity.
+    pub(super) fn beside(mut self, other: &HandoffCell, quantity: Quantity) -> HandoffCell {
+        let values = quantity.of(&self).zip(quantity.of(other));
+        self.beside = values.filter(|(_, other)| *other > 0.0).map(|(own, value)| Beside {
+            figure: format!("{} {}", other.experiment, other.variant),
+            quantity: quantity.name(),
+            value,
+            ratio: own / value,
+        });
+        self
+    }
+}
+
+/// The columns of the CSV file.
+const COLUMNS: [&str; 21] = [
+    "experiment",
+    "variant",
+    "row_bytes",
+    "producers",
+    "requests",
+    "p50_us",
+    "p90_us",
+    "p99_us",
+    "p999_us",
+    "max_us",
+    "rows_per_s",
+    "rows_per_s_min",
+    "rows_per_s_max",
+    "offered_per_s",
+    "late_p99_us",
+    "full",
+    "unsent",
+    "kept",
+    "swaps",
+    "beside",
+    "ratio",
+];
+
+impl HandoffReport {
+    /// Whether two threads had a core each while floors were taken: where they had not, because
+    /// other programs ran or there is one core, times of spinning threads are times of waiting for
+    /// a core.
+    pub fn had_cores(&self) -> bool {
+        const TRIP_MAX_US: f64 = 20.0;
+        let mut lines = self.of("floor").filter(|cell| cell.variant == "cache_line");
+        lines.all(|cell| cell.latency.is_some_and(|latency| latency.p50_us <= TRIP_MAX_US))
+    }
+
+    /// The figures of one experiment.
+    pub fn of<'a>(&'a self, experiment: &'a str) -> impl Iterator<Item = &'a HandoffCell> {
+        self.results.iter().filter(move |cell| cell.experiment == experiment)
+    }
+
+    /// The figures as CSV (RFC 4180), one line each under a line of names; what does not apply is
+    /// empty.
+    pub fn to_csv(&self) -> String {
+        let mut csv = COLUMNS.join(",") + "\n";
+        for cell in &self.results {
+            // A cell is a flat object of numbers, names and one inner object.
+            let fields = serde_json::to_value(cell).unwrap_or_default();
+            let field = |name: &&str| match (*name, &fields["beside"]) {
+                ("beside", beside) => text(&beside["figure"]),
+                ("ratio", beside) => text(&beside["ratio"]),
+                (name, _) => text(&fields[name]),
+            };
+            let line: Vec<_> = COLUMNS.iter().map(field).collect();
+            // Writing to a string cannot fail.
+            let _ = writeln!(csv, "{}", line.join(","));
+        }
+        csv
+    }
+}
+
+fn text(value: &serde_json::Value) -> String {
+    match value {
+        serde_json::Value::Null => String::new(),
+        serde_json::Value::String(text) => super::super::report::csv_field(text),
+        other => other.to_string(),
+    }
+}
