@@ -223,10 +223,11 @@ fn many_producers_on_many_handles() {
                 scope.spawn(move || {
                     for round in 0..100 {
                         let first = producer * 100_000 + round * 10;
-                        let one = pipeline.submit(&row(first)).unwrap();
+                        let options = SubmitOptions::default();
+                        let one = pipeline.submit_blocking(&row(first), &options).unwrap();
                         let many = rows(first..first + 10);
                         let mut ticket = pipeline.submit_many(&many);
-                        // Free rows behind rows that wait cannot be had yet.
+                        // A row that was taken when somebody passed it is out for a lap.
                         while let Err(SubmitError::Full) = ticket {
                             thread::yield_now();
                             ticket = pipeline.submit_many(&many);
