@@ -10,7 +10,7 @@ use fusewire::{BackendKind, Pipeline, PipelineConfig, Reply};
 use crate::support::*;
 
 /// What a device does that is lost for it. The last two hold a call until they are released.
-const LOSSES: [Fault; 9] = [
+const LOSSES: [Fault; 10] = [
     Fault::FailAtSubmit,
     Fault::FailAtCompletion,
     Fault::WrongStatus,
@@ -20,6 +20,7 @@ const LOSSES: [Fault; 9] = [
     Fault::PanicAtSubmit,
     Fault::PanicAtWait,
     Fault::Stick,
+    Fault::StickAtCompletion,
 ];
 
 /// A device that is about to fail so, and a pipeline on it.
@@ -164,7 +165,7 @@ fn a_device_is_replaced_again_and_again() {
 
 #[test]
 fn a_late_device_answers_nobody_and_a_stuck_one_reads_nothing_of_others() {
-    for fault in [Fault::Stick, Fault::LateAfterHang] {
+    for fault in [Fault::Stick, Fault::StickAtCompletion, Fault::LateAfterHang] {
         let (failing, pipeline) =
             failing_first(fault, PipelineConfig { capacity: 8, ..impatient() });
         let reply = pipeline.submit_many(&rows(0..8)).unwrap().wait().unwrap();

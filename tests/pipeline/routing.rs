@@ -50,24 +50,30 @@ fn the_cheaper_one_is_chosen_where_both_are_idle() {
 
 #[test]
 fn both_are_used_where_there_is_enough_to_do() {
+    // What they cost is measured, and may be measured wrong where the machine is busy.
+    until(|| share_the_work().into_iter().all(|rows| rows > 0));
+}
+
+/// Gives two backends thirty rows to run, and returns how many each of them ran.
+fn share_the_work() -> [u64; 2] {
     let config = PipelineConfig { max_rows: 2, depth: 1, ..small() };
-    let (pipeline, devices) = both(ms(12), ms(8), config);
-    let tickets: Vec<_> = (0..60).map(|id| pipeline.submit(&row(id)).unwrap()).collect();
+    let (pipeline, devices) = both(ms(30), ms(20), config);
+    let tickets: Vec<_> = (0..30).map(|id| pipeline.submit(&row(id)).unwrap()).collect();
     for (id, ticket) in tickets.into_iter().enumerate() {
         let reply = ticket.wait().unwrap();
         check(&reply, [id]);
         ran_where_it_says(&devices, &reply.first().device(), id);
     }
     let metrics = settled(&pipeline);
-    let shares: Vec<_> = metrics.backends.iter().map(|it| it.rows).collect();
-    assert_eq!(shares.iter().sum::<u64>(), 60);
-    assert!(shares.iter().all(|rows| *rows > 0), "{shares:?}");
+    let shares = [0, 1].map(|index| metrics.backends[index].rows);
+    assert_eq!((metrics.backends.len(), shares.iter().sum()), (2, 30));
     let batches: u64 = metrics.backends.iter().map(|it| it.batches).sum();
     assert_eq!(batches, metrics.batches);
-    for (backend, device) in metrics.backends.iter().zip(&devices) {
-        assert_eq!(backend.rows as usize, device.recorded().concat().len());
+    for (rows, device) in shares.iter().zip(&devices) {
+        assert_eq!(*rows as usize, device.recorded().concat().len());
     }
     assert_eq!(pipeline.health(), Health::Ready);
+    shares
 }
 
 #[test]

@@ -60,7 +60,9 @@ fn nothing_is_taken_afterwards() {
 
 #[test]
 fn a_device_that_hangs_does_not_keep_it_from_ending() {
-    for (fault, threads_left) in [(Fault::Hang, 0), (Fault::Stick, 1)] {
+    for (fault, threads_left) in
+        [(Fault::Hang, 0), (Fault::Stick, 1), (Fault::StickAtCompletion, 1)]
+    {
         let device = fake("hung");
         let pipeline = start(&device, narrow());
         device.script([fault]);

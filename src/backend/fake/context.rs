@@ -71,6 +71,7 @@ impl Flight {
             | Fault::FailAtSubmit
             | Fault::PanicAtSubmit
             | Fault::Stick
+            | Fault::StickAtCompletion
             | Fault::LateAfterHang => Status::Complete,
         }
     }
@@ -95,6 +96,14 @@ impl FakeContext {
             state = device.sleep(state);
         }
         state.script.stuck -= 1;
+    }
+
+    fn stick_at_completion(&self) {
+        if let Some(Flight { scripted, .. }) = &self.flight
+            && scripted.fault == Fault::StickAtCompletion
+        {
+            self.stick(scripted.place);
+        }
     }
 
     /// How the batch stands; in real time, one that is running is waited for until the deadline.
@@ -194,10 +203,12 @@ impl ExecutionContext for FakeContext {
     }
 
     fn is_complete(&mut self) -> Result<bool, BackendError> {
+        self.stick_at_completion();
         self.advance(None)
     }
 
     fn wait(&mut self, deadline: Instant) -> Result<(), BackendError> {
+        self.stick_at_completion();
         match self.flight.as_mut().map(|flight| &mut flight.scripted.fault) {
             Some(fault @ Fault::Delay(_)) => *fault = Fault::None,
             Some(Fault::PanicAtWait) => panic!("as scripted"),

@@ -102,7 +102,7 @@ impl FakeDevice {
         self.lock().script.append(faults);
     }
 
-    /// Lets every [`Fault::Stick`] scripted so far go: calls that are stuck return, and those to
+    /// Lets every [`Fault::Stick`] and [`Fault::StickAtCompletion`] scripted so far go: calls that are stuck return, and those to
     /// come are not held.
     pub fn release(&self) {
         self.lock().script.release();

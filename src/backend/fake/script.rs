@@ -22,6 +22,11 @@ pub enum Fault {
     ///
     /// [`submit_pieces`]: crate::backend::ExecutionContext::submit_pieces
     Stick,
+    /// Who asks about the batch, or waits for it, is held until [`release`] is called. The batch
+    /// then is complete.
+    ///
+    /// [`release`]: super::FakeDevice::release
+    StickAtCompletion,
     /// The batch never completes.
     Hang,
     /// The batch completes only after [`finish_hung`](super::FakeDevice::finish_hung) was called: a

@@ -93,6 +93,24 @@ fn a_stuck_call_returns_once_released_and_holds_no_other() {
 }
 
 #[test]
+fn who_asks_is_stuck_until_released_and_then_told_that_it_is_complete() {
+    let device = scripted(&[Fault::StickAtCompletion, Fault::StickAtCompletion]);
+    let (mut asked, mut waited) = (context(&device), context(&device));
+    asked.submit(ROW).unwrap();
+    waited.submit(ROW).unwrap();
+    std::thread::scope(|scope| {
+        let asks = scope.spawn(|| asked.is_complete());
+        let waits = scope.spawn(|| waited.wait(Instant::now()));
+        while device.stuck() < 2 {
+            std::thread::yield_now();
+        }
+        device.release();
+        assert_eq!((asks.join().unwrap(), waits.join().unwrap()), (Ok(true), Ok(())));
+    });
+    assert_eq!((asked.scores(), waited.scores()), (&SCORES[..], &SCORES[..]));
+}
+
+#[test]
 fn a_release_holds_for_what_was_scripted_before_it() {
     let device = scripted(&[Fault::None, Fault::Stick]);
     device.release();
