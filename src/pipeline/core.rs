@@ -119,9 +119,10 @@ impl Core {
         }
     }
 
-    /// Notes a deadline of something that is about to be committed.
+    /// Notes a deadline of something that was committed.
     pub(crate) fn note_deadline(&self, deadline_ns: u64) {
-        self.next_deadline_ns.fetch_min(deadline_ns, Ordering::Relaxed);
+        // Release: whoever takes the note sees what was committed.
+        self.next_deadline_ns.fetch_min(deadline_ns, Ordering::Release);
     }
 
     /// Where those wait who want room for requests with these options.
@@ -388,9 +389,8 @@ impl Core {
             return next_ns;
         }
         let mut aftermath = Aftermath::default();
-        // A deadline that is noted from here on is noted anew.
-        self.next_deadline_ns.store(NEVER, Ordering::SeqCst);
-        fence(Ordering::SeqCst);
+        // Takes the note: a deadline that is noted from here on is noted anew.
+        self.next_deadline_ns.swap(NEVER, Ordering::Acquire);
         let next_ns = lock(&self.dispatcher).expire(self.scene(), &mut aftermath);
         self.note_deadline(next_ns);
         self.settle(&mut aftermath);

@@ -171,7 +171,7 @@ impl Dispatcher {
             }
             let changes = lane.generation.version != self.current.version;
             lane.fill(scene, max_rows, changes, batch, aftermath);
-            lane.reader.publish(scene.ring);
+            aftermath.freed += lane.reader.publish(scene.ring);
         }
     }
 

@@ -35,31 +35,32 @@ impl Space {
     /// once more before it sleeps.
     pub(crate) fn wait(&self, place: Option<u64>, waiter: Waiter) -> u64 {
         let mut queue = lock(&self.queue);
-        let found = queue.places.iter().position(|(other, _)| Some(*other) == place);
-        let place = match found {
-            Some(index) => {
-                queue.places[index].1 = Some(waiter);
-                queue.places[index].0
-            }
+        let found = queue.places.iter_mut().find(|(other, _)| Some(*other) == place);
+        let (place, before) = match found {
+            Some((place, before)) => (*place, before.replace(waiter)),
             None => {
                 let place = queue.next_place;
                 queue.next_place += 1;
                 queue.places.push_back((place, Some(waiter)));
                 self.waiting.store(queue.places.len() as u64, Ordering::Relaxed);
-                place
+                (place, None)
             }
         };
         drop(queue);
         fence(Ordering::SeqCst);
+        // Once the lock is free: a task that is let go of may do anything, such as leave this line.
+        drop(before);
         place
     }
 
     /// Leaves the line, and lets the next one try: there may be room for more than one.
     pub(crate) fn leave(&self, place: u64) {
         let mut queue = lock(&self.queue);
-        queue.places.retain(|(other, _)| *other != place);
+        let found = queue.places.iter().position(|(other, _)| *other == place);
+        let left = found.and_then(|index| queue.places.remove(index));
         self.waiting.store(queue.places.len() as u64, Ordering::Relaxed);
         drop(queue);
+        drop(left);
         self.wake_first();
     }
 

@@ -1,6 +1,6 @@
 //! The producers' side: claim, write, commit.
 
-use super::super::super::sync::{Ordering, planted};
+use super::super::super::sync::{Ordering, planted, thread};
 use super::super::word;
 use super::{CLOSED, Lane, Link, Ring};
 
@@ -86,11 +86,16 @@ impl<Q, A> Ring<Q, A> {
                 Row::SatOut => {}
                 // Word and tail are read one after the other: they may be of different laps.
                 _ if lane.tail.load(Ordering::Relaxed) != tail => return Ok(None),
-                Row::Unsaid => return Err(Refused::Full),
+                // Further on are only rows that were found free.
+                Row::Unsaid if claim >= tail + lane.capacity() => return Err(Refused::Full),
+                Row::Unsaid => return Ok(wait_for_word()),
                 Row::Taken(word) => {
-                    has_room = has_room || self.has_room(lane, tail, rows);
                     if !has_room {
-                        return Err(Refused::Full);
+                        match self.has_room(lane, tail, rows) {
+                            Some(true) => has_room = true,
+                            Some(false) => return Err(Refused::Full),
+                            None => return Ok(wait_for_word()),
+                        }
                     }
                     // Try letting the row sit out; where its word has changed, look again.
                     let sits = word + word::LAP;
@@ -105,8 +110,9 @@ impl<Q, A> Ring<Q, A> {
     }
 
     /// Whether there are as many free rows from the tail on, whatever lies between them; looks
-    /// only. No claim goes past a taken row that the dispatcher has not visited.
-    fn has_room(&self, lane: &Lane, tail: u64, rows: u32) -> bool {
+    /// only. No claim goes past a taken row that the dispatcher has not visited. `None` where a
+    /// producer has yet to say what its row is.
+    fn has_room(&self, lane: &Lane, tail: u64, rows: u32) -> Option<bool> {
         let unvisited = lane.head.load(Ordering::Acquire) + lane.capacity();
         let mut missing = rows;
         let mut claim = tail;
@@ -115,12 +121,13 @@ impl<Q, A> Ring<Q, A> {
                 Row::Free => missing -= 1,
                 Row::SatOut => {}
                 Row::Taken(_) if claim < unvisited => {}
+                Row::Unsaid if claim < tail + lane.capacity() => return None,
                 // Further on are only rows that were counted.
-                Row::Taken(_) | Row::Unsaid => return false,
+                Row::Taken(_) | Row::Unsaid => return Some(false),
             }
             claim += 1;
         }
-        true
+        Some(true)
     }
 
     fn look(&self, lane: &Lane, claim: u64) -> Row {
@@ -176,4 +183,11 @@ impl<Q, A> Ring<Q, A> {
     fn word(&self, lane: &Lane, claim: u64) -> &super::AtomicU64 {
         &self.row(lane.row_of(claim)).word
     }
+}
+
+/// Lets another producer say what it claimed: it is a few instructions before that. To call the
+/// ring full instead would be wrong where other rows are free, and nobody would be told of them.
+fn wait_for_word<T>() -> Option<T> {
+    thread::yield_now();
+    None
 }

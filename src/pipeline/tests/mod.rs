@@ -1,6 +1,7 @@
 //! The whole pipeline on one thread, in time that the tests move.
 
 mod overlap;
+mod room;
 mod simulation;
 
 use std::sync::Arc;
