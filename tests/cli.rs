@@ -89,11 +89,13 @@ fn assert_keys(document: &Value, keys: &[&str]) {
 #[test]
 fn help_names_every_verb_and_every_verb_has_examples() {
     let help = stdout(&["--help"]);
-    for verb in ["devices", "inspect", "classify", "eval", "convert", "compare"] {
+    for verb in ["devices", "inspect", "classify", "eval", "convert", "compare", "bench"] {
         assert!(help.contains(verb), "{help}");
         let help = stdout(&[verb, "--help"]);
         assert!(help.contains("Examples:") && help.contains("--json"), "{help}");
     }
+    let help = stdout(&["bench", "handoff", "--help"]);
+    assert!(help.contains("Examples:") && help.contains("--json"), "{help}");
     assert!(stdout(&["--version"]).contains(env!("CARGO_PKG_VERSION")));
 }
 
@@ -255,6 +257,42 @@ fn compare_checks_measures_and_writes() {
 }
 
 #[test]
+fn handoff_checks_measures_and_writes() {
+    let files = Files::new();
+    let out = files.path("results");
+    let quick = ["bench", "handoff", "--quick", "--seconds", "0.02"];
+    let document = json(&[&quick[..], &["--out", &out]].concat());
+    assert_eq!(document["model"]["name"], "fashion-mnist");
+    let results = document["results"].as_array().unwrap();
+    let of = |experiment: &str| {
+        let cells: Vec<_> =
+            results.iter().filter(|cell| cell["experiment"] == experiment).collect();
+        assert!(!cells.is_empty(), "no {experiment} in {document}");
+        cells
+    };
+    for cell in of("latency") {
+        assert_keys(cell, &["p50_us", "p90_us", "p99_us", "p999_us", "max_us", "beside"]);
+    }
+    for cell in of("throughput").into_iter().chain(of("model_throughput")) {
+        assert_keys(cell, &["rows_per_s", "rows_per_s_min", "rows_per_s_max", "beside"]);
+    }
+    for cell in of("open_loop").into_iter().chain(of("swap")) {
+        assert_keys(cell, &["offered_per_s", "p99_us", "late_p99_us", "unsent", "kept"]);
+    }
+    assert!(of("swap").iter().any(|cell| cell["swaps"].as_u64() > Some(0)));
+    let written = std::fs::read_to_string(Path::new(&out).join("handoff.json")).unwrap();
+    assert_eq!(serde_json::from_str::<Value>(&written).unwrap(), document);
+    let csv = std::fs::read_to_string(Path::new(&out).join("handoff.csv")).unwrap();
+    assert_eq!(csv.lines().count(), results.len() + 1, "{csv}");
+
+    let small = files.model("m.safetensors", &model());
+    let text = stdout(&[&quick[..], &[&small, "--input", "u8"]].concat());
+    for word in ["first three: 4-3", "floor: park trip", "reserve, commit", "Every answer"] {
+        assert!(text.contains(word), "no {word} in {text}");
+    }
+}
+
+#[test]
 fn wrong_usage_is_one_line_and_exit_code_2() {
     for arguments in [
         &["frobnicate"][..],
@@ -265,6 +303,9 @@ fn wrong_usage_is_one_line_and_exit_code_2() {
         &["inspect", "m", "--u8-scale", "0"],
         &["inspect", "m", "--precision", "f64"],
         &["eval", "m", "--images", "x"],
+        &["bench", "handoff", "--seconds", "0"],
+        &["bench", "handoff", "--quick", "--full"],
+        &["bench", "nothing"],
     ] {
         assert!(error(2, arguments).contains("--help"));
     }

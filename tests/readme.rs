@@ -18,10 +18,12 @@ fn commands() -> Vec<Vec<&'static str>> {
     arguments.map(|line| line.split_whitespace().collect()).collect()
 }
 
-fn help(verb: &str) -> String {
-    let command = Command::new(env!("CARGO_BIN_EXE_fusewire")).args([verb, "--help"]).output();
-    let output = command.expect("the command runs");
-    assert!(output.status.success(), "fusewire {verb} --help");
+/// The help of a command's verb, and of the experiment where the verb is one of those.
+fn help(arguments: &[&str]) -> String {
+    let verb = if arguments[0] == "bench" { &arguments[..2] } else { &arguments[..1] };
+    let mut command = Command::new(env!("CARGO_BIN_EXE_fusewire"));
+    let output = command.args(verb).arg("--help").output().expect("the command runs");
+    assert!(output.status.success(), "fusewire {verb:?} --help");
     String::from_utf8(output.stdout).expect("help is text")
 }
 
@@ -30,7 +32,7 @@ fn commands_are_those_of_the_program() {
     let commands = commands();
     assert!(commands.len() >= 7, "one example for each verb: {commands:?}");
     for arguments in commands {
-        let help = help(arguments[0]);
+        let help = help(&arguments);
         for option in arguments.iter().filter(|argument| argument.starts_with("--")) {
             assert!(help.contains(option), "fusewire {} has no {option}", arguments[0]);
         }

@@ -8,11 +8,11 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use clap::Args;
-use indicatif::{ProgressBar, ProgressStyle};
 
 use super::options::{DeviceArgs, PlanArgs, ScaleArgs};
-use super::{FAILED, devices, options, output, shipped};
-use crate::bench::compare::{self, Candidate, CompareOptions, Progress};
+use super::output::{self, Show};
+use super::{FAILED, devices, options, shipped};
+use crate::bench::compare::{self, Candidate, CompareOptions};
 use crate::bench::report::{Cell, DeviceReport, Report, State};
 use crate::model::Model;
 
@@ -84,19 +84,8 @@ impl Compare {
             batches: self.batch.clone(),
             ..CompareOptions::default()
         };
-        // On standard error, and hidden where that is no terminal.
-        let bar = ProgressBar::no_length();
-        if let Ok(style) = ProgressStyle::with_template("{bar:20} {pos}/{len} {msg}") {
-            bar.set_style(style);
-        }
-        let mut show = |progress: Progress<'_>| {
-            bar.set_length(progress.of as u64);
-            bar.set_message(output::one_line(progress.doing));
-            bar.set_position(progress.done as u64);
-        };
-        let report = compare::compare(model, candidates, &options, &mut show);
-        bar.finish_and_clear();
-        Ok(report?)
+        let run = |show: &mut Show<'_>| compare::compare(model, candidates, &options, show);
+        Ok(output::with_progress(run)?)
     }
 }
 

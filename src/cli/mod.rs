@@ -3,6 +3,7 @@
 //! Answers go to standard output, as text or with `--json` as one JSON document on one line;
 //! everything else goes to standard error. Exit codes: 0 done, 1 failed, 2 wrong usage.
 
+mod bench;
 mod classify;
 mod compare;
 mod convert;
@@ -28,6 +29,7 @@ Examples:
   fusewire classify model.onnx image.png --top-k 3
   fusewire eval model.onnx --images images-idx3-ubyte.gz --labels labels-idx1-ubyte.gz
   fusewire convert model.onnx model.safetensors
+  fusewire bench handoff                            what does handing a row over cost here?
 
 Exit codes: 0 done, 1 failed, 2 wrong usage.";
 
@@ -47,6 +49,7 @@ enum Verb {
     Eval(eval::Eval),
     Convert(convert::Convert),
     Compare(compare::Compare),
+    Bench(bench::Bench),
 }
 
 /// A command line that says something impossible; exit code 2.
@@ -89,6 +92,7 @@ impl Verb {
             Verb::Eval(verb) => verb.run(out),
             Verb::Convert(verb) => verb.run(out),
             Verb::Compare(verb) => verb.run(out),
+            Verb::Bench(verb) => verb.run(out),
         }
     }
 }

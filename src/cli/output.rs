@@ -4,15 +4,36 @@ use std::io::{self, Write};
 
 use anyhow::Result;
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
+use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
 use crate::backend::arg_max;
+use crate::bench::compare::Progress;
 
 /// Writes one JSON document on one line.
 pub(super) fn json(out: &mut dyn Write, document: &impl Serialize) -> Result<()> {
     // The conversion keeps the kind, by which a closed pipe is told from other failures.
     serde_json::to_writer(&mut *out, document).map_err(io::Error::from)?;
     Ok(writeln!(out)?)
+}
+
+/// Who is told how far something has come.
+pub(super) type Show<'a> = dyn FnMut(Progress<'_>) + 'a;
+
+/// Does something with a bar on standard error that says how far it has come, and that is hidden
+/// where there is no terminal.
+pub(super) fn with_progress<T>(run: impl FnOnce(&mut Show<'_>) -> T) -> T {
+    let bar = ProgressBar::no_length();
+    if let Ok(style) = ProgressStyle::with_template("{bar:20} {pos}/{len} {msg}") {
+        bar.set_style(style);
+    }
+    let done = run(&mut |progress: Progress<'_>| {
+        bar.set_length(progress.of as u64);
+        bar.set_message(one_line(progress.doing));
+        bar.set_position(progress.done as u64);
+    });
+    bar.finish_and_clear();
+    done
 }
 
 /// A table under `header`; columns whose names are in `left` are aligned left, the others, numbers,

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::HandoffError;
 use super::known::Known;
-use super::stats::{Durations, Rate};
+use super::stats::Durations;
 use super::traffic::Traffic;
 use crate::backend::Executable;
 use crate::pipeline::Pipeline;
@@ -37,7 +37,7 @@ pub(super) fn direct_calls(
     known: &Known,
     batch: usize,
     time: Duration,
-) -> Result<(Durations, Rate), HandoffError> {
+) -> Result<(Durations, f64), HandoffError> {
     let mut scores = vec![0.0; batch * executable.plan().classes()];
     let (mut first, mut busy) = (0, Duration::ZERO);
     let mut call = || {
@@ -49,7 +49,7 @@ pub(super) fn direct_calls(
     let warm_up = repeat(time / 10, &mut call)?;
     let calls = repeat(time, &mut call)?;
     let rows = (warm_up.count() + calls.count()) * batch as u64;
-    Ok((calls, Rate::of(vec![rows as f64 / busy.as_secs_f64()])))
+    Ok((calls, rows as f64 / busy.as_secs_f64()))
 }
 
 /// Does something that takes a time again and again, for so long and at least once.

@@ -6,7 +6,6 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::HandoffError;
-use super::stats::Rate;
 use super::traffic::Traffic;
 use crate::pipeline::{Pipeline, SubmitError, Ticket};
 
@@ -83,24 +82,16 @@ impl<T: Traffic> Producer<T> {
     }
 }
 
-/// Rows a second over some rounds of equal time, after one that is left out. Returns them with the
-/// requests they took.
+/// Rows a second over some time, after a warm-up of a tenth of it; and the requests they took.
 pub(super) fn rate<T: Traffic>(
     pipeline: &Pipeline,
     producers: &mut [Producer<T>],
     time: Duration,
-    rounds: usize,
-) -> Result<(Rate, u64), HandoffError> {
+) -> Result<(f64, u64), HandoffError> {
     let rows = producers.first().map_or(1, |producer| producer.traffic.rows());
-    let enough = Enough::After(time / rounds.max(1) as u32);
-    round(pipeline, producers, enough)?;
-    let (mut rates, mut requests) = (Vec::new(), 0);
-    for _ in 0..rounds {
-        let (done, took) = round(pipeline, producers, enough)?;
-        rates.push((done * rows as u64) as f64 / took.as_secs_f64());
-        requests += done;
-    }
-    Ok((Rate::of(rates), requests))
+    round(pipeline, producers, Enough::After(time / 10))?;
+    let (requests, took) = round(pipeline, producers, Enough::After(time))?;
+    Ok(((requests * rows as u64) as f64 / took.as_secs_f64(), requests))
 }
 
 /// Hands so many requests over, shared evenly by the producers.

@@ -13,8 +13,9 @@ use super::stats::Durations;
 
 /// What an echo answers with nothing: the end.
 const END: u64 = u64::MAX;
-/// Looks before a spinning thread lets others run: many, for each has a core where there are two.
-const LOOKS: u32 = 20_000;
+/// Looks before a spinning thread lets others run: so many more than a round trip takes that it
+/// does so only where the other one has no core.
+const LOOKS: u32 = 4_000;
 
 /// Both threads spin, each on a word that the other writes.
 pub(super) fn cache_line(time: Duration) -> Durations {

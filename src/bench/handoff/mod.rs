@@ -1,12 +1,14 @@
 //! What it costs to hand rows to a [`Pipeline`] and to get their answers back.
 //!
 //! Most experiments run on the device that computes nothing, so that what is left is the hand-over:
-//! latency of one caller who waits for each answer, and rows a second from callers who keep a window
-//! of tickets. The rest run a model on the processor: rows a second from single rows, latency at a
-//! part of that rate from the *scheduled* time of each request, and what swapping the model adds.
+//! latency of one caller who waits for each answer, and rows a second from callers who keep a
+//! window of tickets. The rest run a model on the processor: rows a second from single rows,
+//! latency at a part of that rate from the *scheduled* time of each request, and what swapping the
+//! model adds.
 //!
-//! Figures stand beside floors taken in the same run and process: what two threads need for the same
-//! exchange without a pipeline. Every answer is checked; a wrong one ends the run with an error.
+//! Figures stand beside floors taken in the same run and process, in turns with them: what two
+//! threads need for the same exchange without a pipeline. Every answer is checked; a wrong one ends
+//! the run with an error.
 
 mod caller;
 mod flood;
@@ -47,7 +49,8 @@ pub struct HandoffOptions {
     pub plan: PlanOptions,
     /// The time for one figure, warm-up left out.
     pub figure_time: Duration,
-    /// Rounds that a rate is measured in, each a part of that time; the median is reported.
+    /// Rounds, each a part of that time, in which figures and their floors take turns; one at
+    /// least. Rates are medians of rounds, times are of all of them.
     pub rounds: usize,
     /// Pairs of windows, one without swaps and one with.
     pub swap_windows: usize,
@@ -85,6 +88,11 @@ impl HandoffOptions {
         let share = time.as_secs_f64() / self.figure_time.as_secs_f64();
         let memory_requests = ((self.memory_requests as f64 * share) as u64).max(10_000);
         HandoffOptions { figure_time: time, memory_requests, ..self }
+    }
+
+    /// The time of one round of a figure.
+    fn round_time(&self) -> Duration {
+        self.figure_time / self.rounds.max(1) as u32
     }
 }
 

@@ -1,9 +1,9 @@
 //! A schedule kept on a pipeline, by one thread that sends and takes answers in turn.
 //!
 //! It spins between requests, so that a request is sent when it is due and an answer is seen when
-//! it is there; on two cores it has one of them, and the worker the other. Where nothing is due for
-//! a while and nothing is under way it sleeps, and spins from shortly before the next request; on
-//! one core it yields instead of spinning.
+//! it is there; on two cores it has one of them, and the worker the other. Having spun for long, it
+//! yields once: the worker may wait for this very core. Where nothing is due for a while and
+//! nothing is under way it sleeps, and spins from shortly before the next request.
 
 use std::collections::VecDeque;
 use std::thread;
@@ -17,6 +17,9 @@ use crate::pipeline::{Pipeline, SubmitError, Ticket};
 /// How long before a request is due a sleeping sender is to be up again.
 const UP_BEFORE: Duration = Duration::from_micros(200);
 
+/// Looks in vain, some fifty microseconds of them, before the sender yields.
+const LOOKS: u32 = 1_000;
+
 /// Keeps the schedule, from the traffic's request `*next` on.
 pub(super) fn keep(
     schedule: &Schedule,
@@ -25,6 +28,7 @@ pub(super) fn keep(
     next: &mut u64,
 ) -> Result<Kept, HandoffError> {
     let cores = thread::available_parallelism().map_or(1, usize::from);
+    let patience = if cores > 1 { LOOKS } else { 1 };
     let mut live = Live {
         pipeline,
         traffic,
@@ -32,7 +36,8 @@ pub(super) fn keep(
         next,
         waiting: VecDeque::with_capacity(1024),
         start: Instant::now(),
-        spins: cores > 1,
+        looks: 0,
+        patience,
     };
     schedule.keep(&mut live)
 }
@@ -45,7 +50,9 @@ struct Live<'a> {
     next: &'a mut u64,
     waiting: VecDeque<(u64, Ticket)>,
     start: Instant,
-    spins: bool,
+    /// Looks in vain since an answer was there, or since the last yield.
+    looks: u32,
+    patience: u32,
 }
 
 impl Service for Live<'_> {
@@ -69,6 +76,7 @@ impl Service for Live<'_> {
         if !self.waiting.front().is_some_and(|(_, ticket)| ticket.is_ready()) {
             return Ok(None);
         }
+        self.looks = 0;
         let at_ns = self.now_ns();
         let Some((number, ticket)) = self.waiting.pop_front() else { return Ok(None) };
         self.traffic.check(self.first + number, &ticket.wait()?)?;
@@ -76,11 +84,15 @@ impl Service for Live<'_> {
     }
 
     fn rest(&mut self, ns: u64) {
-        let sleeps = Duration::from_nanos(ns).checked_sub(UP_BEFORE);
-        match sleeps.filter(|sleep| self.waiting.is_empty() && !sleep.is_zero()) {
-            Some(sleep) => thread::sleep(sleep),
-            None if self.spins => std::hint::spin_loop(),
-            None => thread::yield_now(),
+        let sleep = Duration::from_nanos(ns).saturating_sub(UP_BEFORE);
+        self.looks += 1;
+        if self.waiting.is_empty() && !sleep.is_zero() {
+            thread::sleep(sleep);
+        } else if self.looks < self.patience {
+            std::hint::spin_loop();
+        } else {
+            self.looks = 0;
+            thread::yield_now();
         }
     }
 }

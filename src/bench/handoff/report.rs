@@ -196,6 +196,15 @@ const COLUMNS: [&str; 21] = [
 ];
 
 impl HandoffReport {
+    /// Whether two threads had a core each while floors were taken: where they had not, because
+    /// other programs ran or there is one core, times of spinning threads are times of waiting for
+    /// a core.
+    pub fn had_cores(&self) -> bool {
+        const TRIP_MAX_US: f64 = 20.0;
+        let mut lines = self.of("floor").filter(|cell| cell.variant == "cache_line");
+        lines.all(|cell| cell.latency.is_some_and(|latency| latency.p50_us <= TRIP_MAX_US))
+    }
+
     /// The figures of one experiment.
     pub fn of<'a>(&'a self, experiment: &'a str) -> impl Iterator<Item = &'a HandoffCell> {
         self.results.iter().filter(move |cell| cell.experiment == experiment)

@@ -12,9 +12,9 @@ use crate::plan::{InputType, Plan, PlanOptions};
 
 /// Scores of a row on the device that computes nothing.
 pub(super) const CLASSES: usize = 10;
-/// How long threads spin where they spin: longer than a pause that the scheduler of an operating
-/// system makes them take, so that they do not park meanwhile.
-pub(super) const SPINNING: Waiting = Waiting::spinning(Duration::from_millis(10));
+/// How long threads spin where they spin: so much longer than a round trip that they park only
+/// where the other one has no core, and then give it theirs.
+pub(super) const SPINNING: Waiting = Waiting::spinning(Duration::from_micros(200));
 
 /// Rows of so many bytes on the device that computes nothing.
 pub(super) fn empty(device: &dyn Device, width: usize) -> Result<Arc<dyn Executable>, Error> {

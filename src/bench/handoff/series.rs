@@ -21,14 +21,10 @@ use crate::backend::{Device, Executable};
 use crate::model::Model;
 use crate::pipeline::{PipelineConfig, Waiting};
 
-/// Bytes of a row on the device that computes nothing.
-const WIDTHS: [usize; 2] = [64, 784];
-const PRODUCERS: [usize; 2] = [1, 2];
+/// Bytes of a row on the device that computes nothing, and threads that send such rows.
+const RATES: [(usize, usize); 4] = [(64, 1), (64, 2), (784, 1), (784, 2)];
 /// Shares of the sustained rate that open loops offer.
 const LOADS: [(&str, f64); 2] = [("half", 0.5), ("nine_tenths", 0.9)];
-/// Figures in all: floors, latencies, rates, the model's five, the swaps, and memory.
-const STEPS: usize = 3 + 4 + 2 + 12 + 5 + 1 + 1;
-
 /// All experiments, on one device that computes nothing and one that runs a model.
 pub(super) struct Series<'a> {
     model: &'a Model,
@@ -54,10 +50,9 @@ impl<'a> Series<'a> {
     }
 
     pub(super) fn run(mut self) -> Outcome<HandoffReport> {
-        self.floors()?;
         self.latencies()?;
-        for row_bytes in WIDTHS {
-            self.rates(row_bytes)?;
+        for (row_bytes, producers) in RATES {
+            self.rates(row_bytes, producers)?;
         }
         let memory = self.memory()?;
         self.model()?;
@@ -71,90 +66,77 @@ impl<'a> Series<'a> {
     }
 
     fn step(&mut self, doing: &str) {
-        (self.progress)(Progress { done: self.done, of: STEPS, doing });
+        let of = self.steps();
+        (self.progress)(Progress { done: self.done, of, doing });
         self.done += 1;
     }
 
-    /// The figure so far, to stand others beside.
-    fn found(&self, experiment: &str, variant: &str, of: (usize, usize)) -> Option<&HandoffCell> {
-        let mut cells = self.results.iter();
-        cells.find(|cell| {
-            let (row_bytes, producers) = of;
-            cell.experiment == experiment
-                && cell.variant == variant
-                && (cell.row_bytes, cell.producers) == (row_bytes, producers)
-        })
+    /// Steps in all: rounds, and one for memory, for each of the model's figures, and for swaps.
+    fn steps(&self) -> usize {
+        (1 + RATES.len() + 1) * self.options.rounds + 1 + LOADS.len() + 1
     }
 
-    /// Keeps a figure, beside another one where that was found.
-    fn keep(&mut self, cell: HandoffCell, other: Option<HandoffCell>, quantity: Quantity) {
-        self.results.push(match other {
-            Some(other) => cell.beside(&other, quantity),
-            None => cell,
-        });
-    }
-
-    fn floors(&mut self) -> Outcome<()> {
-        type Floor = fn(Duration) -> Durations;
-        let all: [(&str, Floor); 3] =
-            [("cache_line", floors::cache_line), ("queue", floors::queue), ("park", floors::park)];
-        for (variant, floor) in all {
-            self.step(&format!("floor: {variant}"));
-            let trips = floor(self.options.figure_time);
-            self.results.push(HandoffCell { variant, ..timed("floor", &trips) });
-        }
-        for producers in PRODUCERS {
-            for row_bytes in WIDTHS {
-                self.step(&format!("floor: queues, {producers} producers, {row_bytes} bytes"));
-                let (time, rounds) = (self.options.figure_time, self.options.rounds);
-                let (rate, requests) = match row_bytes {
-                    64 => queues::rate::<64>(producers, time, rounds)?,
-                    _ => queues::rate::<784>(producers, time, rounds)?,
-                };
-                let variant = "queues";
-                let cell = rated("floor", rate, requests);
-                self.results.push(HandoffCell { variant, row_bytes, producers, ..cell });
-            }
-        }
-        Ok(())
-    }
-
-    /// One caller who waits for each answer.
+    /// Round trips of two threads and of one caller who waits for each answer, in turns: what else
+    /// the machine does meanwhile then meets all of them.
     fn latencies(&mut self) -> Outcome<()> {
-        let row_bytes = WIDTHS[0];
+        let row_bytes = RATES[0].0;
         let executable = empty(&*self.null, row_bytes)?;
-        let variants = [("spinning", SPINNING, "queue"), ("parking", Waiting::PARKING, "park")];
-        for (variant, waiting, floor) in variants {
-            self.step(&format!("latency: {variant}"));
-            let trips = with_pipeline(&executable, waiting, |pipeline| {
-                let mut traffic = Numbered::new(Way::Submit, row_bytes, 0);
-                caller::round_trips(pipeline, &mut traffic, self.options.figure_time)
-            })?;
-            let cell = timed("latency", &trips);
-            let cell = HandoffCell { variant, row_bytes, producers: 1, ..cell };
-            let floor = self.found("floor", floor, (0, 0)).cloned();
-            self.keep(cell, floor, Quantity::P50);
+        let floors: [fn(Duration) -> Durations; 3] =
+            [floors::cache_line, floors::queue, floors::park];
+        let mut trips: [Durations; 5] = Default::default();
+        for round in 1..=self.options.rounds {
+            self.step(&format!("there and back, round {round}"));
+            let time = self.options.round_time();
+            for (trips, floor) in trips.iter_mut().zip(floors) {
+                trips.merge(&floor(time));
+            }
+            for (trips, waiting) in trips[3..].iter_mut().zip([SPINNING, Waiting::PARKING]) {
+                trips.merge(&with_pipeline(&executable, waiting, |pipeline| {
+                    let mut traffic = Numbered::new(Way::Submit, row_bytes, 0);
+                    caller::round_trips(pipeline, &mut traffic, time)
+                })?);
+            }
         }
+        let floor = |variant, trips| HandoffCell { variant, ..timed("floor", trips) };
+        let call = |variant, trips| HandoffCell {
+            variant,
+            row_bytes,
+            producers: 1,
+            ..timed("latency", trips)
+        };
+        let [line, queue, park, spinning, parking] = &trips;
+        let (queue, park) = (floor("queue", queue), floor("park", park));
+        let spinning = call("spinning", spinning).beside(&queue, Quantity::P50);
+        let parking = call("parking", parking).beside(&park, Quantity::P50);
+        self.results.extend([floor("cache_line", line), queue, park, spinning, parking]);
         Ok(())
     }
 
-    /// Producers that keep a window of tickets.
-    fn rates(&mut self, row_bytes: usize) -> Outcome<()> {
+    /// Producers that keep a window of tickets, in turns with the same exchange by hand.
+    fn rates(&mut self, row_bytes: usize, producers: usize) -> Outcome<()> {
         let executable = empty(&*self.null, row_bytes)?;
-        for way in Way::ALL {
-            for producers in PRODUCERS {
-                let (variant, time) = (way.name(), self.options.figure_time);
-                self.step(&format!("{variant}, {producers} producers, {row_bytes} bytes"));
-                let (rate, requests) =
-                    with_pipeline(&executable, Waiting::default(), |pipeline| {
-                        let mut producers = numbered(way, row_bytes, producers);
-                        flood::rate(pipeline, &mut producers, time, self.options.rounds)
-                    })?;
-                let cell = rated("throughput", rate, requests);
-                let cell = HandoffCell { variant, row_bytes, producers, ..cell };
-                let floor = self.found("floor", "queues", (row_bytes, producers)).cloned();
-                self.keep(cell, floor, Quantity::Rate);
+        let mut rates: [Rounds; 4] = Default::default();
+        for round in 1..=self.options.rounds {
+            self.step(&format!("{row_bytes} bytes, {producers} producers, round {round}"));
+            let time = self.options.round_time();
+            rates[0].add(match row_bytes {
+                64 => queues::rate::<64>(producers, time)?,
+                _ => queues::rate::<784>(producers, time)?,
+            });
+            for (rates, way) in rates[1..].iter_mut().zip(Way::ALL) {
+                rates.add(with_pipeline(&executable, Waiting::default(), |pipeline| {
+                    flood::rate(pipeline, &mut numbered(way, row_bytes, producers), time)
+                })?);
             }
+        }
+        let [queues, ways @ ..] = rates;
+        let queues =
+            HandoffCell { variant: "queues", row_bytes, producers, ..queues.cell("floor") };
+        self.results.push(queues.clone());
+        for (rates, way) in ways.into_iter().zip(Way::ALL) {
+            let cell = rates.cell("throughput");
+            let cell = HandoffCell { variant: way.name(), row_bytes, producers, ..cell };
+            self.results.push(cell.beside(&queues, Quantity::Rate));
         }
         Ok(())
     }
@@ -162,11 +144,11 @@ impl<'a> Series<'a> {
     /// Memory after as many requests as every other figure has had, and after many more.
     fn memory(&mut self) -> Outcome<Option<Memory>> {
         self.step("memory");
-        let row_bytes = WIDTHS[0];
+        let row_bytes = RATES[0].0;
         let executable = empty(&*self.null, row_bytes)?;
         with_pipeline(&executable, Waiting::default(), |pipeline| {
             let mut producers = numbered(Way::Submit, row_bytes, 2);
-            flood::rate(pipeline, &mut producers, self.options.figure_time, 1)?;
+            flood::rate(pipeline, &mut producers, self.options.round_time())?;
             let before = resident_bytes();
             let wanted = self.options.memory_requests;
             let requests = flood::requests(pipeline, &mut producers, wanted)?;
@@ -186,60 +168,57 @@ impl<'a> Series<'a> {
         known.learn(self.model, &*executable)?;
         known.learn(&twin, &*load(&*self.processor, &twin, &self.options.plan)?)?;
         let row_bytes = self.model.inputs() * self.options.plan.input.bytes();
-        self.direct(&*executable, &known, row_bytes)?;
-
-        let sustained = self.sustained(&executable, &known, row_bytes)?;
+        let [one_row, full_batch, submit] = self.sustained(&executable, &known, row_bytes)?;
+        let sustained = submit.rate.map_or(0.0, |rate| rate.rows_per_s);
+        let submit = submit.beside(&full_batch, Quantity::Rate);
+        self.results.extend([one_row.clone(), full_batch, submit]);
         for (variant, load) in LOADS {
-            self.step(&format!("open loop at {load} of what is sustained"));
+            self.step(&format!("open loop at {:.0} %", load * 100.0));
             let schedule = Schedule::new(sustained * load, self.options.figure_time);
             let kept = with_pipeline(&executable, Waiting::default(), |pipeline| {
                 open::keep(&schedule, pipeline, &mut known.clone(), &mut 0)
             })?;
             let cell = scheduled("open_loop", &kept, sustained * load, load);
             let cell = HandoffCell { variant, row_bytes, ..cell };
-            let floor = self.found("model_floor", "one_row", (row_bytes, 1)).cloned();
-            self.keep(cell, floor, Quantity::P50);
+            self.results.push(cell.beside(&one_row, Quantity::P50));
         }
         self.swaps(&executable, known, &twin, (sustained, row_bytes))
     }
 
-    /// What the executable does when it is called directly: one row, and a full batch.
-    fn direct(
-        &mut self,
-        executable: &dyn Executable,
-        known: &Known,
-        row_bytes: usize,
-    ) -> Outcome<()> {
-        let batches =
-            [("one_row", 1), ("full_batch", PipelineConfig::default().max_rows.min(ROWS))];
-        for (variant, batch) in batches {
-            self.step(&format!("model called directly: {variant}"));
-            let time = self.options.figure_time;
-            let (calls, rate) = caller::direct_calls(executable, known, batch, time)?;
-            let cell = HandoffCell { rate: Some(rate), ..timed("model_floor", &calls) };
-            self.results.push(HandoffCell { variant, row_bytes, producers: 1, ..cell });
-        }
-        Ok(())
-    }
-
-    /// Rows a second from two producers of single rows.
+    /// Direct calls of one row, and of a full batch, in turns with two producers of single rows.
     fn sustained(
         &mut self,
         executable: &Arc<dyn Executable>,
         known: &Known,
         row_bytes: usize,
-    ) -> Outcome<f64> {
-        self.step("model: two producers of single rows");
-        let (rate, requests) = with_pipeline(executable, Waiting::default(), |pipeline| {
-            let mut producers = [Producer::new(known.clone()), Producer::new(known.clone())];
-            let time = self.options.figure_time;
-            flood::rate(pipeline, &mut producers, time, self.options.rounds)
-        })?;
-        let cell = rated("model_throughput", rate, requests);
-        let cell = HandoffCell { variant: "submit", row_bytes, producers: 2, ..cell };
-        let floor = self.found("model_floor", "full_batch", (row_bytes, 1)).cloned();
-        self.keep(cell, floor, Quantity::Rate);
-        Ok(rate.rows_per_s)
+    ) -> Outcome<[HandoffCell; 3]> {
+        let full = PipelineConfig::default().max_rows.min(ROWS);
+        let mut rates: [Rounds; 3] = Default::default();
+        let mut times: [Durations; 2] = Default::default();
+        for round in 1..=self.options.rounds {
+            self.step(&format!("model, round {round}"));
+            let time = self.options.round_time();
+            for ((rates, times), batch) in rates.iter_mut().zip(&mut times).zip([1, full]) {
+                let (calls, rate) = caller::direct_calls(&**executable, known, batch, time)?;
+                rates.add((rate, calls.count()));
+                times.merge(&calls);
+            }
+            rates[2].add(with_pipeline(executable, Waiting::default(), |pipeline| {
+                let mut producers = [Producer::new(known.clone()), Producer::new(known.clone())];
+                flood::rate(pipeline, &mut producers, time)
+            })?);
+        }
+        let [one_row, full_batch, submit] = rates;
+        let direct = |variant, rates: Rounds, times: &Durations| {
+            let cell = HandoffCell { variant, row_bytes, ..rates.cell("model_floor") };
+            HandoffCell { producers: 1, latency: Some(times.percentiles()), ..cell }
+        };
+        let submit = submit.cell("model_throughput");
+        Ok([
+            direct("one_row", one_row, &times[0]),
+            direct("full_batch", full_batch, &times[1]),
+            HandoffCell { variant: "submit", row_bytes, producers: 2, ..submit },
+        ])
     }
 
     fn swaps(
@@ -269,9 +248,28 @@ impl<'a> Series<'a> {
             swap_max_us: took.max_us,
         });
         let swapping = HandoffCell { swaps, ..cell("swapping", &seen.swapping) };
-        self.results.push(quiet.clone());
-        self.keep(swapping, Some(quiet), Quantity::P99);
+        let swapping = swapping.beside(&quiet, Quantity::P99);
+        self.results.extend([quiet, swapping]);
         Ok(())
+    }
+}
+
+/// Rows a second of some rounds, and the requests they took.
+#[derive(Debug, Default)]
+struct Rounds {
+    rates: Vec<f64>,
+    requests: u64,
+}
+
+impl Rounds {
+    fn add(&mut self, (rate, requests): (f64, u64)) {
+        self.rates.push(rate);
+        self.requests += requests;
+    }
+
+    fn cell(self, experiment: &'static str) -> HandoffCell {
+        let (rate, requests) = (Some(Rate::of(self.rates)), self.requests);
+        HandoffCell { experiment, requests, rate, ..HandoffCell::default() }
     }
 }
 
@@ -283,10 +281,6 @@ fn numbered(way: Way, row_bytes: usize, producers: usize) -> Vec<Producer<Number
 fn timed(experiment: &'static str, times: &Durations) -> HandoffCell {
     let (requests, latency) = (times.count(), Some(times.percentiles()));
     HandoffCell { experiment, requests, latency, ..HandoffCell::default() }
-}
-
-fn rated(experiment: &'static str, rate: Rate, requests: u64) -> HandoffCell {
-    HandoffCell { experiment, requests, rate: Some(rate), ..HandoffCell::default() }
 }
 
 fn scheduled(experiment: &'static str, kept: &Kept, per_s: f64, load: f64) -> HandoffCell {

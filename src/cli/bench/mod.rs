@@ -1,0 +1,38 @@
+//! `fusewire bench`: experiments, each a verb of its own.
+
+mod handoff;
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Args, Subcommand};
+
+const EXAMPLES: &str = "\
+Examples:
+  fusewire bench handoff                       what does handing a row over cost here?
+  fusewire bench handoff --full --out results  figures worth keeping
+  fusewire bench handoff --json | jq '.results[] | select(.experiment == \"latency\")'
+
+Every experiment checks its answers; a wrong one ends it, with exit code 1.";
+
+/// Run an experiment on this machine.
+#[derive(Args, Debug)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct Bench {
+    #[command(subcommand)]
+    experiment: Experiment,
+}
+
+#[derive(Debug, Subcommand)]
+enum Experiment {
+    Handoff(handoff::Handoff),
+}
+
+impl Bench {
+    pub(super) fn run(self, out: &mut dyn Write) -> Result<ExitCode> {
+        match self.experiment {
+            Experiment::Handoff(verb) => verb.run(out),
+        }
+    }
+}
