@@ -13,6 +13,8 @@ use super::health::{BackendHealth, LostBackend};
 pub(crate) struct Backend {
     /// Its place among the pipeline's backends.
     pub(crate) number: usize,
+    /// How many joined before it: no other backend ever has this one, even in the same place.
+    pub(crate) serial: u64,
     pub(crate) info: DeviceInfo,
     /// What the first version was loaded as: the way to its device.
     pub(crate) home: Arc<dyn Executable>,
@@ -41,8 +43,8 @@ pub(crate) struct Seat {
     pub(crate) number: usize,
     /// One for each context.
     pub(crate) flights: Vec<Flight<Arc<Generation>>>,
-    /// Versions that wait for the worker to take them.
-    pub(crate) incoming: Mutex<Vec<Loaded>>,
+    /// Versions that wait for the worker to take them, the newest last.
+    incoming: Mutex<Vec<Loaded>>,
     /// Versions that the worker is done with, for somebody else to drop.
     pub(crate) retired: Mutex<Vec<Loaded>>,
     pub(crate) gauges: WorkerGauges,
@@ -65,12 +67,30 @@ impl Seat {
             in_flight: AtomicUsize::new(0),
         }
     }
+
+    /// Leaves a version for the worker to take. Of those that wait, only the newest two are of use;
+    /// returns one that no longer is.
+    pub(crate) fn bring(&self, loaded: Loaded) -> Option<Loaded> {
+        let mut incoming = lock(&self.incoming);
+        incoming.push(loaded);
+        (incoming.len() > 2).then(|| incoming.remove(0))
+    }
+
+    /// Takes a version that waits for the worker. Older ones are let go: nothing new runs with
+    /// them.
+    pub(crate) fn take(&self, version: u64) -> Option<Loaded> {
+        let mut incoming = lock(&self.incoming);
+        let index = incoming.iter().position(|loaded| loaded.version == version)?;
+        let loaded = incoming.remove(index);
+        lock(&self.retired).extend(incoming.drain(..index));
+        Some(loaded)
+    }
 }
 
 impl Backend {
     /// A backend that takes no batches yet.
     pub(crate) fn new(
-        number: usize,
+        (number, serial): (usize, u64),
         home: Arc<dyn Executable>,
         cost: CostTable,
         seats: Vec<Arc<Seat>>,
@@ -78,6 +98,7 @@ impl Backend {
     ) -> Backend {
         Backend {
             number,
+            serial,
             info: home.device().info().clone(),
             home,
             cost,

@@ -69,6 +69,20 @@ impl Bell {
         }
     }
 
+    /// Wakes one of these workers, if one of them lies.
+    pub(crate) fn wake(&self, workers: u64) {
+        fence(Ordering::SeqCst);
+        let mut lying = self.lying.load(Ordering::Relaxed) & workers & !DESERTED;
+        while lying != 0 {
+            let worker = lying.trailing_zeros() as usize;
+            lying = self.lying.fetch_and(!(1 << worker), Ordering::AcqRel) & workers & !DESERTED;
+            if lying & 1 << worker != 0 {
+                self.unpark(worker);
+                return;
+            }
+        }
+    }
+
     /// Wakes every worker that lies.
     pub(crate) fn ring_all(&self) {
         fence(Ordering::SeqCst);

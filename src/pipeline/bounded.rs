@@ -1,5 +1,5 @@
-//! Calls into a device that nobody can vouch for, made on a thread of their own: a driver that hangs
-//! or panics costs its caller no more than a typed error.
+//! Calls into a device that nobody can vouch for, made on a thread of their own: a driver that
+//! hangs or panics costs its caller no more than a typed error.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::channel;

@@ -113,9 +113,9 @@ impl Pipeline {
         }
         // Every device has it: from here on nothing fails.
         for (backend, Changing { executable, contexts }) in changing {
-            next.put(backend.number, executable);
+            next.put(backend.serial, executable);
             for (seat, contexts) in backend.seats.iter().zip(contexts) {
-                lock(&seat.incoming).push(Loaded { version, contexts });
+                drop(seat.bring(Loaded { version, contexts }));
             }
         }
         lock(&core.dispatcher).change(Arc::new(next));
@@ -206,12 +206,13 @@ pub(crate) fn seat(
     let mut backends = lock(&core.backends);
     let number = place_for(&backends, &*executable)?;
     let seats = seats_for(&backends, contexts.len(), &core.config)?;
-    generation.put(number, Arc::clone(&executable));
+    let serial = backends.iter().map(|other| other.serial + 1).max().unwrap_or(0);
+    generation.put(serial, Arc::clone(&executable));
     for (seat, contexts) in seats.iter().zip(contexts) {
-        lock(&seat.incoming).push(Loaded { version: generation.version, contexts });
+        drop(seat.bring(Loaded { version: generation.version, contexts }));
     }
     let max_rows = core.config.max_rows.min(executable.plan().rows_max());
-    let backend = Arc::new(Backend::new(number, executable, cost, seats, max_rows));
+    let backend = Arc::new(Backend::new((number, serial), executable, cost, seats, max_rows));
     let worker = |seat: &Arc<Seat>| {
         let (core, backend) = (Arc::clone(core), Arc::clone(&backend));
         Worker::new(core, backend, Arc::clone(seat), Arc::clone(&generation))

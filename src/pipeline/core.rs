@@ -182,10 +182,14 @@ impl Core {
         if let Some(until_ns) = self.too_early(&dispatcher, rows, now_ns) {
             return Offer::Later(until_ns);
         }
+        if self.waits_for_older(&mut dispatcher, backend, aftermath) {
+            return Offer::Later(now_ns + DEFER_NS);
+        }
         if self.ready.load(Ordering::Relaxed) > 1
+            && dispatcher.older().is_none()
             && let Some(other) = self.better(backend, rows, now_ns)
         {
-            self.bell.ring(other);
+            self.bell.wake(other);
             return Offer::Later(now_ns + DEFER_NS);
         }
         let scene = Scene { ring: &self.ring, tally: &self.tally, now_ns };
@@ -204,6 +208,33 @@ impl Core {
         }
         self.watch.wake();
         Offer::Batch
+    }
+
+    /// Whether a backend has to let others go first, because something waits that was begun with a
+    /// version it never loaded. Where no other has it either, that is given up.
+    fn waits_for_older(
+        &self,
+        dispatcher: &mut Dispatcher,
+        backend: &Backend,
+        aftermath: &mut Aftermath,
+    ) -> bool {
+        while let Some(older) = dispatcher.older().cloned() {
+            if older.on(backend.serial).is_some() {
+                return false;
+            }
+            let backends = lock(&self.backends);
+            let able = backends
+                .iter()
+                .filter(|backend| backend.is_ready() && older.on(backend.serial).is_some());
+            let workers = able.fold(0, |mask, backend| mask | backend.bell_mask());
+            drop(backends);
+            if workers != 0 {
+                self.bell.wake(workers);
+                return true;
+            }
+            dispatcher.give_up_version(self.scene(), older.version, aftermath);
+        }
+        false
     }
 
     /// Until when rows are to wait for others, if they are.

@@ -114,6 +114,33 @@ impl Dispatcher {
         if urgent { 0 } else { submitted.min().unwrap_or(NEVER) }
     }
 
+    /// The version of something that waits and was begun with an older one than runs now.
+    pub(crate) fn older(&self) -> Option<&Arc<Generation>> {
+        let retries = self.retries.iter().map(|batch| &batch.generation);
+        let open = self.lanes.iter().filter(|lane| lane.open.is_some());
+        let mut begun = retries.chain(open.map(|lane| &lane.generation));
+        begun.find(|generation| generation.version != self.current.version)
+    }
+
+    /// Answers what waits and was begun with a version that nobody can run.
+    pub(crate) fn give_up_version(
+        &mut self,
+        scene: Scene<'_>,
+        version: u64,
+        aftermath: &mut Aftermath,
+    ) {
+        let (given_up, kept): (VecDeque<_>, _) =
+            self.retries.drain(..).partition(|batch| batch.generation.version == version);
+        self.retries = kept;
+        given_up.into_iter().for_each(|batch| self.give_up(scene, batch, aftermath));
+        for lane in self.lanes.iter_mut().filter(|lane| lane.generation.version == version) {
+            if let Some(open) = lane.open.take() {
+                // SAFETY: the rest of a taken request, in no batch yet.
+                unsafe { scene.turn_away(open, Outcome::Failed, aftermath) };
+            }
+        }
+    }
+
     /// Fills `batch` with up to `max_rows` rows: what has to run again, else what waits longest,
     /// lane by lane. Rows whose ticket is gone, or whose deadline has passed, are answered instead.
     pub(crate) fn form(

@@ -149,6 +149,9 @@ pub enum ReplyError {
     /// The pipeline was shut down before the rows were run.
     #[error("pipeline: it was shut down before the rows were run")]
     ShutDown,
+    /// The ticket was polled before, and has given its reply.
+    #[error("ticket: it has given its reply already")]
+    Taken,
 }
 
 /// Why a row has no class.

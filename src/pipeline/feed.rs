@@ -20,7 +20,8 @@ type Fed = Result<Reply, ClassifyError>;
 impl Pipeline {
     /// Feeds rows from an iterator through the pipeline, `window` of them at once, or one where
     /// that is 0: an iterator over their replies, in order. Each reply holds a row of the ring
-    /// until it is dropped. A row that cannot be taken gives an error in its place; the others go on.
+    /// until it is dropped. A row that cannot be taken gives an error in its place; the others go
+    /// on.
     pub fn feed<I>(&self, rows: I, window: usize) -> Feed<I::IntoIter>
     where
         I: IntoIterator,

@@ -14,8 +14,8 @@ pub(crate) struct Generation {
     pub(crate) hash: ContentHash,
     /// What its weights are rounded to.
     pub(crate) precision: Precision,
-    /// What runs it on each backend, by the backend's number.
-    executables: Mutex<Vec<(usize, Arc<dyn Executable>)>>,
+    /// What runs it on each backend, by the backend's serial number.
+    executables: Mutex<Vec<(u64, Arc<dyn Executable>)>>,
 }
 
 /// A version's contexts on one worker, one for each batch in flight.
@@ -32,14 +32,14 @@ impl Generation {
     }
 
     /// Keeps what runs it on a backend.
-    pub(crate) fn put(&self, backend: usize, executable: Arc<dyn Executable>) {
+    pub(crate) fn put(&self, backend: u64, executable: Arc<dyn Executable>) {
         let mut executables = lock(&self.executables);
         executables.retain(|(other, _)| *other != backend);
         executables.push((backend, executable));
     }
 
     /// What runs it on a backend, where that has loaded it.
-    pub(crate) fn on(&self, backend: usize) -> Option<Arc<dyn Executable>> {
+    pub(crate) fn on(&self, backend: u64) -> Option<Arc<dyn Executable>> {
         let executables = lock(&self.executables);
         let found = executables.iter().find(|(other, _)| *other == backend);
         found.map(|(_, executable)| Arc::clone(executable))
@@ -48,7 +48,7 @@ impl Generation {
     /// Contexts for one worker of a backend; `None` where that has not loaded it.
     pub(crate) fn contexts(
         &self,
-        backend: usize,
+        backend: u64,
         depth: usize,
     ) -> Result<Option<Loaded>, BackendError> {
         let Some(executable) = self.on(backend) else {

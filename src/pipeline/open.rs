@@ -20,9 +20,9 @@ pub struct PipelineOptions {
 }
 
 impl Pipeline {
-    /// Starts a pipeline for a model. With [`BackendKind::Auto`] the processor serves from the first
-    /// moment, and GPUs join on their own once they are open and measured, which may take seconds;
-    /// see [`Pipeline::is_joining`]. With another kind it is that one device, opened now.
+    /// Starts a pipeline for a model. With [`BackendKind::Auto`] the processor serves from the
+    /// first moment, and GPUs join on their own once they are open and measured, which may take
+    /// seconds; see [`Pipeline::is_joining`]. With another kind it is that one device, opened now.
     ///
     /// # Errors
     /// [`PipelineError`]: an option makes no sense, or the device is missing or cannot take the

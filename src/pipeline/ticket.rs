@@ -7,13 +7,13 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::super::backend::{BackendKind, arg_max};
 use super::super::model::ContentHash;
 use super::super::plan::Precision;
 use super::super::sync::{Arc, thread};
-use super::clock::NEVER;
+use super::clock::{NEVER, nanoseconds};
 use super::error::ReplyError;
 use super::records::{Answer, Outcome, Times};
 use super::shard::Shard;
@@ -24,20 +24,25 @@ use super::waiter::Waiter;
 /// where they wait they are not run, and where they run nobody looks at the answer.
 #[must_use = "dropping a ticket cancels its rows"]
 pub struct Ticket {
+    /// `None` once the reply has it.
+    held: Option<Held>,
+}
+
+/// A request, by its first row, and the ring it lies in.
+struct Held {
     shard: Arc<Shard>,
-    /// The request's first row; `None` once the reply has it.
-    first: Option<u32>,
+    first: u32,
 }
 
 impl Ticket {
     /// The ticket of a committed request.
     pub(crate) fn new(shard: Arc<Shard>, first: u32) -> Ticket {
-        Ticket { shard, first: Some(first) }
+        Ticket { held: Some(Held { shard, first }) }
     }
 
     /// Whether waiting would return at once.
     pub fn is_ready(&self) -> bool {
-        self.first.is_some_and(|first| self.shard.core.ring.is_complete(first))
+        self.held.as_ref().is_some_and(|held| held.shard.core.ring.is_complete(held.first))
     }
 
     /// Waits for the answer on the caller's thread.
@@ -55,29 +60,29 @@ impl Ticket {
     /// # Errors
     /// The ticket itself, where there is no answer yet.
     pub fn wait_timeout(mut self, limit: Duration) -> Result<Result<Reply, ReplyError>, Ticket> {
-        let clock = &self.shard.core.clock;
-        let then_ns = Instant::now().checked_add(limit).map_or(NEVER, |then| clock.at(then));
+        let now_ns = self.held.as_ref().map_or(0, |held| held.shard.core.clock.now());
+        let then_ns = now_ns.saturating_add(nanoseconds(limit));
         if self.block_until(then_ns) { Ok(self.reply()) } else { Err(self) }
     }
 
     /// Has a task woken once the ticket is ready. Returns whether it has to wait for that.
     pub(crate) fn register(&self, context: &Context<'_>) -> bool {
-        let Some(first) = self.first else { return true };
-        let ring = &self.shard.core.ring;
+        let Some(Held { shard, first }) = &self.held else { return true };
+        let ring = &shard.core.ring;
         let waiter = || Waiter::Task(context.waker().clone());
         // SAFETY: this is the request's ticket.
-        !ring.is_complete(first) && !unsafe { ring.wait(first, waiter()) }
+        !ring.is_complete(*first) && !unsafe { ring.wait(*first, waiter()) }
     }
 
     /// Spins, yields and parks until the request is complete, or until then.
     fn block_until(&self, then_ns: u64) -> bool {
-        let Some(first) = self.first else { return false };
-        let core = &self.shard.core;
-        let is_complete = || core.ring.is_complete(first);
+        let Some(Held { shard, first }) = &self.held else { return true };
+        let core = &shard.core;
+        let is_complete = || core.ring.is_complete(*first);
         let mut patience = Patience::new(core.config.waiting);
         while !is_complete() && patience.is_left() {}
         // SAFETY: this is the request's ticket.
-        if is_complete() || unsafe { core.ring.wait(first, Waiter::Thread(thread::current())) } {
+        if is_complete() || unsafe { core.ring.wait(*first, Waiter::Thread(thread::current())) } {
             return true;
         }
         while !is_complete() {
@@ -96,9 +101,7 @@ impl Ticket {
 
     /// The reply of a complete request; from here on it holds the rows.
     fn reply(&mut self) -> Result<Reply, ReplyError> {
-        // Only a future that has given its reply has no row, and that is never ready again.
-        let first = self.first.take().ok_or(ReplyError::ShutDown)?;
-        let reply = Reply { shard: Arc::clone(&self.shard), first };
+        let reply = Reply { held: self.held.take().ok_or(ReplyError::Taken)? };
         let mut outcomes = reply.rows().map(|row| row.answer().outcome);
         let wrong = outcomes.find(|outcome| *outcome != Outcome::Completed);
         drop(outcomes);
@@ -106,7 +109,7 @@ impl Ticket {
             None => Ok(reply),
             Some(Outcome::Expired) => Err(ReplyError::Expired),
             Some(Outcome::ShutDown) => Err(ReplyError::ShutDown),
-            Some(_) => Err(ReplyError::Failed { reason: self.shard.core.reason() }),
+            Some(_) => Err(ReplyError::Failed { reason: reply.held.shard.core.reason() }),
         }
     }
 }
@@ -123,25 +126,25 @@ impl Future for Ticket {
 
 impl Drop for Ticket {
     fn drop(&mut self) {
-        let Some(first) = self.first.take() else { return };
+        let Some(Held { shard, first }) = self.held.take() else { return };
         // SAFETY: this is the request's ticket, at its end.
-        if unsafe { self.shard.core.ring.abandon(first) } > 0 {
-            self.shard.core.freed();
+        if unsafe { shard.core.ring.abandon(first) } > 0 {
+            shard.core.freed();
         }
     }
 }
 
 impl fmt::Debug for Ticket {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Ticket").field("row", &self.first).finish_non_exhaustive()
+        let row = self.held.as_ref().map(|held| held.first);
+        f.debug_struct("Ticket").field("row", &row).finish_non_exhaustive()
     }
 }
 
 /// The answer to one request, where it lies: one [`Prediction`] for each of its rows. The rows of
 /// the ring are free again once it is dropped.
 pub struct Reply {
-    shard: Arc<Shard>,
-    first: u32,
+    held: Held,
 }
 
 impl Reply {
@@ -158,16 +161,16 @@ impl Reply {
 
     /// What is known of the first row, or of the only one.
     pub fn first(&self) -> Prediction<'_> {
-        Prediction { reply: self, row: self.first }
+        Prediction { reply: self, row: self.held.first }
     }
 
     /// What is known of every row, in the order they were submitted.
     pub fn rows(&self) -> impl ExactSizeIterator<Item = Prediction<'_>> {
-        let mut row = self.first;
+        let mut row = self.held.first;
         (0..self.len()).map(move |_| {
             let prediction = Prediction { reply: self, row };
             // SAFETY: the reply holds the request.
-            row = unsafe { self.shard.core.ring.next_of(row) };
+            row = unsafe { self.held.shard.core.ring.next_of(row) };
             prediction
         })
     }
@@ -176,15 +179,15 @@ impl Reply {
     #[allow(clippy::len_without_is_empty)]
     pub fn len(&self) -> usize {
         // SAFETY: the reply holds the request.
-        unsafe { self.shard.core.ring.first_of(self.first) }.1 as usize
+        unsafe { self.held.shard.core.ring.first_of(self.held.first) }.1 as usize
     }
 }
 
 impl Drop for Reply {
     fn drop(&mut self) {
         // SAFETY: the request is complete, and held by the reply alone, which is at its end.
-        unsafe { self.shard.core.ring.release(self.first) };
-        self.shard.core.freed();
+        unsafe { self.held.shard.core.ring.release(self.held.first) };
+        self.held.shard.core.freed();
     }
 }
 
@@ -210,15 +213,14 @@ impl<'a> Prediction<'a> {
     /// The scores, `[classes]`.
     pub fn scores(&self) -> &'a [f32] {
         // SAFETY: the reply holds the completed request that the row belongs to.
-        unsafe { self.reply.shard.core.store.scores(self.row) }
+        unsafe { self.reply.held.shard.core.store.scores(self.row) }
     }
 
     /// The `k` classes with the largest scores, the largest first, the lower index first among
     /// equals; a NaN counts as larger than any number.
     pub fn top_k(&self, k: usize) -> Vec<(usize, f32)> {
         let mut ranked: Vec<_> = self.scores().iter().copied().enumerate().collect();
-        // Stable, so that the lower index stays first; two that cannot be compared are told apart by
-        // NaN, or equal.
+        // Stable, so that the lower index stays first. Of two that cannot be compared, one is NaN.
         ranked.sort_by(|a, b| {
             let by_nan = b.1.is_nan().cmp(&a.1.is_nan());
             by_nan.then(b.1.partial_cmp(&a.1).unwrap_or(Ordering::Equal))
@@ -229,12 +231,12 @@ impl<'a> Prediction<'a> {
 
     /// The backend that ran it.
     pub fn backend(&self) -> BackendKind {
-        self.reply.shard.core.backend_info(self.answer().backend).0
+        self.reply.held.shard.core.backend_info(self.answer().backend).0
     }
 
     /// The name of the device that ran it.
     pub fn device(&self) -> String {
-        self.reply.shard.core.backend_info(self.answer().backend).1
+        self.reply.held.shard.core.backend_info(self.answer().backend).1
     }
 
     /// What the weights were rounded to.
@@ -259,7 +261,7 @@ impl<'a> Prediction<'a> {
 
     fn answer(&self) -> &'a Answer {
         // SAFETY: the reply holds the completed request that the row belongs to.
-        unsafe { self.reply.shard.core.ring.answer_of(self.row) }
+        unsafe { self.reply.held.shard.core.ring.answer_of(self.row) }
     }
 }
 

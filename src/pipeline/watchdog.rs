@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::super::backend::BackendError;
 use super::super::sync::{Arc, lock};
+use super::backends::Backend;
 use super::clock::{NEVER, nanoseconds};
 use super::core::Core;
 
@@ -21,6 +22,8 @@ const QUIET_ROUNDS: u32 = 8;
 #[derive(Debug)]
 pub(crate) struct Watchdog {
     core: Arc<Core>,
+    /// The backends, while it looks after them.
+    backends: Vec<Arc<Backend>>,
     tick: Duration,
     quiet: u32,
 }
@@ -28,7 +31,7 @@ pub(crate) struct Watchdog {
 impl Watchdog {
     pub(crate) fn new(core: Arc<Core>) -> Watchdog {
         let tick = (core.config.batch_timeout / 16).clamp(TICK_MIN, TICK_MAX);
-        Watchdog { core, tick, quiet: 0 }
+        Watchdog { core, backends: Vec::new(), tick, quiet: 0 }
     }
 
     pub(crate) fn core(&self) -> &Arc<Core> {
@@ -42,8 +45,10 @@ impl Watchdog {
 
     /// Looks after everything once. Returns how long to wait; [`Duration::MAX`] until woken.
     pub(crate) fn step(&mut self) -> Duration {
+        self.backends.clone_from(&lock(&self.core.backends));
         self.take_overdue();
         self.drop_retired();
+        self.backends.clear();
         let next_ns = self.core.expire();
         let busy = self.core.in_flight() > 0 || next_ns != NEVER || !self.core.is_running();
         self.quiet = if busy { 0 } else { self.quiet + 1 };
@@ -57,8 +62,7 @@ impl Watchdog {
     fn take_overdue(&self) {
         let core = &self.core;
         let (now_ns, grace_ns) = (core.clock.now(), nanoseconds(self.tick));
-        let backends = lock(&core.backends).clone();
-        for backend in backends.iter().filter(|backend| backend.is_ready()) {
+        for backend in self.backends.iter().filter(|backend| backend.is_ready()) {
             let flights = backend.seats.iter().flat_map(|seat| &seat.flights);
             for flight in flights {
                 if let Some(batch) = flight.revoke_overdue(&core.ring, now_ns, grace_ns) {
@@ -71,8 +75,7 @@ impl Watchdog {
     }
 
     fn drop_retired(&self) {
-        let backends = lock(&self.core.backends).clone();
-        for seat in backends.iter().flat_map(|backend| &backend.seats) {
+        for seat in self.backends.iter().flat_map(|backend| &backend.seats) {
             let retired = std::mem::take(&mut *lock(&seat.retired));
             drop(retired);
         }

@@ -211,6 +211,14 @@ impl Worker {
         self.seat.in_flight.store(self.in_flight.len() + 1, Ordering::Relaxed);
     }
 
+    /// Says anew when the worker is expected to be done, once a batch is.
+    fn foresee_rest(&self, now_ns: u64) {
+        let rest = self.in_flight.iter().map(|it| self.backend.cost.estimate_ns(it.rows));
+        let until_ns = rest.fold(now_ns, u64::saturating_add);
+        self.seat.busy_until_ns.store(until_ns, Ordering::Relaxed);
+        self.seat.in_flight.store(self.in_flight.len(), Ordering::Relaxed);
+    }
+
     fn submit(
         &mut self,
         generation: &Generation,
@@ -231,15 +239,11 @@ impl Worker {
     fn loaded_for(&mut self, generation: &Generation) -> Result<&mut Loaded, BackendError> {
         let version = generation.version;
         if !self.loaded.iter().any(|loaded| loaded.version == version) {
-            let mut incoming = lock(&self.seat.incoming);
-            let waits = incoming.iter().position(|loaded| loaded.version == version);
-            let loaded = waits.map(|index| incoming.swap_remove(index));
-            drop(incoming);
             let depth = self.seat.flights.len();
-            let loaded = match loaded {
+            let loaded = match self.seat.take(version) {
                 Some(loaded) => loaded,
                 None => generation
-                    .contexts(self.backend.number, depth)?
+                    .contexts(self.backend.serial, depth)?
                     .ok_or(BackendError::WrongPlan)?,
             };
             self.loaded.push(loaded);
@@ -300,7 +304,7 @@ impl Worker {
         }
         let compute_ns = context.compute_time().map(nanoseconds);
         self.in_flight.pop_front();
-        self.seat.in_flight.store(self.in_flight.len(), Ordering::Relaxed);
+        self.foresee_rest(done_ns);
         let Some(batch) = self.seat.flights[front.place].land() else {
             // It was taken from this worker, and runs elsewhere.
             return Ok(());

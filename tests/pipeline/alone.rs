@@ -3,7 +3,7 @@
 use std::fs;
 use std::mem::forget;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use fusewire::backend::cpu;
 use fusewire::pipeline::Waiting;
@@ -68,7 +68,7 @@ fn a_pipeline_with_nothing_to_do_does_nothing() {
         start(&fake("delayed"), PipelineConfig { max_delay: Duration::from_millis(5), ..config });
     pipeline.attach(load(&fake("second"))).unwrap();
     for id in 0..50 {
-        let soon = std::time::Instant::now() + Duration::from_millis(1);
+        let soon = Instant::now() + Duration::from_millis(1);
         drop(pipeline.submit_with(&row(id), &SubmitOptions::deadline(soon)));
         check(&pipeline.submit(&row(id)).unwrap().wait().unwrap(), [id]);
         check(&delayed.submit(&row(id)).unwrap().wait().unwrap(), [id]);
@@ -88,4 +88,22 @@ fn a_pipeline_with_nothing_to_do_does_nothing() {
     let spent = ticks() - before;
     assert!(spent <= 2, "{spent} ticks in a second of nothing to do");
     drop((ticket, held));
+}
+
+#[test]
+fn a_backend_that_lets_another_go_first_does_not_spin_meanwhile() {
+    let Some(_) = threads() else { return };
+    if !is_alone("alone::a_backend_that_lets_another_go_first_does_not_spin_meanwhile") {
+        return;
+    }
+    let (dear, cheap) = (Duration::from_millis(400), Duration::from_millis(80));
+    let pipeline = start(&fake("dear").lasting(dear), narrow());
+    pipeline.attach(load(&fake("cheap").lasting(cheap))).unwrap();
+    let (begun, before) = (Instant::now(), ticks());
+    let replies = pipeline.submit_many(&rows(0..64)).unwrap().wait().unwrap();
+    let (passed, spent) = (begun.elapsed(), ticks() - before);
+    check(&replies, 0..64);
+    assert!(replies.rows().all(|row| row.device() == "cheap"));
+    // A tick is ten milliseconds at least.
+    assert!(u128::from(spent) * 20 < passed.as_millis(), "{spent} ticks in {passed:?}");
 }

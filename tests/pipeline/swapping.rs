@@ -222,7 +222,7 @@ fn a_swap_that_one_backend_cannot_follow_is_none() {
         first.run_out_of_memory_after(loads);
         refuse(|it| matches!(it, PipelineError::Backend(BackendError::OutOfMemory { .. })));
     }
-    (first.run_out_of_memory_after(u32::MAX), second.run_out_of_memory_after(u32::MAX));
+    [&first, &second].into_iter().for_each(|it| it.run_out_of_memory_after(u32::MAX));
     second.script([Fault::None, Fault::FailAtCompletion]);
     refuse(|it| matches!(it, PipelineError::Backend(BackendError::Device { .. })));
     second.script([Fault::Hang]);
