@@ -96,30 +96,37 @@ pub(crate) fn watch(mut watchdog: Watchdog) {
     }
 }
 
+/// Spins to one look at the clock, which takes longer than a spin, and keeps the thread from seeing
+/// what it waits for.
+const SPINS_A_LOOK: u32 = 8;
+
 /// How long a thread still spins before it does something that costs a wake-up.
 #[derive(Debug)]
 pub(crate) struct Patience {
     waiting: Waiting,
     since: Option<Instant>,
+    /// Since it was begun.
+    spins: u32,
     yields: u32,
 }
 
 impl Patience {
     pub(crate) fn new(waiting: Waiting) -> Patience {
-        Patience { waiting, since: None, yields: 0 }
+        Patience { waiting, since: None, spins: 0, yields: 0 }
     }
 
     /// Begins anew.
     pub(crate) fn renew(&mut self) {
-        self.since = None;
-        self.yields = 0;
+        *self = Patience::new(self.waiting);
     }
 
     /// Spins or yields once, where some patience is left.
     pub(crate) fn is_left(&mut self) -> bool {
         if !self.waiting.spin.is_zero() {
+            let is_look = self.spins.is_multiple_of(SPINS_A_LOOK);
             let since = *self.since.get_or_insert_with(Instant::now);
-            if since.elapsed() < self.waiting.spin {
+            if !is_look || since.elapsed() < self.waiting.spin {
+                self.spins = self.spins.wrapping_add(1);
                 std::hint::spin_loop();
                 return true;
             }

@@ -212,16 +212,11 @@ fn name(cell: &HandoffCell) -> &'static str {
 
 fn write_notes(out: &mut dyn Write, report: &HandoffReport) -> Result<()> {
     let method = &report.method;
-    writeln!(
-        out,
-        "\nEvery answer was checked. A producer has {} rows under way at most; {} worker, batches of \
-         up to {}\nrows, a ring of {}. Figures of rows/s are medians of {} rounds,\nin which figures and floors took turns.",
-        method.window_rows,
-        method.workers,
-        method.max_rows,
-        output::thousands(method.capacity as u64),
-        method.rounds
-    )?;
+    let (window, max_rows, rounds) = (method.window_rows, method.max_rows, method.rounds);
+    let (workers, capacity) = (method.workers, output::thousands(method.capacity as u64));
+    writeln!(out, "\nEvery answer was checked. Figures and floors took turns in {rounds} rounds;")?;
+    writeln!(out, "rows/s are medians of them. Producers have {window} rows under way at most;")?;
+    writeln!(out, "workers: {workers}, batches: up to {max_rows} rows, ring: {capacity} rows.")?;
     let spin = match method.spin_us {
         0.0 => String::from("threads park at once"),
         us => format!("threads spin for {} us before they park", output::figure(us)),
@@ -239,14 +234,15 @@ fn write_notes(out: &mut dyn Write, report: &HandoffReport) -> Result<()> {
         writeln!(out, "Memory: {before} MiB, and {after} MiB after {requests} more requests.")?;
     }
     if report.results.iter().any(|cell| cell.schedule.is_some_and(|it| !it.kept)) {
-        writeln!(out, "Where the rate was not kept, more than the pipeline held requests up.")?;
+        let late = "requests went out late, or not at all";
+        writeln!(
+            out,
+            "NOT KEPT: {late}; those times are the machine's as much as the pipeline's."
+        )?;
     }
     if !report.had_cores() {
         let why = "other programs ran, or there is one core";
-        writeln!(
-            out,
-            "Two spinning threads had no core each ({why}): repeat this on a quiet machine."
-        )?;
+        writeln!(out, "Two spinning threads had no core each: {why}. Repeat it when it is quiet.")?;
     }
     if report.machine.debug_build {
         writeln!(out, "this is a debug build: figures worth quoting come from --release")?;
