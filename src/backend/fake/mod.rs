@@ -102,8 +102,8 @@ impl FakeDevice {
         self.lock().script.append(faults);
     }
 
-    /// Lets every [`Fault::Stick`] and [`Fault::StickAtCompletion`] scripted so far go: calls that are stuck return, and those to
-    /// come are not held.
+    /// Lets every [`Fault::Stick`] and [`Fault::StickAtCompletion`] scripted so far go: calls that
+    /// are stuck return, and those to come are not held.
     pub fn release(&self) {
         self.lock().script.release();
         self.shared.changed.notify_all();

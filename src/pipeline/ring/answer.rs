@@ -119,7 +119,7 @@ impl<Q, A> Ring<Q, A> {
         // SAFETY: whoever calls is the last to hold the request.
         let rows = unsafe { self.link(first) }.rows;
         if self.row(first).word.load(Ordering::Relaxed) & word::WAITED != 0 {
-            // Lets go of whoever was to be woken, once the lock is free: a task may do anything then.
+            // Lets go of whoever was to be woken, once the lock is free: a task may do anything.
             let waiter = lock(&self.row(first).waiter).take();
             drop(waiter);
         }
