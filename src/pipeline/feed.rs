@@ -67,7 +67,7 @@ where
     fn next(&mut self) -> Option<Fed> {
         while self.under_way.len() < self.window {
             let Some(row) = self.waiting.take().or_else(|| self.rows.next()) else { break };
-            let taken = match self.pipeline.submit(&row) {
+            let taken = match self.pipeline.try_one(&row) {
                 // The reply that is handed out below makes room.
                 Err(SubmitError::Full) if !self.under_way.is_empty() => {
                     self.waiting = Some(row);
@@ -125,11 +125,11 @@ where
     fn fill(&mut self, context: &mut Context<'_>) {
         while self.under_way.len() < self.window {
             let Some(row) = self.next_row(context) else { return };
-            let mut taken = self.pipeline.submit(&row);
+            let mut taken = self.pipeline.try_one(&row);
             if matches!(taken, Err(SubmitError::Full)) {
                 // Says that it waits for room, and tries once more.
                 self.line.join(Waiter::Task(context.waker().clone()));
-                taken = self.pipeline.submit(&row);
+                taken = self.pipeline.try_one(&row);
             }
             if matches!(taken, Err(SubmitError::Full)) {
                 self.waiting = Some(row);

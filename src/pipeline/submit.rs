@@ -42,6 +42,13 @@ impl Pipeline {
         self.counted(1, self.take(row, 1, options))
     }
 
+    /// Takes one row for somebody who comes again where there is no room, which counts for nothing.
+    pub(super) fn try_one<'a>(&self, row: impl Into<Rows<'a>>) -> Result<Ticket, SubmitError> {
+        let row = row.into();
+        self.check_one(row)?;
+        self.take(row, 1, &SubmitOptions::default())
+    }
+
     /// Takes many rows, `[n, inputs]` row-major, as one request: all of them or none; never blocks.
     /// They may run in several batches, but all with the same weights, and one ticket speaks for
     /// all.

@@ -177,6 +177,7 @@ fn a_feed_answers_in_order_with_errors_in_their_place() {
             }
             assert_eq!(answers, 200);
         }
+        assert_eq!(settled(pipeline).rejected, 0, "a row that waits is not turned away");
     });
 }
 

@@ -7,7 +7,7 @@
 //! In real time a batch is complete as soon as its fault lets it, and who waits for one that hangs
 //! sleeps until the deadline, as with a driver. In virtual time ([`FakeDevice::timed`]) a batch
 //! takes what a GPU's engines would, by a clock that the test moves, and nothing sleeps, but for
-//! [`Fault::Stick`], which holds its thread in either.
+//! [`Fault::Stick`] and [`Fault::StickAtCompletion`], which hold their thread in either.
 
 mod context;
 mod interpret;
