@@ -6,7 +6,7 @@
 //! proof names the invariant it is for; where not all orders are run, those are with so many
 //! preemptions at most.
 
-#![allow(dead_code, unused_imports, unused_must_use)]
+#![allow(clippy::duplicate_mod, dead_code, unused_imports, unused_must_use)]
 
 mod check;
 mod primitives;
