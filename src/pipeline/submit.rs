@@ -137,7 +137,7 @@ impl Pipeline {
     /// Submits one row, waits on the caller's thread, and returns its class.
     ///
     /// # Errors
-    /// [`SubmitError`] and [`ReplyError`], as [`Pipeline::submit_blocking`] and [`Ticket::wait`].
+    /// [`ClassifyError`]: as [`Pipeline::submit_blocking`], and then as [`Ticket::wait`].
     pub fn classify<'a>(&self, row: impl Into<Rows<'a>>) -> Result<usize, ClassifyError> {
         let ticket = self.submit_blocking(row, &SubmitOptions::default())?;
         Ok(ticket.wait()?.class())

@@ -1,4 +1,4 @@
-//! What it costs to hand rows to a [`Pipeline`] and to get their answers back.
+//! What it costs to hand rows to a [`Pipeline`](crate::Pipeline) and to get their answers back.
 //!
 //! Most experiments run on the device that computes nothing, so that what is left is the hand-over:
 //! latency of one caller who waits for each answer, and rows a second from callers who keep a
