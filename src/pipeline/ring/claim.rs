@@ -172,7 +172,7 @@ impl<Q, A> Ring<Q, A> {
     fn say(&self, lane: &Lane, claim: u64, phase: u64) {
         let word = word::free(lane.lap_of(claim) + 1) + phase;
         // A plain store: until now, nobody touches the word of a row claimed by another.
-        self.word(lane, claim).store(word, Ordering::Relaxed);
+        self.word(lane, claim).store(word, planted::PUBLISH);
     }
 
     fn set_link(&self, row: u32, link: Link) {
