@@ -41,6 +41,8 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 pub(crate) mod planted {
     use super::Ordering;
 
+    /// How a producer says how far claims have gone.
+    pub(crate) const CLAIM: Ordering = Ordering::Release;
     /// How a producer publishes the request it wrote.
     pub(crate) const PUBLISH: Ordering = Ordering::Release;
     /// How an answerer publishes the answers it wrote, and sees that the ticket is gone.

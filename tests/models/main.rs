@@ -68,7 +68,8 @@ macro_rules! proofs {
 
 proofs! {
     requests: are_answered_once, given_up_free_their_row_once, keep_their_row_while_it_is_read,
-        get_the_last_row_one_at_a_time, end_with_the_ring, are_taken_out_of_turn_once;
+        are_seen_on_a_row_just_freed, get_the_last_row_one_at_a_time, end_with_the_ring,
+        are_taken_out_of_turn_once;
     rows: given_up_are_freed_once, waited_for_are_complete_once, pass_a_straggler,
         are_claimed_together;
     stragglers: are_passed_by_two_at_once, are_passed_while_they_let_go, may_never_come,
@@ -82,6 +83,7 @@ proofs! {
 }
 
 // Each of these trees has one bug, and the proofs are to find it.
+tree!(relaxed_claim, CLAIM: Ordering = Ordering::Relaxed);
 tree!(relaxed_publish, PUBLISH: Ordering = Ordering::Relaxed);
 tree!(relaxed_answer, ANSWER: Ordering = Ordering::Relaxed);
 tree!(frees_while_read, HOLDS_WHILE_READ: bool = false);
@@ -101,6 +103,7 @@ macro_rules! planted {
 }
 
 planted! {
+    relaxed_claim: requests::are_seen_on_a_row_just_freed;
     relaxed_publish: requests::are_answered_once;
     relaxed_answer: requests::are_answered_once;
     frees_while_read: flight::holds_what_is_read;

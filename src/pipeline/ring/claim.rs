@@ -48,9 +48,9 @@ impl<Q, A> Ring<Q, A> {
                 continue;
             };
             // Try moving the tail. Where that works, nobody else claimed what was found free.
-            let moved =
-                lane.tail.compare_exchange_weak(tail, end, Ordering::Relaxed, Ordering::Relaxed);
-            match moved {
+            // The dispatcher then sees the rows no earlier than they were found here.
+            let (order, failed) = (planted::CLAIM, Ordering::Relaxed);
+            match lane.tail.compare_exchange_weak(tail, end, order, failed) {
                 Ok(_) => return Ok(self.mark(lane, tail, end, rows, write)),
                 Err(now) => tail = now,
             }

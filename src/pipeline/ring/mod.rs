@@ -134,7 +134,7 @@ impl<Q, A> Ring<Q, A> {
     pub(crate) fn waiting(&self, lane: usize) -> u64 {
         let lane = &self.lanes[lane];
         let head = lane.head.load(Ordering::Acquire);
-        (lane.tail.load(Ordering::Relaxed) & !CLOSED).saturating_sub(head)
+        lane.claimed().saturating_sub(head)
     }
 
     /// What the producer wrote about the request that begins at `first`.
@@ -200,5 +200,11 @@ impl Lane {
 
     fn capacity(&self) -> u64 {
         1 << self.shift
+    }
+
+    /// How far claims have gone.
+    fn claimed(&self) -> u64 {
+        // Acquire: whoever sees a claim made sees its rows no earlier than the claim found them.
+        self.tail.load(Ordering::Acquire) & !CLOSED
     }
 }

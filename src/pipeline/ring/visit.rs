@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use super::super::super::sync::Ordering;
 use super::super::word;
-use super::{CLOSED, Ring};
+use super::Ring;
 
 /// How far the dispatcher has come in one lane. There is one for each lane.
 #[derive(Debug)]
@@ -82,14 +82,19 @@ impl Reader {
             return Some(late);
         }
         let lane = &ring.lanes[self.lane];
-        let mut tail = None;
+        // Claims before this one are known to have been made.
+        let mut end = 0;
         loop {
             let (claim, row) = (self.head, lane.row_of(self.head));
             let found = self.found(ring, row, lane.lap_of(claim));
-            // What is committed was claimed; of all else the tail has to say so.
-            let mut end = || *tail.get_or_insert_with(|| lane.tail.load(Ordering::Relaxed));
-            if !matches!(found, Found::Request) && claim >= end() & !CLOSED {
-                return None;
+            // What is committed was claimed; of all else the tail has to say so, and then the row
+            // is looked at again: it may have been claimed, and committed, since it was read.
+            if claim >= end && !matches!(found, Found::Request) {
+                end = lane.claimed();
+                if claim >= end {
+                    return None;
+                }
+                continue;
             }
             self.head += 1;
             match found {
@@ -120,8 +125,7 @@ impl Reader {
         ring: &'a Ring<Q, A>,
     ) -> impl Iterator<Item = u32> + 'a {
         let lane = &ring.lanes[self.lane];
-        let tail = lane.tail.load(Ordering::Relaxed) & !CLOSED;
-        let ahead = (self.head..tail).filter_map(move |claim| {
+        let ahead = (self.head..lane.claimed()).filter_map(move |claim| {
             let row = lane.row_of(claim);
             matches!(self.found(ring, row, lane.lap_of(claim)), Found::Request).then_some(row)
         });
@@ -159,8 +163,7 @@ impl Reader {
             !wanted
         });
         let lane = &ring.lanes[self.lane];
-        let tail = lane.tail.load(Ordering::Relaxed) & !CLOSED;
-        for claim in self.head..tail {
+        for claim in self.head..lane.claimed() {
             let row = lane.row_of(claim);
             let waits = matches!(self.found(ring, row, lane.lap_of(claim)), Found::Request);
             if waits && wants(row) {
@@ -175,10 +178,13 @@ impl Reader {
     fn found<Q, A>(&self, ring: &Ring<Q, A>, row: u32, lap: u64) -> Found {
         // Acquire: what the producer wrote is there for whoever sees it committed.
         let word = ring.row(row).word.load(Ordering::Acquire);
+        if self.is_hole[self.place(row)] {
+            return Found::Nothing;
+        }
         if word == word::free(lap) {
             return Found::Hole;
         }
-        if word::lap(word) != lap + 1 || self.is_hole[self.place(row)] {
+        if word::lap(word) != lap + 1 {
             return Found::Nothing;
         }
         match word::phase(word) {

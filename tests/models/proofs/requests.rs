@@ -64,6 +64,24 @@ pub(crate) fn keep_their_row_while_it_is_read() {
     });
 }
 
+/// A request on the row of another that was read just now is not passed by a visit. 1, 5.
+pub(crate) fn are_seen_on_a_row_just_freed() {
+    let seen = Seen::of(["seen later", "seen at once"]);
+    check(All, seen, |seen| {
+        let (ring, mut server) = ring(1, 0);
+        let first = submit(&ring, 1).unwrap();
+        server.serve(&ring);
+        let follows = spawn(&ring, move |ring| (read(ring, first), submit(ring, 2).unwrap()));
+        let at_once = server.serve_one(&ring);
+        let (before, next) = follows.join().unwrap();
+        seen.note(usize::from(at_once));
+        server.serve(&ring);
+        assert_eq!((before, read(&ring, next)), (Ok(11), Ok(21)));
+        server.assert_served(&[1, 2]);
+        assert_all_free(&ring);
+    });
+}
+
 /// Of two producers that want the last row one gets it, and the other nothing. 5.
 pub(crate) fn get_the_last_row_one_at_a_time() {
     let seen = Seen::of(["first", "second"]);
