@@ -11,8 +11,6 @@ use super::core::Core;
 use super::watchdog::Watchdog;
 use super::worker::{Step, Worker};
 
-/// How long a worker sleeps at most before it looks for work once more, woken or not.
-const LOOK_AGAIN: Duration = Duration::from_millis(100);
 /// How long one wait for a device lasts at most: as long as new rows may go unseen meanwhile.
 const DEVICE_WAIT: Duration = Duration::from_micros(100);
 
@@ -65,14 +63,15 @@ fn guarded(worker: &mut Worker, act: impl FnOnce(&mut Worker) -> Step) -> Step {
 /// Parks until woken at the bell, or until then.
 fn park_until(core: &Core, number: usize, then_ns: u64) {
     while core.bell.lies(number) {
+        if then_ns == NEVER {
+            thread::park();
+            continue;
+        }
         let left = core.clock.until(then_ns);
         if left.is_zero() {
             return;
         }
-        thread::park_timeout(left.min(LOOK_AGAIN));
-        if left > LOOK_AGAIN {
-            return;
-        }
+        thread::park_timeout(left);
     }
 }
 
