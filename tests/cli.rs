@@ -277,7 +277,10 @@ fn handoff_checks_measures_and_writes() {
         assert_keys(cell, &["rows_per_s", "rows_per_s_min", "rows_per_s_max", "beside"]);
     }
     for cell in of("open_loop").into_iter().chain(of("swap")) {
-        assert_keys(cell, &["offered_per_s", "p99_us", "late_p99_us", "unsent", "kept"]);
+        assert_keys(
+            cell,
+            &["offered_per_s", "p99_us", "late_p99_us", "called_p99_us", "unsent", "kept"],
+        );
     }
     assert!(of("swap").iter().any(|cell| cell["swaps"].as_u64() > Some(0)));
     let written = std::fs::read_to_string(Path::new(&out).join("handoff.json")).unwrap();

@@ -95,6 +95,10 @@ pub struct ScheduleFacts {
     pub late_p99_us: f64,
     /// The longest of those delays.
     pub late_max_us: f64,
+    /// The median from the time a request was sent to its answer, the sender's delay left out.
+    pub called_p50_us: f64,
+    /// What 99 of 100 of those times were within.
+    pub called_p99_us: f64,
     /// Requests that found the ring full when they were due.
     pub full: u64,
     /// Requests that were given up because the schedule was over.
@@ -171,7 +175,7 @@ impl HandoffCell {
 }
 
 /// The columns of the CSV file.
-const COLUMNS: [&str; 21] = [
+const COLUMNS: [&str; 23] = [
     "experiment",
     "variant",
     "row_bytes",
@@ -187,6 +191,8 @@ const COLUMNS: [&str; 21] = [
     "rows_per_s_max",
     "offered_per_s",
     "late_p99_us",
+    "called_p50_us",
+    "called_p99_us",
     "full",
     "unsent",
     "kept",

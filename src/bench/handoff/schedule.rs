@@ -4,6 +4,7 @@
 //! the service or the sender itself was held up, has waited all the same: leaving that out would
 //! hide each pause behind the requests that it kept from being sent.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use super::HandoffError;
@@ -39,6 +40,9 @@ pub(super) struct Kept {
     pub(super) latency: Durations,
     /// From the time each request was due to the time it was sent.
     pub(super) late: Durations,
+    /// From the time each request was sent to its answer: what is left of the latency without the
+    /// sender's own delay.
+    pub(super) called: Durations,
     /// Requests that found no room when they were due, and waited.
     pub(super) full: u64,
     /// Requests that were given up because time was over.
@@ -74,6 +78,8 @@ impl Schedule {
         let mut kept = Kept::default();
         let (mut next, mut answered, mut end) = (0, 0, self.requests);
         let mut found_full = None;
+        // When each request was sent that is not answered, the oldest first.
+        let mut sent_ns = VecDeque::new();
         while answered < end {
             let now_ns = service.now_ns() - start_ns;
             if next < end && now_ns > self.over_ns() {
@@ -84,6 +90,7 @@ impl Schedule {
             } else if next < end && self.due_ns(next) <= now_ns {
                 if service.offer(next)? {
                     kept.late.add_ns(now_ns - self.due_ns(next));
+                    sent_ns.push_back(now_ns);
                     next += 1;
                 } else if found_full.replace(next) != Some(next) {
                     kept.full += 1;
@@ -93,7 +100,10 @@ impl Schedule {
             match service.collect()? {
                 Some((number, at_ns)) => {
                     answered += 1;
-                    kept.latency.add_ns((at_ns - start_ns).saturating_sub(self.due_ns(number)));
+                    let at_ns = at_ns - start_ns;
+                    kept.latency.add_ns(at_ns.saturating_sub(self.due_ns(number)));
+                    let sent_ns = sent_ns.pop_front().unwrap_or(at_ns);
+                    kept.called.add_ns(at_ns.saturating_sub(sent_ns));
                 }
                 None => service.rest(left_ns),
             }
@@ -113,6 +123,7 @@ impl Kept {
     pub(super) fn add(&mut self, other: &Kept) {
         self.latency.merge(&other.latency);
         self.late.merge(&other.late);
+        self.called.merge(&other.called);
         self.full += other.full;
         self.unsent += other.unsent;
     }
@@ -204,6 +215,10 @@ mod tests {
             "{latency:?}"
         );
         assert!(kept.late.percentiles().max_us > 990.0 && !kept.is_kept());
+        // The pause fell between the call and the answer of one request only.
+        assert_eq!(kept.called.count(), 10_000);
+        assert!(kept.called.percentiles().max_us > 1_000.0, "{:?}", kept.called.percentiles());
+        assert!(kept.called.percentiles().p50_us < 1.0);
     }
 
     #[test]
@@ -234,5 +249,6 @@ mod tests {
         sum.add(&schedule().keep(&mut Fake::new(2_500, 16)).unwrap());
         assert_eq!((sum.unsent, sum.full), (2 * unsent, 2 * full));
         assert_eq!(sum.latency.count(), 20_000);
+        assert_eq!(sum.called.count() + sum.unsent, 20_000);
     }
 }

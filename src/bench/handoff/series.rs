@@ -284,12 +284,14 @@ fn timed(experiment: &'static str, times: &Durations) -> HandoffCell {
 }
 
 fn scheduled(experiment: &'static str, kept: &Kept, per_s: f64, load: f64) -> HandoffCell {
-    let late = kept.late.percentiles();
+    let (late, called) = (kept.late.percentiles(), kept.called.percentiles());
     let schedule = Some(ScheduleFacts {
         offered_per_s: per_s,
         load,
         late_p99_us: late.p99_us,
         late_max_us: late.max_us,
+        called_p50_us: called.p50_us,
+        called_p99_us: called.p99_us,
         full: kept.full,
         unsent: kept.unsent,
         kept: kept.is_kept(),

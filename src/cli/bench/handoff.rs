@@ -148,8 +148,9 @@ fn open_loops(report: &HandoffReport) -> String {
         let (latency, schedule) = (cell.latency?, cell.schedule?);
         let mut row = vec![name(cell).to_owned(), format!("{:.0} %", schedule.load * 100.0)];
         row.push(output::figure(schedule.offered_per_s));
-        let times = [latency.p50_us, latency.p99_us, latency.p999_us, schedule.late_p99_us];
-        row.extend(times.map(output::figure));
+        let due = [latency.p50_us, latency.p99_us, latency.p999_us];
+        let sent = [schedule.late_p99_us, schedule.called_p50_us, schedule.called_p99_us];
+        row.extend(due.into_iter().chain(sent).map(output::figure));
         row.push(if schedule.kept { "kept" } else { "NOT KEPT" }.to_owned());
         row.extend(ratio(cell.beside.as_ref()));
         Some(row)
@@ -161,7 +162,9 @@ fn open_loops(report: &HandoffReport) -> String {
         "p50, us",
         "p99, us",
         "p99.9, us",
-        "late p99, us",
+        "late p99",
+        "called p50",
+        "called p99",
         "rate",
         "times",
         "the",
