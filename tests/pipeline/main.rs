@@ -12,6 +12,7 @@ mod failing;
 mod full;
 mod futures;
 mod measuring;
+mod opening;
 mod order;
 mod refusals;
 mod replies;
