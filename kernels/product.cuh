@@ -1,0 +1,198 @@
+// Products of rows by fragments of weights on tensor cores, in f32 sums.
+//
+// What is multiplied is chosen by the types alone. Bytes and weights of 16 bits meet as f16 or
+// bf16, both exact. All else meets as tf32, which has 11 significant bits of an f32's 24: a weight
+// of 16 bits is exact in that, a byte too, a value of the rows or of a layer before is rounded. An
+// f32 weight is split into two tf32 whose sum it is but for its last three bits, and so is what it
+// is multiplied by where that is not exact: the sums keep the precision of f32.
+
+#pragma once
+
+#include "device.cuh"
+
+// The weights' types, as bits.
+struct F32 {
+    typedef float Bits;
+};
+struct F16 {
+    typedef unsigned short Bits;
+};
+struct Bf16 {
+    typedef unsigned short Bits;
+};
+
+template <class A, class B>
+struct Same {
+    static const bool value = false;
+};
+template <class A>
+struct Same<A, A> {
+    static const bool value = true;
+};
+
+// The upper 19 bits: a tf32 that is never further from 0.
+DEVICE unsigned upper_tf32(float x) {
+    return __float_as_uint(x) & 0xffffe000u;
+}
+
+// The four weights of a lane in one fragment.
+template <class Weights>
+struct alignas(4 * sizeof(typename Weights::Bits)) Four {
+    typename Weights::Bits bits[4];
+};
+
+DEVICE float widen(const Four<F32>& four, int i) {
+    return four.bits[i];
+}
+
+DEVICE float widen(const Four<F16>& four, int i) {
+    return f16_to_float(four.bits[i]);
+}
+
+DEVICE float widen(const Four<Bf16>& four, int i) {
+    return __uint_as_float((unsigned)four.bits[i] << 16);
+}
+
+// The four weights of `lane` in fragment `index`.
+template <class Weights>
+DEVICE Four<Weights> fragment(const unsigned char* weights, unsigned index, unsigned lane) {
+    return ((const Four<Weights>*)weights)[index * 32 + lane];
+}
+
+// Two of the 16-bit weights, as a register.
+template <class Weights>
+DEVICE unsigned two_of(const Four<Weights>& four, int i) {
+    return (unsigned)four.bits[2 * i] | (unsigned)four.bits[2 * i + 1] << 16;
+}
+
+#if defined(FUSEWIRE_ON_CPU) || __CUDA_ARCH__ >= 800
+
+// What a lane multiplies: its four inputs of a chunk, of two rows 8 apart. `IsExact` says that they
+// are tf32 without being rounded.
+template <class Weights, bool IsExact>
+struct Operand {
+    static const bool IS_SPLIT = Same<Weights, F32>::value;
+
+    // Of each half of the chunk: rows g and g + 8 of its first input, then of its second.
+    unsigned upper[2][4];
+    // What is left of them, where they are split.
+    unsigned rest[2][4];
+
+    DEVICE void set(const float (&low)[4], const float (&high)[4]) {
+#pragma unroll
+        for (int half = 0; half < 2; half++) {
+            const float x[4] = {low[2 * half], high[2 * half], low[2 * half + 1], high[2 * half + 1]};
+#pragma unroll
+            for (int i = 0; i < 4; i++) {
+                if (IsExact) {
+                    upper[half][i] = __float_as_uint(x[i]);
+                } else if (IS_SPLIT) {
+                    upper[half][i] = upper_tf32(x[i]);
+                    rest[half][i] = __float_as_uint(x[i] - __uint_as_float(upper[half][i]));
+                } else {
+                    upper[half][i] = round_tf32(x[i]);
+                }
+            }
+        }
+    }
+
+    // Adds the products by a fragment.
+    DEVICE void multiply(float (&sums)[4], const Four<Weights>& four) const {
+#pragma unroll
+        for (int half = 0; half < 2; half++) {
+            const float w0 = widen(four, 2 * half), w1 = widen(four, 2 * half + 1);
+            if (!IS_SPLIT) {
+                multiply_tf32(sums, upper[half], __float_as_uint(w0), __float_as_uint(w1));
+                continue;
+            }
+            const unsigned upper0 = upper_tf32(w0), upper1 = upper_tf32(w1);
+            const float rest0 = w0 - __uint_as_float(upper0), rest1 = w1 - __uint_as_float(upper1);
+            multiply_tf32(sums, upper[half], __float_as_uint(rest0), __float_as_uint(rest1));
+            if (!IsExact) {
+                multiply_tf32(sums, rest[half], upper0, upper1);
+            }
+            multiply_tf32(sums, upper[half], upper0, upper1);
+        }
+    }
+};
+
+// Bytes that meet weights of 16 bits: the bytes of two rows 8 apart, two to a register.
+template <class Weights>
+struct Bytes {
+    unsigned pairs[4];
+
+    DEVICE void set(unsigned low, unsigned high) {
+        pairs[0] = pair(low, 0);
+        pairs[1] = pair(high, 0);
+        pairs[2] = pair(low, 1);
+        pairs[3] = pair(high, 1);
+    }
+
+    // Bytes 2 * i and 2 * i + 1 as two values.
+    DEVICE static unsigned pair(unsigned bytes, int i) {
+        if (Same<Weights, F16>::value) {
+            return bytes_to_f16(__byte_perm(bytes, 0x64, i == 0 ? 0x4140 : 0x4342));
+        }
+        const unsigned first = __float_as_uint((float)(bytes >> (16 * i) & 0xff));
+        const unsigned second = __float_as_uint((float)(bytes >> (16 * i + 8) & 0xff));
+        return first >> 16 | (second & 0xffff0000u);
+    }
+
+    DEVICE void multiply(float (&sums)[4], const Four<Weights>& four) const {
+        if (Same<Weights, F16>::value) {
+            multiply_f16(sums, pairs, two_of(four, 0), two_of(four, 1));
+        } else {
+            multiply_bf16(sums, pairs, two_of(four, 0), two_of(four, 1));
+        }
+    }
+};
+
+// What a lane multiplies of rows of a type, and how it reads that.
+template <class Row, class Weights>
+struct Rows;
+
+template <class Weights>
+struct Rows<float, Weights> : Operand<Weights, false> {
+    // Reads four values of each of two rows; those past `end` are 0.
+    DEVICE void read(const unsigned char* low, const unsigned char* high, unsigned at, unsigned end) {
+        const float4 a = *(const float4*)(low + 4 * at);
+        const float4 b = *(const float4*)(high + 4 * at);
+        float of_low[4] = {a.x, a.y, a.z, a.w};
+        float of_high[4] = {b.x, b.y, b.z, b.w};
+#pragma unroll
+        for (unsigned i = 0; i < 4; i++) {
+            of_low[i] = at + i < end ? of_low[i] : 0.0f;
+            of_high[i] = at + i < end ? of_high[i] : 0.0f;
+        }
+        this->set(of_low, of_high);
+    }
+};
+
+DEVICE unsigned four_bytes(const unsigned char* row, unsigned at, unsigned end) {
+    const unsigned bytes = *(const unsigned*)(row + at);
+    const unsigned kept = end > at ? end - at : 0;
+    return kept >= 4 ? bytes : bytes & ((1u << (8 * kept)) - 1);
+}
+
+template <class Weights>
+struct Rows<unsigned char, Weights> : Bytes<Weights> {
+    DEVICE void read(const unsigned char* low, const unsigned char* high, unsigned at, unsigned end) {
+        this->set(four_bytes(low, at, end), four_bytes(high, at, end));
+    }
+};
+
+template <>
+struct Rows<unsigned char, F32> : Operand<F32, true> {
+    DEVICE void read(const unsigned char* low, const unsigned char* high, unsigned at, unsigned end) {
+        const unsigned a = four_bytes(low, at, end), b = four_bytes(high, at, end);
+        float of_low[4], of_high[4];
+#pragma unroll
+        for (int i = 0; i < 4; i++) {
+            of_low[i] = (float)(a >> (8 * i) & 0xff);
+            of_high[i] = (float)(b >> (8 * i) & 0xff);
+        }
+        this->set(of_low, of_high);
+    }
+};
+
+#endif
