@@ -74,7 +74,8 @@ struct Block {
 
     DEVICE void run(float* scores) const {
         const unsigned warp = threadIdx.x / 32, lane = threadIdx.x % 32;
-        const unsigned warp_row = 32 * (warp % 4), tile = BLOCK_TILES * blockIdx.y + WARP_TILES * (warp / 4);
+        const unsigned warp_row = 32 * (warp % 4);
+        const unsigned tile = BLOCK_TILES * blockIdx.y + WARP_TILES * (warp / 4);
         const unsigned steps_a_row = (layer.chunks + STEP - 1) / STEP;
         Sums sums = {};
         begin(0);
@@ -113,7 +114,7 @@ DEVICE void dense(
 }
 
 #ifdef NAME
-extern "C" __global__ void __launch_bounds__(256) NAME(
+extern "C" __global__ void __launch_bounds__(256, 1) NAME(
     const unsigned char* rows, const unsigned char* stage, float* scores, unsigned count, unsigned*,
     unsigned
 ) {

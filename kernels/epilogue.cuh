@@ -37,8 +37,10 @@ DEVICE float score(unsigned head, float x, float largest, float sum) {
 }
 
 // Applies the head to rows whose outputs all lie in one quad of lanes.
-template <unsigned TILES>
-DEVICE void apply_head(float (&values)[TILES][4], unsigned head, unsigned width, unsigned lane) {
+template <unsigned MOST_TILES>
+DEVICE void apply_head(
+    float (&values)[MOST_TILES][4], unsigned head, unsigned width, unsigned lane
+) {
     if (head == HEAD_LOGITS) {
         return;
     }
@@ -47,19 +49,19 @@ DEVICE void apply_head(float (&values)[TILES][4], unsigned head, unsigned width,
         float largest = minus_infinity();
         float sum = 0.0f;
 #pragma unroll
-        for (unsigned at = 0; at < 2 * TILES; at++) {
+        for (unsigned at = 0; at < 2 * MOST_TILES; at++) {
             const bool is_class = 8 * (at / 2) + 2 * (lane % 4) + at % 2 < width;
             largest = is_class ? fmaxf(largest, values[at / 2][2 * row + at % 2]) : largest;
         }
         largest = largest_of_quad(largest);
 #pragma unroll
-        for (unsigned at = 0; at < 2 * TILES; at++) {
+        for (unsigned at = 0; at < 2 * MOST_TILES; at++) {
             const bool is_class = 8 * (at / 2) + 2 * (lane % 4) + at % 2 < width;
             sum += is_class ? expf(values[at / 2][2 * row + at % 2] - largest) : 0.0f;
         }
         sum = sum_of_quad(sum);
 #pragma unroll
-        for (unsigned at = 0; at < 2 * TILES; at++) {
+        for (unsigned at = 0; at < 2 * MOST_TILES; at++) {
             float& value = values[at / 2][2 * row + at % 2];
             value = score(head, value, largest, sum);
         }

@@ -48,7 +48,9 @@ struct Block {
     }
 
     // The four inputs of this lane in a chunk, in the order of the layer's fragments.
-    DEVICE void read(float (&x)[4], bool is_first, unsigned inputs, unsigned of, unsigned chunk) const {
+    DEVICE void read(
+        float (&x)[4], bool is_first, unsigned inputs, unsigned of, unsigned chunk
+    ) const {
         const unsigned t = threadIdx.x % 4;
         if (is_first) {
             const unsigned char* begin = rows + (unsigned long long)row(of) * stage.row_bytes;
@@ -107,7 +109,8 @@ struct Block {
     DEVICE void gather(const Layer& layer, unsigned tile, bool is_last) const {
         const float* bias = (const float*)((const unsigned char*)&stage + layer.bias);
         for (unsigned i = threadIdx.x; i < BLOCK_ROWS * 8 * TILES_AT_ONCE; i += THREADS) {
-            const unsigned of = i / (8 * TILES_AT_ONCE), output = 8 * tile + i % (8 * TILES_AT_ONCE);
+            const unsigned of = i / (8 * TILES_AT_ONCE);
+            const unsigned output = 8 * tile + i % (8 * TILES_AT_ONCE);
             if (output >= 8 * layer.tiles) {
                 continue;
             }
@@ -142,7 +145,8 @@ struct Block {
         for (unsigned index = 0; index < stage.layers; index++) {
             const Layer& layer = stage.layer[index];
             const bool is_last = index + 1 == stage.layers;
-            for (unsigned tile = TILES_AT_ONCE * blockIdx.y; tile < layer.tiles; tile += TILES_AT_ONCE * gridDim.y) {
+            const unsigned first = TILES_AT_ONCE * blockIdx.y, by = TILES_AT_ONCE * gridDim.y;
+            for (unsigned tile = first; tile < layer.tiles; tile += by) {
                 Sums sums = {};
                 multiply(sums, index == 0, layer, tile);
                 leave(sums);
@@ -185,7 +189,7 @@ DEVICE void few_rows(
 }
 
 #ifdef NAME
-extern "C" __global__ void __launch_bounds__(256) NAME(
+extern "C" __global__ void __launch_bounds__(256, 1) NAME(
     const unsigned char* rows, const unsigned char* stage, float* scores, unsigned count,
     unsigned* done, unsigned number
 ) {

@@ -89,8 +89,7 @@ struct Warp {
         }
         __syncwarp();
         if (lane < ROWS) {
-            const unsigned which = min(span.row + lane, count - 1);
-            const unsigned char* from = rows + (unsigned long long)which * stage.row_bytes + span.from;
+            const unsigned char* from = row_at(rows, stage, span, lane);
             begin_bulk_copy(step(position) + lane * pitch, from, span.bytes, barrier);
         }
     }
@@ -128,12 +127,15 @@ struct Warp {
 
     // Adds the products of one chunk, whatever it was read from.
     template <class X>
-    DEVICE void multiply_chunk(Sums& sums, const X (&x)[GROUPS], const Layer& to, unsigned chunk) const {
+    DEVICE void multiply_chunk(
+        Sums& sums, const X (&x)[GROUPS], const Layer& to, unsigned chunk
+    ) const {
         const unsigned char* weights = at(to.weights);
 #pragma unroll
         for (unsigned tile = 0; tile < MOST_TILES; tile++) {
             if (tile < to.tiles) {
-                const Four<Weights> four = fragment<Weights>(weights, chunk * to.tiles + tile, lane);
+                const unsigned index = chunk * to.tiles + tile;
+                const Four<Weights> four = fragment<Weights>(weights, index, lane);
 #pragma unroll
                 for (int group = 0; group < GROUPS; group++) {
                     x[group].multiply(sums[group][tile], four);
@@ -270,7 +272,7 @@ DEVICE void fused_mlp(
 }
 
 #ifdef NAME
-extern "C" __global__ void __launch_bounds__(256) NAME(
+extern "C" __global__ void __launch_bounds__(256, 1) NAME(
     const unsigned char* rows, const unsigned char* stage, float* scores, unsigned count, unsigned*,
     unsigned
 ) {

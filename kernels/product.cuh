@@ -81,7 +81,8 @@ struct Operand {
     DEVICE void set(const float (&low)[4], const float (&high)[4]) {
 #pragma unroll
         for (int half = 0; half < 2; half++) {
-            const float x[4] = {low[2 * half], high[2 * half], low[2 * half + 1], high[2 * half + 1]};
+            const int even = 2 * half, odd = even + 1;
+            const float x[4] = {low[even], high[even], low[odd], high[odd]};
 #pragma unroll
             for (int i = 0; i < 4; i++) {
                 if (IsExact) {
@@ -154,7 +155,9 @@ struct Rows;
 template <class Weights>
 struct Rows<float, Weights> : Operand<Weights, false> {
     // Reads four values of each of two rows; those past `end` are 0.
-    DEVICE void read(const unsigned char* low, const unsigned char* high, unsigned at, unsigned end) {
+    DEVICE void read(
+        const unsigned char* low, const unsigned char* high, unsigned at, unsigned end
+    ) {
         const float4 a = *(const float4*)(low + 4 * at);
         const float4 b = *(const float4*)(high + 4 * at);
         float of_low[4] = {a.x, a.y, a.z, a.w};
@@ -176,14 +179,18 @@ DEVICE unsigned four_bytes(const unsigned char* row, unsigned at, unsigned end) 
 
 template <class Weights>
 struct Rows<unsigned char, Weights> : Bytes<Weights> {
-    DEVICE void read(const unsigned char* low, const unsigned char* high, unsigned at, unsigned end) {
+    DEVICE void read(
+        const unsigned char* low, const unsigned char* high, unsigned at, unsigned end
+    ) {
         this->set(four_bytes(low, at, end), four_bytes(high, at, end));
     }
 };
 
 template <>
 struct Rows<unsigned char, F32> : Operand<F32, true> {
-    DEVICE void read(const unsigned char* low, const unsigned char* high, unsigned at, unsigned end) {
+    DEVICE void read(
+        const unsigned char* low, const unsigned char* high, unsigned at, unsigned end
+    ) {
         const unsigned a = four_bytes(low, at, end), b = four_bytes(high, at, end);
         float of_low[4], of_high[4];
 #pragma unroll

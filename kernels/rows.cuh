@@ -30,6 +30,14 @@ struct Span {
     unsigned bytes;
 };
 
+// Where a row of a span begins to be copied.
+DEVICE const unsigned char* row_at(
+    const unsigned char* rows, const Stage& stage, Span span, unsigned row
+) {
+    const unsigned which = min(span.row + row, span.count - 1);
+    return rows + (unsigned long long)which * stage.row_bytes + span.from;
+}
+
 // Begins to copy `ROWS` rows into places `pitch` bytes apart, as thread `thread` of `threads`.
 template <unsigned ROWS>
 DEVICE void begin_rows(
@@ -39,8 +47,7 @@ DEVICE void begin_rows(
     const unsigned pieces = span.bytes / stage.piece;
     for (unsigned i = thread; i < ROWS * pieces; i += threads) {
         const unsigned row = i / pieces, at = i % pieces * stage.piece;
-        const unsigned which = min(span.row + row, span.count - 1);
-        const unsigned char* from = rows + (unsigned long long)which * stage.row_bytes + span.from;
+        const unsigned char* from = row_at(rows, stage, span, row);
         begin_piece(to + row * pitch + at, from + at, stage.piece);
     }
 }

@@ -72,6 +72,6 @@ fn no_path_of_a_machine() {
 }
 
 #[test]
-fn every_kernel_is_embedded() {
-    check(places::kernel_not_embedded);
+fn every_kernel_is_used() {
+    check(places::kernel_not_used);
 }

@@ -105,11 +105,33 @@ pub fn machine_path(tree: &Tree) -> Vec<String> {
     })
 }
 
-pub fn kernel_not_embedded(tree: &Tree) -> Vec<String> {
+/// Shaders are embedded as they are, kernels as what a script makes of them.
+pub fn kernel_not_used(tree: &Tree) -> Vec<String> {
     let embedded: Vec<&str> = tree.src().flat_map(embedded_paths).collect();
-    let kernels = tree.files.iter().filter(|file| file.is_in("shaders") || file.is_in("kernels"));
-    let is_dead = |file: &&File| !embedded.iter().any(|path| path.ends_with(&file.path));
-    kernels.filter(is_dead).map(|file| file.at(0, "no include_str! in src names it")).collect()
+    let named = |by: &str, literal: String| {
+        let users = tree.files.iter().filter(|file| file.path.starts_with(by));
+        users.flat_map(|file| &file.text).any(|line| line.contains(&literal))
+    };
+    let mut wrong = Vec::new();
+    for file in &tree.files {
+        let name = file.path.rsplit('/').next().unwrap_or_default();
+        let why = match (file.path.split('/').next(), name.split_once('.')) {
+            (Some("shaders"), _) if !embedded.iter().any(|path| path.ends_with(&file.path)) => {
+                "no include_str! in src names it"
+            }
+            (Some("kernels"), Some((_, "cuh"))) if !named("kernels/", format!("\"{name}\"")) => {
+                "no kernel includes it"
+            }
+            (Some("kernels"), Some((stem, "cu")))
+                if !named("scripts/build_kernels.py", format!("\"{stem}\"")) =>
+            {
+                "scripts/build_kernels.py does not build it"
+            }
+            _ => continue,
+        };
+        wrong.push(file.at(0, why));
+    }
+    wrong
 }
 
 /// The first literal after each `include_str!(` or `include_bytes!(`, on its line or the next.
@@ -187,5 +209,14 @@ fn dead_kernels_are_caught() {
     let shaders = [("shaders/a.wgsl", ""), ("shaders/b.wgsl", "")];
     let src = ("src/c.rs", "x(include_str!(\n    \"../shaders/b.wgsl\"\n));");
     let tree = Tree::planted(&[shaders[0], shaders[1], src]);
-    assert_eq!(kernel_not_embedded(&tree), ["shaders/a.wgsl:1: no include_str! in src names it"]);
+    assert_eq!(kernel_not_used(&tree), ["shaders/a.wgsl:1: no include_str! in src names it"]);
+    let script = ("scripts/build_kernels.py", "x = [\"a\"]");
+    let kernels = [("kernels/a.cu", "#include \"c.cuh\""), ("kernels/b.cu", "")];
+    let headers = [("kernels/c.cuh", ""), ("kernels/d.cuh", "")];
+    let tree = Tree::planted(&[script, kernels[0], kernels[1], headers[0], headers[1]]);
+    let expected = [
+        "kernels/b.cu:1: scripts/build_kernels.py does not build it",
+        "kernels/d.cuh:1: no kernel includes it",
+    ];
+    assert_eq!(kernel_not_used(&tree), expected);
 }
