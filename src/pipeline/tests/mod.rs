@@ -1,5 +1,6 @@
 //! The whole pipeline on one thread, in time that the tests move.
 
+mod leaving;
 mod overlap;
 mod room;
 mod simulation;
