@@ -7,8 +7,14 @@
 pub(crate) use std::sync::atomic::{
     AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence,
 };
-pub(crate) use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+pub(crate) use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak, mpsc};
 pub(crate) use std::thread::{self, Thread};
+use std::time::Instant;
+
+/// The present instant. A test that decides which thread goes on decides on the time, too.
+pub(crate) fn now() -> Instant {
+    Instant::now()
+}
 
 /// Memory that the protocol around it, not the borrow checker, gives one writer at a time. Access
 /// goes through closures, so that a model checker can watch each of them.

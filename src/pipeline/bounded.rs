@@ -2,10 +2,10 @@
 //! hangs or panics costs its caller no more than a typed error.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::mpsc::channel;
 use std::time::Duration;
 
 use super::super::backend::BackendError;
+use super::super::sync::mpsc::channel;
 use super::super::sync::thread;
 use super::error::PipelineError;
 

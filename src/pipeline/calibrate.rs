@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::super::backend::{BackendError, ExecutionContext, Rows};
+use super::super::sync::now;
 use super::cost::CostTable;
 
 /// A size's time is the least of so many batches.
@@ -35,13 +36,13 @@ impl CostTable {
             return Err(BackendError::BatchSize { rows_max, rows: 0 });
         }
         let mut run = |rows: usize| {
-            let begun = Instant::now();
+            let begun = now();
             context.submit(zero_rows.slice(0..rows, inputs))?;
             context.wait(deadline)?;
-            Ok(begun.elapsed())
+            Ok(now().duration_since(begun))
         };
         run(1)?;
-        let budget = budget.min(deadline.saturating_duration_since(Instant::now()));
+        let budget = budget.min(deadline.saturating_duration_since(now()));
         Ok(CostTable::from_points(&measure(&sizes(rows_max), budget, run)?))
     }
 }

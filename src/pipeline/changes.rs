@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::super::backend::{BackendError, Executable};
 use super::super::model::Model;
-use super::super::sync::{Arc, lock, thread};
+use super::super::sync::{Arc, lock, now, thread};
 use super::backends::{Backend, Seat};
 use super::bell::WORKERS_MAX;
 use super::clock::Clock;
@@ -129,21 +129,21 @@ impl Pipeline {
     /// what is left then, and ends the threads. Other handles see a pipeline that was shut down.
     pub fn shutdown(self, timeout: Duration) -> ShutdownReport {
         let core = self.core();
-        let deadline = Instant::now().checked_add(timeout);
+        let deadline = now().checked_add(timeout);
         // A change under way may hang in a driver: it is not waited for, and finds out.
         core.drain();
         let threads = std::mem::take(&mut *lock(&self.owner.threads));
         let drained = wait_for(deadline, || core.is_drained());
-        let before = self.metrics().shut_down;
+        let before = core.tally.turned_away();
         if !drained {
             core.stop();
         }
         // A driver that is being loaded does not take it well when the process ends meanwhile.
         wait_for(deadline, || !self.is_joining());
         let finished = || threads.iter().all(|thread| thread.is_finished());
-        if !wait_for(Some(Instant::now() + FAREWELL), finished) {
+        if !wait_for(Some(now() + FAREWELL), finished) {
             core.stop();
-            wait_for(Some(Instant::now() + FAREWELL), finished);
+            wait_for(Some(now() + FAREWELL), finished);
         }
         let (ended, left): (Vec<_>, Vec<_>) =
             threads.into_iter().partition(|thread| thread.is_finished());
@@ -151,7 +151,7 @@ impl Pipeline {
             // A panic of a worker was answered for when it happened.
             let _ = thread.join();
         }
-        let turned_away = self.metrics().shut_down - before;
+        let turned_away = core.tally.turned_away() - before;
         ShutdownReport { drained, turned_away, threads_left: left.len() }
     }
 
@@ -266,7 +266,7 @@ fn seats_for(
 /// Waits until something holds, or until then; `None` is never.
 fn wait_for(deadline: Option<Instant>, mut holds: impl FnMut() -> bool) -> bool {
     while !holds() {
-        if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+        if deadline.is_some_and(|deadline| now() >= deadline) {
             return false;
         }
         thread::sleep(Duration::from_micros(200));

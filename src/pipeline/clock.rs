@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::super::sync::{Arc, AtomicU64, Ordering};
+use super::super::sync::{Arc, AtomicU64, Ordering, now};
 
 /// Never: later than every instant.
 pub(crate) const NEVER: u64 = u64::MAX;
@@ -18,13 +18,13 @@ pub(crate) struct Clock {
 impl Clock {
     /// The machine's monotonic clock, starting now.
     pub(crate) fn real() -> Clock {
-        Clock { start: Instant::now(), driven: None }
+        Clock { start: now(), driven: None }
     }
 
     /// A clock that stands still until somebody moves it.
     #[cfg(test)]
     pub(crate) fn driven(now_ns: Arc<AtomicU64>) -> Clock {
-        Clock { start: Instant::now(), driven: Some(now_ns) }
+        Clock { start: now(), driven: Some(now_ns) }
     }
 
     /// The instant that this clock's time counts from.
@@ -36,7 +36,7 @@ impl Clock {
     /// Nanoseconds since the start.
     pub(crate) fn now(&self) -> u64 {
         match &self.driven {
-            None => nanoseconds(self.start.elapsed()),
+            None => nanoseconds(now().saturating_duration_since(self.start)),
             Some(driven) => driven.load(Ordering::Relaxed),
         }
     }

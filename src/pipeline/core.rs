@@ -226,7 +226,7 @@ impl Core {
             let backends = lock(&self.backends);
             let able = backends
                 .iter()
-                .filter(|backend| backend.is_ready() && older.on(backend.serial).is_some());
+                .filter(|backend| backend.has_workers() && older.on(backend.serial).is_some());
             let workers = able.fold(0, |mask, backend| mask | backend.bell_mask());
             drop(backends);
             if workers != 0 {
@@ -259,13 +259,14 @@ impl Core {
     /// The bell's bits of a backend that would be done sooner with so many rows.
     fn better(&self, backend: &Backend, rows: u64, now_ns: u64) -> Option<u64> {
         let backends = lock(&self.backends);
-        let ready = || backends.iter().filter(|backend| backend.is_ready());
-        let candidates = ready().map(|backend| {
+        // Workers leave a pipeline that drains, each in its own time.
+        let manned = || backends.iter().filter(|backend| backend.has_workers());
+        let candidates = manned().map(|backend| {
             let (busy_until_ns, in_flight) = backend.busy_until_ns();
             Candidate { busy_until_ns, in_flight, cost: &backend.cost }
         });
         let rows = rows.min(self.config.max_rows as u64) as usize;
-        let best = ready().nth(choose(rows, now_ns, candidates)?)?;
+        let best = manned().nth(choose(rows, now_ns, candidates)?)?;
         (best.number != backend.number).then(|| best.bell_mask())
     }
 

@@ -151,6 +151,11 @@ impl SharedTally {
         self.counts.shut_down.fetch_add(rows, Ordering::Relaxed);
     }
 
+    /// Rows turned away until now because the pipeline is shut down.
+    pub(crate) fn turned_away(&self) -> u64 {
+        self.counts.shut_down.load(Ordering::Relaxed)
+    }
+
     /// Adds these counts to those of the whole pipeline.
     pub(crate) fn add_to(&self, metrics: &mut Metrics) {
         metrics.retried_rows += self.counts.retried.load(Ordering::Relaxed);
@@ -158,7 +163,7 @@ impl SharedTally {
         metrics.failed += self.counts.failed.load(Ordering::Relaxed);
         metrics.expired += self.counts.expired.load(Ordering::Relaxed);
         metrics.cancelled += self.counts.cancelled.load(Ordering::Relaxed);
-        metrics.shut_down += self.counts.shut_down.load(Ordering::Relaxed);
+        metrics.shut_down += self.turned_away();
     }
 }
 

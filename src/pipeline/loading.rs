@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use super::super::backend::{BackendError, BackendKind, Executable, ExecutionContext, Rows};
 use super::super::model::Model;
 use super::super::plan::{InputType, Plan, PlanOptions};
-use super::super::sync::Arc;
+use super::super::sync::{Arc, now};
 use super::backends::Backend;
 use super::bounded::within;
 use super::config::PipelineConfig;
@@ -67,7 +67,7 @@ pub(crate) fn change(
     within(config.load_timeout, &backend.info.name, move || {
         let executable = served.home.device().load(plan)?;
         let mut contexts = contexts(&*executable, served.seats.len(), config.depth)?;
-        let deadline = Instant::now() + config.batch_timeout;
+        let deadline = now() + config.batch_timeout;
         for context in contexts.iter_mut().flatten() {
             warm(&mut **context, Shape::of(executable.plan()), deadline)?;
         }
@@ -116,7 +116,7 @@ fn calibrate(
     let mut context = executable.create_context()?;
     let shape = Shape::of(executable.plan());
     let rows_max = config.max_rows.min(executable.plan().rows_max());
-    let deadline = Instant::now() + config.batch_timeout + CALIBRATION;
+    let deadline = now() + config.batch_timeout + CALIBRATION;
     let mut measure = |rows| {
         CostTable::calibrate(&mut *context, rows, shape.inputs, rows_max, CALIBRATION, deadline)
     };

@@ -4,7 +4,7 @@ use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
-use super::super::sync::{Arc, thread};
+use super::super::sync::{Arc, now, thread};
 use super::clock::NEVER;
 use super::config::Waiting;
 use super::core::Core;
@@ -124,8 +124,8 @@ impl Patience {
     pub(crate) fn is_left(&mut self) -> bool {
         if !self.waiting.spin.is_zero() {
             let is_look = self.spins.is_multiple_of(SPINS_A_LOOK);
-            let since = *self.since.get_or_insert_with(Instant::now);
-            if !is_look || since.elapsed() < self.waiting.spin {
+            let since = *self.since.get_or_insert_with(now);
+            if !is_look || now().duration_since(since) < self.waiting.spin {
                 self.spins = self.spins.wrapping_add(1);
                 std::hint::spin_loop();
                 return true;

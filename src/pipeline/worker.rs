@@ -13,7 +13,7 @@ use std::time::Duration;
 use tracing::Span;
 
 use super::super::backend::{BackendError, Rows};
-use super::super::sync::{Arc, Ordering, lock};
+use super::super::sync::{Arc, Ordering, lock, now};
 use super::backends::{Backend, Seat};
 use super::clock::nanoseconds;
 use super::core::{Core, Offer};
@@ -114,7 +114,7 @@ impl Worker {
     pub(crate) fn wait_for_device(&mut self, limit: Duration) {
         let Some(front) = self.in_flight.front().copied() else { return };
         // The next step sees what became of it.
-        let deadline = std::time::Instant::now() + limit;
+        let deadline = now() + limit;
         if let Some(loaded) = self.loaded.iter_mut().find(|one| one.version == front.version) {
             let _ = loaded.contexts[front.place].wait(deadline);
         }

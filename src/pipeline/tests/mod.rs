@@ -1,6 +1,9 @@
 //! The whole pipeline on one thread, in time that the tests move.
 
+mod flights;
+mod leaving;
 mod overlap;
+mod ring;
 mod room;
 mod simulation;
 
