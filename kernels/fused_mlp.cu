@@ -259,7 +259,7 @@ DEVICE void fused_mlp(
             make_barrier(barriers + i);
         }
     }
-    __syncthreads();
+    __syncwarp();
 #endif
     Here warp = {
         stage, rows, scores, count, shared + bytes + number * room,

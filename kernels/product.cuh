@@ -154,7 +154,7 @@ struct Rows;
 
 template <class Weights>
 struct Rows<float, Weights> : Operand<Weights, false> {
-    // Reads four values of each of two rows; those past `end` are 0.
+    // Reads four values of each of two rows; those past `end` are 0, for what lies there may be NaN.
     DEVICE void read(
         const unsigned char* low, const unsigned char* high, unsigned at, unsigned end
     ) {
@@ -171,27 +171,26 @@ struct Rows<float, Weights> : Operand<Weights, false> {
     }
 };
 
-DEVICE unsigned four_bytes(const unsigned char* row, unsigned at, unsigned end) {
-    const unsigned bytes = *(const unsigned*)(row + at);
-    const unsigned kept = end > at ? end - at : 0;
-    return kept >= 4 ? bytes : bytes & ((1u << (8 * kept)) - 1);
+// Four bytes of a row. What lies past its end is a number all the same, and meets weights of 0.
+DEVICE unsigned four_bytes(const unsigned char* row, unsigned at) {
+    return *(const unsigned*)(row + at);
 }
 
 template <class Weights>
 struct Rows<unsigned char, Weights> : Bytes<Weights> {
     DEVICE void read(
-        const unsigned char* low, const unsigned char* high, unsigned at, unsigned end
+        const unsigned char* low, const unsigned char* high, unsigned at, unsigned
     ) {
-        this->set(four_bytes(low, at, end), four_bytes(high, at, end));
+        this->set(four_bytes(low, at), four_bytes(high, at));
     }
 };
 
 template <>
 struct Rows<unsigned char, F32> : Operand<F32, true> {
     DEVICE void read(
-        const unsigned char* low, const unsigned char* high, unsigned at, unsigned end
+        const unsigned char* low, const unsigned char* high, unsigned at, unsigned
     ) {
-        const unsigned a = four_bytes(low, at, end), b = four_bytes(high, at, end);
+        const unsigned a = four_bytes(low, at), b = four_bytes(high, at);
         float of_low[4], of_high[4];
 #pragma unroll
         for (int i = 0; i < 4; i++) {

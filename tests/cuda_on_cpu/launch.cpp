@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "on_cpu.h"
+#include "stage.cuh"
 
 Index threadIdx, blockIdx, blockDim, gridDim;
 
@@ -376,6 +377,21 @@ void check_aligned(const void* to, const void* from, unsigned bytes) {
     }
 }
 
+bool lies_in(const void* from, unsigned bytes, const void* block, size_t block_bytes) {
+    const uintptr_t begin = (uintptr_t)block, at = (uintptr_t)from;
+    return at >= begin && at + bytes <= begin + block_bytes;
+}
+
+// Copies are of a row that there is, or of the stage's block.
+void check_source(const void* from, unsigned bytes) {
+    const Stage& stage = *(const Stage*)arguments.stage;
+    const size_t rows_bytes = (size_t)arguments.count * stage.row_bytes;
+    const bool is_row = lies_in(from, bytes, arguments.rows, rows_bytes);
+    if (!is_row && !lies_in(from, bytes, arguments.stage, stage.bytes)) {
+        fail("a copy of what is no row");
+    }
+}
+
 std::map<std::string, Kernel>& names() {
     static std::map<std::string, Kernel> names;
     return names;
@@ -427,6 +443,7 @@ void multiply_bf16(float (&sums)[4], const unsigned (&x)[4], unsigned w0, unsign
 
 void begin_copy(void* to, const void* from, unsigned bytes) {
     check_aligned(to, from, bytes);
+    check_source(from, bytes);
     const Copy copy = {to, from, bytes};
     if (block.copies_are_late) {
         current().begun.push_back(copy);
@@ -468,6 +485,7 @@ void announce_bytes(Barrier* barrier, unsigned bytes) {
 
 void begin_bulk_copy(void* to, const void* from, unsigned bytes, Barrier* barrier) {
     check_aligned(to, from, 16);
+    check_source(from, bytes);
     if (bytes % 16 != 0) {
         fail("a bulk copy of no whole number of 16 bytes");
     }
