@@ -16,7 +16,8 @@
 
 #if defined(FUSEWIRE_ON_CPU) || __CUDA_ARCH__ >= 800
 
-const unsigned WARPS = 8;
+// Threads of a block, at most: those there are registers for.
+#define MOST_THREADS(tiles) ((tiles) > 4 ? 256 : 512)
 
 // One warp's view of the launch.
 template <class Row, class Weights, unsigned MOST_TILES>
@@ -249,11 +250,11 @@ DEVICE void fused_mlp(
     wait_for_copies<0>();
     __syncthreads();
     const Stage& stage = *(const Stage*)shared;
-    const unsigned number = threadIdx.x / 32;
+    const unsigned number = threadIdx.x / 32, warps = blockDim.x / 32;
     const unsigned pitch = 16 * stage.step * (unsigned)sizeof(Row);
     const unsigned room = stage.depth * Here::ROWS * pitch;
 #ifdef HAS_BULK_COPIES
-    Barrier* barriers = (Barrier*)(shared + bytes + WARPS * room) + number * stage.depth;
+    Barrier* barriers = (Barrier*)(shared + bytes + warps * room) + number * stage.depth;
     if (threadIdx.x % 32 == 0) {
         for (unsigned i = 0; i < stage.depth; i++) {
             make_barrier(barriers + i);
@@ -266,13 +267,13 @@ DEVICE void fused_mlp(
 #ifdef HAS_BULK_COPIES
         barriers,
 #endif
-        threadIdx.x % 32, blockIdx.x * WARPS + number, gridDim.x * WARPS,
+        threadIdx.x % 32, blockIdx.x * warps + number, gridDim.x * warps,
         (stage.layer[0].chunks + stage.step - 1) / stage.step, pitch};
     warp.run();
 }
 
 #ifdef NAME
-extern "C" __global__ void __launch_bounds__(256, 1) NAME(
+extern "C" __global__ void __launch_bounds__(MOST_THREADS(TILES), 1) NAME(
     const unsigned char* rows, const unsigned char* stage, float* scores, unsigned count, unsigned*,
     unsigned
 ) {
