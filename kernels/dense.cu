@@ -27,6 +27,8 @@ struct Block {
     typedef float Sums[GROUPS][WARP_TILES][4];
 
     const Stage& stage;
+    // The stage's block.
+    const unsigned char* block;
     const Layer& layer;
     const unsigned char* rows;
     unsigned count;
@@ -47,7 +49,7 @@ struct Block {
     // Adds the products of a step.
     DEVICE void multiply(Sums& sums, unsigned step, unsigned warp_row, unsigned tile) const {
         const unsigned lane = threadIdx.x % 32;
-        const unsigned char* weights = (const unsigned char*)&stage + layer.weights;
+        const unsigned char* weights = block + layer.weights;
         const unsigned char* mine = steps + (step % 2 * BLOCK_ROWS + warp_row + lane / 4) * PITCH;
         const unsigned end = min(STEP * (step + 1), layer.chunks);
         for (unsigned chunk = STEP * step; chunk < end; chunk++) {
@@ -87,7 +89,7 @@ struct Block {
             // All warps have read the step before it is written again.
             __syncthreads();
         }
-        const float* bias = (const float*)((const unsigned char*)&stage + layer.bias);
+        const float* bias = (const float*)(block + layer.bias);
 #pragma unroll
         for (unsigned i = 0; i < WARP_TILES; i++) {
             if (tile + i < layer.tiles) {
@@ -108,8 +110,8 @@ DEVICE void dense(
     const unsigned char* rows, const unsigned char* block, float* scores, unsigned count
 ) {
     extern __shared__ __align__(128) unsigned char shared[];
-    const Stage& stage = *(const Stage*)block;
-    const Block<Row, Weights> here = {stage, stage.layer[0], rows, count, shared};
+    const Stage& stage = STAGE_IN(block);
+    const Block<Row, Weights> here = {stage, block, stage.layer[0], rows, count, shared};
     here.run(scores);
 }
 

@@ -13,15 +13,26 @@ const unsigned THREADS = 256;
 // Tiles of 8 outputs at a time.
 const unsigned TILES_AT_ONCE = 4;
 
-// The four values of a lane: neighbours in a row.
-DEVICE void read_row(float (&x)[4], const float* row, unsigned at, unsigned inputs) {
+// Four neighbours in a row, on a boundary of four: in one access, for rows may lie across the bus.
+DEVICE void read_four(float (&x)[4], const float* row) {
+    const float4 four = *(const float4*)row;
+    x[0] = four.x;
+    x[1] = four.y;
+    x[2] = four.z;
+    x[3] = four.w;
+}
+
+DEVICE void read_four(float (&x)[4], const unsigned char* row) {
+    const unsigned four = *(const unsigned*)row;
 #pragma unroll
-    for (unsigned i = 0; i < 4; i++) {
-        x[i] = at + i < inputs ? row[at + i] : 0.0f;
+    for (int i = 0; i < 4; i++) {
+        x[i] = (float)(four >> (8 * i) & 0xff);
     }
 }
 
-DEVICE void read_row(float (&x)[4], const unsigned char* row, unsigned at, unsigned inputs) {
+// Four neighbours anywhere; those past the row's end are 0.
+template <class Row>
+DEVICE void read_some(float (&x)[4], const Row* row, unsigned at, unsigned inputs) {
 #pragma unroll
     for (unsigned i = 0; i < 4; i++) {
         x[i] = at + i < inputs ? (float)row[at + i] : 0.0f;
@@ -31,6 +42,8 @@ DEVICE void read_row(float (&x)[4], const unsigned char* row, unsigned at, unsig
 template <class Row, class Weights, unsigned BLOCK_ROWS>
 struct Block {
     const Stage& stage;
+    // The stage's block.
+    const unsigned char* block;
     const unsigned char* rows;
     float* scores;
     unsigned count;
@@ -54,7 +67,12 @@ struct Block {
         const unsigned t = threadIdx.x % 4;
         if (is_first) {
             const unsigned char* begin = rows + (unsigned long long)row(of) * stage.row_bytes;
-            read_row(x, (const Row*)begin, 16 * chunk + 4 * t, inputs);
+            const unsigned at = 16 * chunk + 4 * t;
+            if (stage.piece >= 4 * sizeof(Row) && at + 4 <= inputs) {
+                read_four(x, (const Row*)begin + at);
+            } else {
+                read_some(x, (const Row*)begin, at, inputs);
+            }
             return;
         }
         const float* own = before + of * widest + 16 * chunk + 2 * t;
@@ -66,7 +84,7 @@ struct Block {
 
     // This lane's share of the sums of four tiles from `tile` on.
     DEVICE void multiply(Sums& sums, bool is_first, const Layer& layer, unsigned tile) const {
-        const unsigned char* weights = (const unsigned char*)&stage + layer.weights;
+        const unsigned char* weights = block + layer.weights;
         for (unsigned chunk = threadIdx.x / 32; chunk < layer.chunks; chunk += THREADS / 32) {
             float x[BLOCK_ROWS][4];
 #pragma unroll
@@ -107,7 +125,7 @@ struct Block {
 
     // Adds the warps' sums of four tiles, and makes them values or scores.
     DEVICE void gather(const Layer& layer, unsigned tile, bool is_last) const {
-        const float* bias = (const float*)((const unsigned char*)&stage + layer.bias);
+        const float* bias = (const float*)(block + layer.bias);
         for (unsigned i = threadIdx.x; i < BLOCK_ROWS * 8 * TILES_AT_ONCE; i += THREADS) {
             const unsigned of = i / (8 * TILES_AT_ONCE);
             const unsigned output = 8 * tile + i % (8 * TILES_AT_ONCE);
@@ -142,7 +160,7 @@ struct Block {
     }
 
     DEVICE void run() {
-        for (unsigned index = 0; index < stage.layers; index++) {
+        FOR_EACH_LAYER (unsigned index = 0; index < stage.layers; index++) {
             const Layer& layer = stage.layer[index];
             const bool is_last = index + 1 == stage.layers;
             const unsigned first = TILES_AT_ONCE * blockIdx.y, by = TILES_AT_ONCE * gridDim.y;
@@ -170,15 +188,16 @@ DEVICE void few_rows(
     unsigned* done, unsigned number
 ) {
     extern __shared__ __align__(128) unsigned char shared[];
-    const Stage& stage = *(const Stage*)block;
+    const Stage& stage = STAGE_IN(block);
     unsigned widest = 0;
-    for (unsigned index = 0; index + 1 < stage.layers; index++) {
+    FOR_EACH_LAYER (unsigned index = 0; index + 1 < stage.layers; index++) {
         widest = max(widest, 8 * stage.layer[index].tiles);
     }
     float* on_chip = (float*)shared;
-    Block<Row, Weights, BLOCK_ROWS> here = {stage,           rows,   scores,
-                                      count,           on_chip, on_chip + BLOCK_ROWS * widest,
-                                      widest,          on_chip + 2 * BLOCK_ROWS * widest};
+    float* after = on_chip + BLOCK_ROWS * widest;
+    float* partial = after + BLOCK_ROWS * widest;
+    Block<Row, Weights, BLOCK_ROWS> here = {stage,   block, rows,   scores, count,
+                                            on_chip, after, widest, partial};
     here.run();
     if (done != nullptr) {
         __syncthreads();

@@ -16,8 +16,10 @@
 
 #if defined(FUSEWIRE_ON_CPU) || __CUDA_ARCH__ >= 800
 
-// Threads of a block, at most: those there are registers for.
-#define MOST_THREADS(tiles) ((tiles) > 4 ? 256 : 512)
+// Threads of a block, at most: as there are registers for, where nothing else is said.
+#ifndef MOST_THREADS
+#define MOST_THREADS (TILES > 4 ? 256 : 512)
+#endif
 
 // One warp's view of the launch.
 template <class Row, class Weights, unsigned MOST_TILES>
@@ -29,6 +31,8 @@ struct Warp {
     typedef float Sums[GROUPS][MOST_TILES][4];
 
     const Stage& stage;
+    // The stage's block on chip.
+    const unsigned char* block;
     const unsigned char* rows;
     float* scores;
     unsigned count;
@@ -51,7 +55,7 @@ struct Warp {
     }
 
     DEVICE const unsigned char* at(unsigned offset) const {
-        return (const unsigned char*)&stage + offset;
+        return block + offset;
     }
 
     DEVICE unsigned char* step(unsigned position) const {
@@ -113,6 +117,8 @@ struct Warp {
         const Layer& first = layer(0);
         const unsigned begin = position % steps_a_row * stage.step;
         const unsigned end = min(begin + stage.step, first.chunks);
+        // Of the step, where some are past the row's end.
+        const unsigned values = first.inputs % 16 == 0 ? ~0u : first.inputs - 16 * begin;
         const unsigned char* mine = step(position) + lane / 4 * pitch;
         for (unsigned chunk = begin; chunk < end; chunk++) {
             const unsigned at = 16 * (chunk - begin) + 4 * (lane % 4);
@@ -120,7 +126,7 @@ struct Warp {
 #pragma unroll
             for (int group = 0; group < GROUPS; group++) {
                 const unsigned char* low = mine + 16 * group * pitch;
-                x[group].read(low, low + 8 * pitch, at, first.inputs - 16 * begin);
+                x[group].read(low, low + 8 * pitch, at, values);
             }
             multiply_chunk(sums, x, first, chunk);
         }
@@ -191,7 +197,7 @@ struct Warp {
     // All layers but the products of the first, and the rows' scores.
     DEVICE void run_layers(Sums& sums, unsigned row) const {
         finish_layer(sums, layer(0));
-        for (unsigned index = 1; index < stage.layers; index++) {
+        FOR_EACH_LAYER (unsigned index = 1; index < stage.layers; index++) {
             Sums next;
             clear(next);
             multiply_layer(next, sums, layer(index));
@@ -242,14 +248,14 @@ DEVICE void fused_mlp(
 ) {
     extern __shared__ __align__(128) unsigned char shared[];
     typedef Warp<Row, Weights, MOST_TILES> Here;
-    const unsigned bytes = ((const Stage*)block)->bytes;
+    const unsigned bytes = STAGE_IN(block).bytes;
     for (unsigned at = 16 * threadIdx.x; at < bytes; at += 16 * blockDim.x) {
         begin_copy16(shared + at, block + at);
     }
     commit_copies();
     wait_for_copies<0>();
     __syncthreads();
-    const Stage& stage = *(const Stage*)shared;
+    const Stage& stage = STAGE_IN(shared);
     const unsigned number = threadIdx.x / 32, warps = blockDim.x / 32;
     const unsigned pitch = 16 * stage.step * (unsigned)sizeof(Row);
     const unsigned room = stage.depth * Here::ROWS * pitch;
@@ -263,7 +269,7 @@ DEVICE void fused_mlp(
     __syncwarp();
 #endif
     Here warp = {
-        stage, rows, scores, count, shared + bytes + number * room,
+        stage, shared, rows, scores, count, shared + bytes + number * room,
 #ifdef HAS_BULK_COPIES
         barriers,
 #endif
@@ -273,7 +279,7 @@ DEVICE void fused_mlp(
 }
 
 #ifdef NAME
-extern "C" __global__ void __launch_bounds__(MOST_THREADS(TILES), 1) NAME(
+extern "C" __global__ void __launch_bounds__(MOST_THREADS, 1) NAME(
     const unsigned char* rows, const unsigned char* stage, float* scores, unsigned count, unsigned*,
     unsigned
 ) {

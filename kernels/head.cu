@@ -6,7 +6,7 @@
 DEVICE void head(
     const unsigned char* rows, const unsigned char* block, float* scores, unsigned count
 ) {
-    const Stage& stage = *(const Stage*)block;
+    const Stage& stage = STAGE_IN(block);
     const unsigned row = blockIdx.x * (blockDim.x / 32) + threadIdx.x / 32;
     if (row < count) {
         const float* from = (const float*)(rows + (unsigned long long)row * stage.row_bytes);

@@ -42,6 +42,11 @@ struct Layer {
 
 enum Head { HEAD_LOGITS = 0, HEAD_SOFTMAX = 1, HEAD_LOG_SOFTMAX = 2 };
 
+// As many as the stage has, where that is known.
+#ifndef LAYERS
+#define LAYERS 1
+#endif
+
 struct Stage {
     // Layers of the stage; none for the head alone.
     unsigned layers;
@@ -56,7 +61,18 @@ struct Stage {
     // steps it has room for. Of fused_mlp alone.
     unsigned step;
     unsigned depth;
-    // What rows are copied in pieces of: 16, 4 or 1 bytes. Of fused_mlp alone.
+    // What rows are read in pieces of: 16, 4 or 1 bytes, of which they begin on a multiple.
     unsigned piece;
-    Layer layer[1];
+    Layer layer[LAYERS];
 };
+
+// A compiler that is told the stage makes a kernel for that stage alone, in which its numbers are
+// constants and loops over its layers are gone.
+#ifdef FIXED_STAGE
+__device__ constexpr Stage FIXED = FIXED_STAGE;
+#define STAGE_IN(block) FIXED
+#define FOR_EACH_LAYER _Pragma("unroll") for
+#else
+#define STAGE_IN(block) (*(const Stage*)(block))
+#define FOR_EACH_LAYER for
+#endif
