@@ -109,7 +109,7 @@ template <class Row, class Weights>
 DEVICE void dense(
     const unsigned char* rows, const unsigned char* block, float* scores, unsigned count
 ) {
-    extern __shared__ __align__(128) unsigned char shared[];
+    SHARED_MEMORY(shared);
     const Stage& stage = STAGE_IN(block);
     const Block<Row, Weights> here = {stage, block, stage.layer[0], rows, count, shared};
     here.run(scores);

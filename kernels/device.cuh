@@ -12,6 +12,8 @@
 
 #define DEVICE __device__ __forceinline__
 #define CALLED __device__ __noinline__
+// A block's shared memory, as large as the launch says.
+#define SHARED_MEMORY(name) extern __shared__ __align__(128) unsigned char name[]
 
 // All three multiply 16 rows by 8 outputs into f32 sums, and share the places of the sums: lane
 // 4 * g + t holds rows g (0, 1) and g + 8 (2, 3) of outputs 2 * t and 2 * t + 1.

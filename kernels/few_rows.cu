@@ -187,7 +187,7 @@ DEVICE void few_rows(
     const unsigned char* rows, const unsigned char* block, float* scores, unsigned count,
     unsigned* done, unsigned number
 ) {
-    extern __shared__ __align__(128) unsigned char shared[];
+    SHARED_MEMORY(shared);
     const Stage& stage = STAGE_IN(block);
     unsigned widest = 0;
     FOR_EACH_LAYER (unsigned index = 0; index + 1 < stage.layers; index++) {

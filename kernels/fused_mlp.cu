@@ -246,7 +246,7 @@ template <class Row, class Weights, unsigned MOST_TILES>
 DEVICE void fused_mlp(
     const unsigned char* rows, const unsigned char* block, float* scores, unsigned count
 ) {
-    extern __shared__ __align__(128) unsigned char shared[];
+    SHARED_MEMORY(shared);
     typedef Warp<Row, Weights, MOST_TILES> Here;
     const unsigned bytes = STAGE_IN(block).bytes;
     for (unsigned at = 16 * threadIdx.x; at < bytes; at += 16 * blockDim.x) {

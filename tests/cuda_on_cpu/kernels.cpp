@@ -1,6 +1,14 @@
-// Every kernel, under the name it has on a device.
+// The kernels of a file, under the names they have on a device; where PREFIX is one, those that
+// a device of that architecture has.
 
 #include "on_cpu.h"
+
+#ifndef PREFIX
+#define PREFIX ""
+#endif
+
+// Nothing here is the same as in another build of the same file.
+namespace {
 
 #define WITHOUT_DONE(kernel)                                                                     \
     [](const unsigned char* rows, const unsigned char* stage, float* scores, unsigned count,     \
@@ -14,7 +22,7 @@
     OF(u8, f16, unsigned char, F16)   \
     OF(u8, bf16, unsigned char, Bf16)
 
-#define NAME_OF(kernel, rows, weights) #kernel "_" #rows "_" #weights
+#define NAME_OF(kernel, rows, weights) PREFIX #kernel "_" #rows "_" #weights
 
 #if defined(FUSED_MLP)
 #include "fused_mlp.cu"
@@ -54,3 +62,5 @@ OF_ALL_TYPES(OF)
 OF_ALL_TYPES(OF)
 static Named named_head("head", WITHOUT_DONE(head));
 #endif
+
+}  // namespace

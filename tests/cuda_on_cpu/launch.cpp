@@ -13,7 +13,7 @@
 Index threadIdx, blockIdx, blockDim, gridDim;
 
 const size_t SHARED_MAX = 232448;
-alignas(128) unsigned char shared[SHARED_MAX];
+alignas(128) unsigned char shared_memory[SHARED_MAX];
 
 namespace {
 
@@ -284,7 +284,7 @@ void prepare(Fiber& fiber) {
 }
 
 void run_block(unsigned threads) {
-    memset(shared, 0xff, SHARED_MAX);
+    memset(shared_memory, 0xff, SHARED_MAX);
     block.fibers.resize(threads);
     block.warps.assign((threads + LANES - 1) / LANES, Warp());
     block.barriers.clear();
@@ -518,27 +518,59 @@ void wait_for_phase(Barrier* barrier, unsigned phase) {
     }
 }
 
-// Runs a launch to its end. Returns nothing where it went well, else why it did not.
-extern "C" const char* cuda_on_cpu_launch(
-    const char* name, const unsigned grid[3], const unsigned threads[3], unsigned shared_bytes,
-    void** values
-) {
-    static std::mutex one_at_a_time;
+namespace {
+
+// A kernel by its name; `sm_90/name` may be another than `name`.
+Kernel find(const std::string& name) {
+    const size_t slash = name.find('/');
+    for (const std::string& known : {name, name.substr(slash == std::string::npos ? 0 : slash + 1)}) {
+        const auto found = names().find(known);
+        if (found != names().end()) {
+            return found->second;
+        }
+    }
+    return nullptr;
+}
+
+// Has chance decide anew, for every launch in another way.
+void shuffle() {
     static unsigned launches = 0;
-    const std::lock_guard<std::mutex> lock(one_at_a_time);
-    const auto found = names().find(name);
-    if (found == names().end()) {
-        return "no kernel of this name";
-    }
-    if (shared_bytes > SHARED_MAX) {
-        return "more shared memory than there is";
-    }
     const char* seed = getenv("CUDA_ON_CPU_SEED");
     launches++;
     block.random = 0x9e3779b97f4a7c15ull * (launches + (seed ? strtoull(seed, nullptr, 10) : 0));
     block.copies_are_late = block.next_random() % 2 == 0;
-    block.failure.clear();
-    kernel = found->second;
+}
+
+// Runs the blocks. Returns nothing where it went well, else why it did not.
+std::string run_blocks(unsigned shared_bytes) {
+    for (unsigned i = 0; i < gridDim.x * gridDim.y; i++) {
+        blockIdx = {i % gridDim.x, i / gridDim.x, 0};
+        run_block(blockDim.x);
+        if (!block.failure.empty()) {
+            return block.failure;
+        }
+        for (size_t at = shared_bytes; at < SHARED_MAX; at++) {
+            if (shared_memory[at] != 0xff) {
+                return "shared memory past its end was written";
+            }
+        }
+    }
+    return "";
+}
+
+}  // namespace
+
+extern "C" int cuda_on_cpu_launch(
+    const char* name, unsigned grid[3], unsigned threads[3], unsigned shared_bytes, void** values
+) {
+    static std::mutex one_at_a_time;
+    const std::lock_guard<std::mutex> lock(one_at_a_time);
+    const int LAUNCH_FAILED = 719;
+    kernel = find(name);
+    if (kernel == nullptr || shared_bytes > SHARED_MAX) {
+        fprintf(stderr, "%s: no such kernel, or more shared memory than there is\n", name);
+        return LAUNCH_FAILED;
+    }
     arguments.rows = *(const unsigned char**)values[0];
     arguments.stage = *(const unsigned char**)values[1];
     arguments.scores = *(float**)values[2];
@@ -547,17 +579,12 @@ extern "C" const char* cuda_on_cpu_launch(
     arguments.number = *(unsigned*)values[5];
     gridDim = {grid[0], grid[1], grid[2]};
     blockDim = {threads[0], threads[1], threads[2]};
-    for (unsigned i = 0; i < grid[0] * grid[1]; i++) {
-        blockIdx = {i % grid[0], i / grid[0], 0};
-        run_block(threads[0]);
-        if (!block.failure.empty()) {
-            return block.failure.c_str();
-        }
-        for (size_t at = shared_bytes; at < SHARED_MAX; at++) {
-            if (shared[at] != 0xff) {
-                return "shared memory past its end was written";
-            }
-        }
+    shuffle();
+    block.failure.clear();
+    const std::string failure = run_blocks(shared_bytes);
+    if (!failure.empty()) {
+        fprintf(stderr, "%s: %s\n", name, failure.c_str());
+        return LAUNCH_FAILED;
     }
-    return nullptr;
+    return 0;
 }

@@ -18,8 +18,7 @@ using std::fabs;
 #define CALLED inline
 #define __global__
 #define __device__
-#define __shared__
-#define __align__(bytes) __attribute__((aligned(bytes)))
+#define SHARED_MEMORY(name) unsigned char* const name = shared_memory
 #define __launch_bounds__(...)
 
 struct Index {
@@ -28,7 +27,7 @@ struct Index {
 // Of the thread that runs now.
 extern Index threadIdx, blockIdx, blockDim, gridDim;
 // A block's shared memory.
-extern unsigned char shared[];
+extern unsigned char shared_memory[];
 
 struct alignas(16) float4 {
     float x, y, z, w;
