@@ -9,6 +9,7 @@ use fusewire::{Limits, Model, Plan, PlanOptions};
 /// Limits unlike any real device's: panels that divide nothing, tiles of odd sizes.
 const ODD: Limits = Limits {
     on_chip_bytes: 5000,
+    resident_bytes: usize::MAX,
     panel: 3,
     tile_rows_min: 2,
     tile_rows_max: 5,

@@ -107,7 +107,10 @@ pub fn machine_path(tree: &Tree) -> Vec<String> {
 
 pub fn kernel_not_embedded(tree: &Tree) -> Vec<String> {
     let embedded: Vec<&str> = tree.src().flat_map(embedded_paths).collect();
-    let kernels = tree.files.iter().filter(|file| file.is_in("shaders") || file.is_in("kernels"));
+    // Of `kernels`, what is compiled is embedded, and not what it is compiled from.
+    let folders = ["shaders", "kernels/generated"];
+    let is_kernel = |file: &&File| folders.iter().any(|folder| file.is_in(folder));
+    let kernels = tree.files.iter().filter(is_kernel);
     let is_dead = |file: &&File| !embedded.iter().any(|path| path.ends_with(&file.path));
     kernels.filter(is_dead).map(|file| file.at(0, "no include_str! in src names it")).collect()
 }
