@@ -21,6 +21,8 @@ mod host;
 #[doc(hidden)]
 pub mod null;
 mod open;
+#[cfg(any(feature = "cuda", feature = "wgpu"))]
+mod overlap;
 mod rows;
 #[cfg(feature = "wgpu")]
 mod wgpu;
