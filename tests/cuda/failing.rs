@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use fusewire::backend::{BackendError, ExecutionContext};
+use fusewire::backend::{BackendError, BackendKind, ExecutionContext, OpenOptions, open_with};
 use fusewire::{PlanOptions, Rows};
 
 use crate::common::Random;
@@ -122,4 +122,26 @@ fn a_hang_ends_in_a_timeout_and_then_in_a_loss() {
     // The stub ends the process where memory in use is freed.
     drop((executable, device));
     assert_eq!(stub::live(), live, "left behind");
+}
+
+/// Timed by the device's own clock where that is asked for, a batch of any size.
+#[test]
+fn launches_are_timed_where_it_is_asked_for() {
+    if stub::alone("failing::launches_are_timed_where_it_is_asked_for", &[""], &[]).is_none() {
+        return;
+    }
+    for timestamps in [false, true] {
+        let mut options = OpenOptions::default();
+        (options.backend, options.timestamps) = (BackendKind::Cuda, timestamps);
+        let device = open_with(&options).unwrap();
+        let executable = load(&*device, &model(), &PlanOptions::default());
+        let mut context = executable.create_context().unwrap();
+        for rows in [1, 200] {
+            finish(&mut *context, &Random(9).values(rows * 30)).unwrap();
+            let time = context.compute_time();
+            assert_eq!(time.is_some_and(|time| !time.is_zero()), timestamps, "{rows}: {time:?}");
+        }
+        drop((context, executable, device));
+        assert_eq!(stub::live(), 0);
+    }
 }

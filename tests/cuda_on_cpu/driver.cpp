@@ -324,6 +324,7 @@ void run(
     std::unique_lock<std::mutex> lock(s.mutex);
     if (s.fatal != 0) return;
     unsigned fault = ordered("kernel");
+    s.told = false; // By no call yet.
     lock.unlock();
     unsigned block[3] = {threads, 1, 1};
     void* arguments[6] = {&values.rows,  &values.stage, &values.scores,
