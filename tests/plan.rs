@@ -17,6 +17,7 @@ use fusewire::{
 /// Workgroup storage of any WebGPU device.
 const SMALL: Limits = Limits {
     on_chip_bytes: 16 << 10,
+    resident_bytes: usize::MAX,
     panel: 4,
     tile_rows_min: 8,
     tile_rows_max: 64,
@@ -62,6 +63,29 @@ fn fusion_follows_the_on_chip_budget() {
         let plan = Plan::new(&model, &SMALL, &options).unwrap();
         check_snapshot(&format!("{name}.txt"), &plan.to_string());
     }
+}
+
+/// Parameters are kept on chip as far as they fit: what does not is another launch.
+#[test]
+fn fusion_follows_the_room_for_parameters() {
+    let ends = |widths: &[usize], resident_bytes, precision| {
+        let limits = Limits { panel: 16, resident_bytes, ..SMALL };
+        let options = PlanOptions { precision, ..PlanOptions::default() };
+        let plan = Plan::new(&relu_model(widths), &limits, &options).unwrap();
+        plan.stages().iter().map(|stage| stage.layers.end).collect::<Vec<_>>()
+    };
+    let paper = [784, 32, 32, 32, 32, 10];
+    // Four layers of 32 outputs, one of 16, and the descriptions of all.
+    let whole = (784 + 3 * 32) * 32 * 4 + 32 * 16 * 4 + (4 * 32 + 16) * 4 + 5 * 64;
+    assert_eq!(ends(&paper, whole, Precision::F32), [5]);
+    assert_eq!(ends(&paper, whole - 1, Precision::F32), [4, 5]);
+    assert_eq!(ends(&paper, whole / 2, Precision::F32), [1, 5]);
+    assert_eq!(ends(&paper, whole / 2 + 500, Precision::F16), [5]);
+    assert_eq!(ends(&paper, 0, Precision::F32), [1, 2, 3, 4, 5]);
+    // Inputs count as whole panels, as the outputs do that they are.
+    let narrow = 2 * (16 * 16 * 4 + 16 * 4 + 64);
+    assert_eq!(ends(&[1, 1, 1], narrow, Precision::F32), [2]);
+    assert_eq!(ends(&[1, 1, 1], narrow - 1, Precision::F32), [1, 2]);
 }
 
 #[test]

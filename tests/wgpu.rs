@@ -384,3 +384,28 @@ fn a_software_adapter_is_opened_only_where_it_is_allowed() {
     let refused = backend::open_with(&named).unwrap_err().to_string();
     assert!(refused.contains(&allowed.info().name), "{refused}");
 }
+
+#[test]
+fn a_device_is_opened_by_its_number() {
+    let mut options = OpenOptions::default();
+    options.backend = BackendKind::Wgpu;
+    options.device = Some(1000);
+    let error = backend::open_with(&options).map(|_| ()).expect_err("there are not so many");
+    assert!(matches!(error, BackendError::Unavailable { backend: BackendKind::Wgpu, .. }));
+    assert!(error.to_string().contains("device 1000 was asked for, and there are"), "{error}");
+    // No number of a GPU is the processor's.
+    options.backend = BackendKind::Auto;
+    assert!(backend::open_with(&options).is_err());
+    options.backend = BackendKind::Cpu;
+    assert!(backend::open_with(&options).is_err());
+    options.device = Some(0);
+    assert_eq!(
+        backend::open_with(&options).map(|device| device.info().backend),
+        Ok(BackendKind::Cpu)
+    );
+    if device().is_some() {
+        options.backend = BackendKind::Wgpu;
+        let first = backend::open_with(&options).map(|device| device.info().backend);
+        assert_eq!(first, Ok(BackendKind::Wgpu));
+    }
+}

@@ -10,6 +10,9 @@ pub struct OpenOptions {
     pub backend: BackendKind,
     /// Part of the wanted adapter's name, upper or lower case; the first that matches is opened.
     pub adapter: Option<String>,
+    /// The wanted device's number in its family, from 0, in the order of
+    /// [`survey`](super::survey); CUDA counts those that `CUDA_VISIBLE_DEVICES` leaves.
+    pub device: Option<usize>,
     /// Whether a software adapter may be opened.
     pub software: bool,
     /// Whether batches are timed by the device's own clock, where it has one; see

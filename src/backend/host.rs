@@ -2,8 +2,14 @@
 
 #![allow(unsafe_code)]
 
+#[cfg(feature = "cuda")]
+mod owned;
+
 use std::alloc::{Layout, alloc_zeroed, dealloc};
+use std::any::Any;
+use std::fmt;
 use std::ptr::NonNull;
+use std::sync::Arc;
 
 /// Where a block begins: on a page, so that a driver can pin it and no two blocks share a line.
 const ALIGN: usize = 4096;
@@ -13,10 +19,11 @@ const ALIGN: usize = 4096;
 ///
 /// It hands out a pointer and nothing else: who writes where, and who may read it when, is up to
 /// those who dereference it.
-#[derive(Debug)]
 pub struct HostMemory {
     start: NonNull<u8>,
     layout: Layout,
+    /// Whom the bytes belong to where they are a driver's, and who gives them back to it.
+    owner: Option<Arc<dyn Any + Send + Sync>>,
 }
 
 impl HostMemory {
@@ -26,11 +33,11 @@ impl HostMemory {
         if bytes == 0 {
             // Never read, written or handed back: only its alignment is looked at.
             let start = NonNull::new(std::ptr::without_provenance_mut(ALIGN))?;
-            return Some(HostMemory { start, layout });
+            return Some(HostMemory { start, layout, owner: None });
         }
         // SAFETY: the layout is of one byte or more.
         let start = NonNull::new(unsafe { alloc_zeroed(layout) })?;
-        Some(HostMemory { start, layout })
+        Some(HostMemory { start, layout, owner: None })
     }
 
     /// The first byte, on a boundary of 4096. Valid for [`len`](HostMemory::len) bytes as long as
@@ -50,6 +57,12 @@ impl HostMemory {
     }
 }
 
+impl fmt::Debug for HostMemory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HostMemory").field("start", &self.start).field("len", &self.len()).finish()
+    }
+}
+
 // SAFETY: the block is owned and tied to no thread: any thread may hand it back.
 unsafe impl Send for HostMemory {}
 
@@ -59,7 +72,7 @@ unsafe impl Sync for HostMemory {}
 
 impl Drop for HostMemory {
     fn drop(&mut self) {
-        if !self.is_empty() {
+        if self.owner.is_none() && !self.is_empty() {
             // SAFETY: allocated in `new` with this layout, and not handed back before.
             unsafe { dealloc(self.start.as_ptr(), self.layout) };
         }

@@ -21,6 +21,8 @@ mod host;
 #[doc(hidden)]
 pub mod null;
 mod open;
+#[cfg(any(feature = "cuda", feature = "wgpu"))]
+mod overlap;
 mod rows;
 #[cfg(feature = "wgpu")]
 mod wgpu;
@@ -105,8 +107,9 @@ pub trait Device: sealed::Sealed + Send + Sync + Debug {
     /// compile, or the device is lost.
     fn load(&self, plan: Arc<Plan>) -> Result<Arc<dyn Executable>, BackendError>;
 
-    /// Memory of so many bytes that rows wait in until they are submitted, visible to the device
-    /// where it has such memory.
+    /// Memory of so many bytes, all zero, that rows wait in until they are submitted, visible to
+    /// the device where it has such memory: see [`ExecutionContext::submit_pieces`] for how long
+    /// rows in it are read.
     ///
     /// # Errors
     /// [`BackendError::OutOfMemory`].
@@ -147,8 +150,13 @@ pub trait Executable: sealed::Sealed + Send + Sync + Debug {
 pub trait ExecutionContext: sealed::Sealed + Send + Debug {
     /// Takes a batch handed over as one or more pieces, each at least one row that lies in one
     /// place, together `1 ..=` [`Plan::rows_max`] rows, and starts its computation. Scores come in
-    /// the order of the pieces, with the bits they would have had the rows lain in one piece. The
-    /// rows are not read once the call has returned, however it did: their memory is free again.
+    /// the order of the pieces, with the bits they would have had the rows lain in one piece.
+    ///
+    /// The rows are not read once the call has returned, however it did: their memory is free
+    /// again. The one exception are rows in a block of the same device's
+    /// [`alloc_host`](Device::alloc_host), which the device may read where they lie until the batch
+    /// has completed or the context was dropped. The block outlives that on its own; whoever writes
+    /// over such rows sooner spoils the scores of this batch and nothing else.
     ///
     /// # Errors
     /// [`BackendError::Busy`] while a batch is in flight; [`BackendError::BatchSize`] for an empty

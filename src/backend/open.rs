@@ -21,7 +21,7 @@ pub fn open_with(options: &OpenOptions) -> Result<Arc<dyn Device>, BackendError>
         BackendKind::Auto => open_auto(options),
         BackendKind::Cuda => cuda::open(options),
         BackendKind::Wgpu => wgpu::open(options),
-        BackendKind::Cpu => Ok(cpu::open()),
+        BackendKind::Cpu => open_cpu(options),
     }
 }
 
@@ -35,10 +35,23 @@ pub fn survey() -> Vec<Finding> {
 
 fn open_auto(options: &OpenOptions) -> Result<Arc<dyn Device>, BackendError> {
     // Leave to open a software adapter is no wish for one: the processor itself is faster.
-    let software = options.software && options.adapter.is_some();
+    let one_wanted = options.adapter.is_some() || options.device.is_some();
+    let software = options.software && one_wanted;
     let wanted = |backend| OpenOptions { backend, software, ..options.clone() };
     let gpu =
         open_with(&wanted(BackendKind::Cuda)).or_else(|_| open_with(&wanted(BackendKind::Wgpu)));
     // Who names an adapter wants that one: the processor would be a silent fallback.
-    if options.adapter.is_some() { gpu } else { gpu.or_else(|_| Ok(cpu::open())) }
+    if one_wanted { gpu } else { gpu.or_else(|_| Ok(cpu::open())) }
+}
+
+/// The processor is one device, and its number is 0.
+fn open_cpu(options: &OpenOptions) -> Result<Arc<dyn Device>, BackendError> {
+    match options.device {
+        None | Some(0) => Ok(cpu::open()),
+        Some(number) => Err(BackendError::Unavailable {
+            backend: BackendKind::Cpu,
+            looked_for: format!("device {number} was asked for, and the processor is device 0"),
+            advice: String::from("leave the number out"),
+        }),
+    }
 }

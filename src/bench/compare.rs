@@ -96,7 +96,7 @@ impl Candidate {
 /// # Errors
 /// [`Error::Backend`] where one backend or adapter was asked for and it is not there.
 pub fn candidates(wanted: &OpenOptions) -> Result<Vec<Candidate>, Error> {
-    if wanted.backend != BackendKind::Auto || wanted.adapter.is_some() {
+    if wanted.backend != BackendKind::Auto || wanted.adapter.is_some() || wanted.device.is_some() {
         return Ok(vec![Candidate::device(backend::open_with(wanted)?)]);
     }
     let mut candidates: Vec<Candidate> = Vec::new();

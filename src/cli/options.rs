@@ -69,6 +69,9 @@ pub(super) struct DeviceArgs {
     /// Part of the wanted adapter's name, upper or lower case.
     #[arg(long, value_name = "NAME")]
     adapter: Option<String>,
+    /// The wanted device's number in its family, from 0, as `devices` lists them.
+    #[arg(long, value_name = "N", conflicts_with = "adapter")]
+    device: Option<usize>,
     /// Allow software adapters: processors that render like a GPU, fit for tests only.
     #[arg(long)]
     software: bool,
@@ -79,6 +82,7 @@ impl DeviceArgs {
         OpenOptions {
             backend: self.backend,
             adapter: self.adapter.clone(),
+            device: self.device,
             software: self.software,
             ..OpenOptions::default()
         }

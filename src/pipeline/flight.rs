@@ -5,6 +5,10 @@
 //! wherever it was stuck, it finds that the batch is no longer its own. Both happen under one lock,
 //! so exactly one of them answers the rows. Where the worker was stuck handing the rows over, it
 //! may still read them: each is held until it came back.
+//!
+//! A device that reads rows where they lie reads them until its batch has completed, and those of
+//! a revoked batch may be freed, claimed and written anew meanwhile. What it makes of them is
+//! nobody's answer any more, and the block they lie in is the device's to keep.
 
 use super::super::sync::{Mutex, lock, planted};
 use super::ring::Ring;
@@ -55,7 +59,7 @@ enum Status {
     Idle,
     /// The rows are being handed over, and read.
     Submitting,
-    /// The rows were handed over, and are not read any more.
+    /// The rows were handed over, and no call of the worker's reads them any more.
     Submitted,
     /// Taken from its worker, which was not reading the rows.
     Revoked,

@@ -229,7 +229,8 @@ impl Worker {
         let loaded = self.loaded_for(generation)?;
         let mut rows = [Rows::U8(&[]); PIECES_MAX];
         for (slot, (first, count)) in rows.iter_mut().zip(pieces.spans()) {
-            // SAFETY: the rows were taken for this batch; until `handed_over` nobody frees them.
+            // SAFETY: the rows were taken for this batch; until `handed_over` nobody frees them,
+            // and the slice is gone by then. What the device reads later, it reads by itself.
             *slot = unsafe { core.store.rows(*first..first + count) };
         }
         loaded.contexts[place].submit_pieces(&rows[..pieces.count])

@@ -1,21 +1,32 @@
 //! Which layers share a launch.
 
-use super::{Limits, PlannedLayer, Stage, StageKind};
+use super::{Limits, PlannedLayer, Precision, Stage, StageKind};
 use crate::model::Head;
 
 /// Groups consecutive layers into launches.
 ///
 /// A layer is narrow when a tile of [`Limits::tile_rows_min`] rows of its outputs fits on chip
 /// twice (what a layer reads and what it writes). A run of two or more narrow layers is one
-/// [`StageKind::Fused`] launch: its first layer streams its input from global memory, so that input
+/// [`StageKind::Fused`] launch, as far as their parameters together fit
+/// [`Limits::resident_bytes`]: its first layer streams its input from global memory, so that input
 /// may be as wide as it likes. Every other layer is a [`StageKind::Dense`] launch of its own.
-pub(super) fn fuse(layers: &[PlannedLayer], head: Head, limits: &Limits) -> Vec<Stage> {
+pub(super) fn fuse(
+    layers: &[PlannedLayer],
+    head: Head,
+    limits: &Limits,
+    precision: Precision,
+) -> Vec<Stage> {
     let mut stages = Vec::new();
     let mut start = 0;
     while start < layers.len() {
-        let narrow = layers[start..].iter().take_while(|layer| is_narrow(layer, limits)).count();
-        let end = start + narrow.max(1);
-        stages.push(if narrow >= 2 {
+        let mut resident = 0_usize;
+        let fusible = layers[start..].iter().take_while(|layer| {
+            resident = resident.saturating_add(resident_bytes(layer, limits, precision));
+            is_narrow(layer, limits) && resident <= limits.resident_bytes
+        });
+        let fusible = fusible.count();
+        let end = start + fusible.max(1);
+        stages.push(if fusible >= 2 {
             fused(layers, start, end, limits)
         } else {
             dense(start, limits)
@@ -28,6 +39,16 @@ pub(super) fn fuse(layers: &[PlannedLayer], head: Head, limits: &Limits) -> Vec<
 
 fn is_narrow(layer: &PlannedLayer, limits: &Limits) -> bool {
     limits.tile_rows_min * row_bytes(layer.outputs_padded) <= limits.on_chip_bytes
+}
+
+/// What a layer's description takes beside its parameters.
+const DESCRIPTION_BYTES: usize = 64;
+
+/// On-chip bytes of a layer that is kept there, its inputs padded to whole panels as its outputs
+/// are: they are the outputs of another.
+fn resident_bytes(layer: &PlannedLayer, limits: &Limits, precision: Precision) -> usize {
+    let weights = layer.inputs.next_multiple_of(limits.panel) * layer.outputs_padded;
+    weights * precision.bytes() + layer.outputs_padded * 4 + DESCRIPTION_BYTES
 }
 
 /// On-chip bytes of one row: f32, once as read and once as written.

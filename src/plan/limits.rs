@@ -8,6 +8,9 @@ use crate::model::Model;
 pub struct Limits {
     /// Memory one tile may use for activations: workgroup storage, shared memory, or cache.
     pub on_chip_bytes: usize,
+    /// The parameter bytes a fused launch keeps on chip beside them; `usize::MAX` where parameters
+    /// are streamed.
+    pub resident_bytes: usize,
     /// Outputs packed side by side; what one vector of the kernel holds.
     pub panel: usize,
     /// The fewest rows a tile must hold for fusing to pay.

@@ -198,7 +198,7 @@ impl Plan {
         limits.check()?;
         let rows_max = limits.rows_that_fit(model, options)?;
         let (layers, parameters) = pack::pack(model, limits, options)?;
-        let stages = fuse::fuse(&layers, model.head(), limits);
+        let stages = fuse::fuse(&layers, model.head(), limits, options.precision);
         let cost = cost::of(&layers, &stages, options);
         Ok(Arc::new(Plan {
             name: model.name().to_owned(),

@@ -9,6 +9,7 @@ use fusewire::{Limits, Model, Plan, PlanOptions};
 /// Limits unlike any real device's: panels that divide nothing, tiles of odd sizes.
 const ODD: Limits = Limits {
     on_chip_bytes: 5000,
+    resident_bytes: usize::MAX,
     panel: 3,
     tile_rows_min: 2,
     tile_rows_max: 5,
@@ -17,7 +18,8 @@ const ODD: Limits = Limits {
 };
 
 /// Every device there is: the processor at each SIMD level, a wgpu adapter (a software one will
-/// do), and the fake. A missing adapter is a reported skip, or a failure where `CI` is set.
+/// do), a CUDA device where there is one, and the fake. A missing adapter
+/// is a reported skip, or a failure where `CI` is set.
 pub fn devices() -> Vec<(String, Arc<dyn Device>)> {
     let mut devices: Vec<(String, Arc<dyn Device>)> = Vec::new();
     for level in cpu::levels() {
@@ -31,6 +33,11 @@ pub fn devices() -> Vec<(String, Arc<dyn Device>)> {
         Ok(device) => devices.push((format!("wgpu {}", device.info().name), device)),
         Err(error) if std::env::var_os("CI").is_some() => panic!("{error}"),
         Err(error) => println!("skipped: {error}"),
+    }
+    options.backend = BackendKind::Cuda;
+    // Without a card, `tests/cuda` runs the same tests on a driver of its own.
+    if let Ok(device) = open_with(&options) {
+        devices.push((format!("cuda {}", device.info().name), device));
     }
     devices.push((String::from("fake"), Arc::new(FakeDevice::new(ODD))));
     devices

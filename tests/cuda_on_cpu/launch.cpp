@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "launch.h"
 #include "on_cpu.h"
 #include "stage.cuh"
 
@@ -577,6 +578,11 @@ extern "C" int cuda_on_cpu_launch(
     arguments.count = *(unsigned*)values[3];
     arguments.done = *(unsigned**)values[4];
     arguments.number = *(unsigned*)values[5];
+    const Stage& stage = *(const Stage*)arguments.stage;
+    const size_t count = arguments.count;
+    cuda_on_cpu_require(arguments.stage, stage.bytes, "a stage");
+    cuda_on_cpu_require(arguments.rows, count * stage.row_bytes, "rows");
+    cuda_on_cpu_require(arguments.scores, count * stage.width * sizeof(float), "scores");
     gridDim = {grid[0], grid[1], grid[2]};
     blockDim = {threads[0], threads[1], threads[2]};
     shuffle();

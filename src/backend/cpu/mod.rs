@@ -102,6 +102,7 @@ impl CpuDevice {
             },
             limits: Limits {
                 on_chip_bytes: ON_CHIP_BYTES,
+                resident_bytes: usize::MAX,
                 panel: kernels.lanes,
                 tile_rows_min: kernels.rows,
                 tile_rows_max: REGISTER_TILES * kernels.rows,

@@ -1,38 +1,119 @@
 //! NVIDIA devices through the driver API, found at run time.
+//!
+//! Nothing of CUDA is needed to build the crate, and nothing but the driver to run it: kernels
+//! travel with the crate ([`artefact`]), the driver's library is looked for when a device is asked
+//! for ([`driver`]), and where it is missing, or too old, that is a typed error. No call panics.
+//!
+//! All calls go through [`gpu`], which judges every answer and touches nothing of a device that it
+//! has found lost. A plan's stages become blocks of bytes ([`stage`]) and launches ([`shape`],
+//! [`program`]); a [`context`] owns everything that a batch needs, and allocates nothing for one.
+
+mod artefact;
+mod context;
+mod driver;
+mod executable;
+mod find;
+mod gpu;
+mod memory;
+mod opened;
+mod program;
+mod queue;
+mod reports;
+mod shape;
+mod stage;
+#[cfg(test)]
+mod tests;
+mod verdict;
 
 use std::sync::Arc;
 
-use cudarc::driver::sys;
+use self::executable::CudaExecutable;
+use self::find::Found;
+use self::opened::Opened;
+use super::sealed::Sealed;
+use super::{BackendError, Device, DeviceInfo, Executable, Finding, HostMemory, OpenOptions};
+use crate::plan::{Limits, Peak, Plan};
 
-use super::{BackendError, BackendKind, Device, Finding, OpenOptions};
+/// Opens the device the options ask for.
+pub(super) fn open(options: &OpenOptions) -> Result<Arc<dyn Device>, BackendError> {
+    let chosen = find::all()
+        .and_then(|(driver, devices)| find::choose(options, &devices).map(|found| (driver, found)));
+    let (driver, found) = chosen.map_err(find::Missing::error)?;
+    let opened = Opened::new(driver, found, options.timestamps)?;
+    let mut info = opened.found.info();
+    info.detail = format!("{}, {}", info.detail, opened.artefact());
+    tracing::info!(device = info.name, detail = info.detail, "opened");
+    let limits = planning_limits(&opened.found, opened.is_new());
+    Ok(Arc::new(CudaDevice { opened: Arc::new(opened), info, limits }))
+}
 
-/// What stands in the way of a CUDA device: looked for, and advice.
-fn missing() -> (String, String) {
-    // SAFETY: the call only tries to load a library by name and keeps it loaded; it is the one call
-    // of the driver API that may be made before the library is known to be there.
-    #[allow(unsafe_code)]
-    let present = unsafe { sys::is_culib_present() };
-    if present {
-        (
-            String::from("the NVIDIA driver is there, but this version has no CUDA kernels"),
-            String::from("use --backend wgpu, which runs on the same card through Vulkan"),
-        )
-    } else {
-        (
-            String::from("the driver library libcuda.so.1 was not found"),
-            String::from("install the NVIDIA driver; no CUDA toolkit is needed"),
-        )
+/// Every device that the driver shows.
+pub(super) fn survey() -> Vec<Finding> {
+    let finding = |found: &Found| match found.is_supported() {
+        true => Finding::Found(found.info()),
+        false => found.unsupported().finding(),
+    };
+    match find::all() {
+        Ok((_, devices)) => devices.iter().map(finding).collect(),
+        Err(missing) => vec![missing.finding()],
     }
 }
 
-/// Opens the first CUDA device.
-pub(super) fn open(_options: &OpenOptions) -> Result<Arc<dyn Device>, BackendError> {
-    let (looked_for, advice) = missing();
-    Err(BackendError::Unavailable { backend: BackendKind::Cuda, looked_for, advice })
+#[derive(Clone, Debug)]
+struct CudaDevice {
+    opened: Arc<Opened>,
+    info: DeviceInfo,
+    limits: Limits,
 }
 
-/// What there is of CUDA on this machine.
-pub(super) fn survey() -> Vec<Finding> {
-    let (looked_for, advice) = missing();
-    vec![Finding::Missing { backend: BackendKind::Cuda, looked_for, advice }]
+impl Sealed for CudaDevice {}
+
+impl Device for CudaDevice {
+    fn info(&self) -> &DeviceInfo {
+        &self.info
+    }
+
+    fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    fn peak(&self, _working_set_bytes: u64) -> Option<Peak> {
+        None
+    }
+
+    fn load(&self, plan: Arc<Plan>) -> Result<Arc<dyn Executable>, BackendError> {
+        if *plan.limits() != self.limits {
+            return Err(BackendError::WrongPlan);
+        }
+        Ok(Arc::new(CudaExecutable::new(self.clone(), plan)?))
+    }
+
+    fn alloc_host(&self, bytes: usize) -> Result<HostMemory, BackendError> {
+        self.opened.blocks.alloc(&self.opened.gpu, bytes)
+    }
+}
+
+/// Rows that a warp of the fused kernel takes at once.
+const TILE_ROWS: usize = 32;
+/// Shared memory of a block that the fused kernel needs for its rows: on devices with much of it,
+/// and on others.
+const ROWS_BYTES: usize = 64 << 10;
+const ROWS_BYTES_SMALL: usize = 40 << 10;
+/// From where on a device has much shared memory.
+const SHARED_LARGE: usize = 100 << 10;
+
+fn planning_limits(found: &Found, is_new: bool) -> Limits {
+    let rows = if found.shared_max >= SHARED_LARGE { ROWS_BYTES } else { ROWS_BYTES_SMALL };
+    // The kernels for older devices stream their weights.
+    let resident = if is_new { found.shared_max.saturating_sub(rows) } else { usize::MAX };
+    Limits {
+        on_chip_bytes: 2 * 4 * shape::WIDEST_FUSED * TILE_ROWS,
+        resident_bytes: resident,
+        panel: 2 * stage::TILE,
+        tile_rows_min: TILE_ROWS,
+        tile_rows_max: 4 * TILE_ROWS,
+        align_bytes: 16,
+        // Indices in kernels are 32 bits wide.
+        buffer_bytes_max: i32::MAX as usize / 256 * 256,
+    }
 }

@@ -17,12 +17,26 @@ pub(super) fn all() -> Vec<wgpu::Adapter> {
 ///
 /// A software adapter is taken only where it is allowed or asked for by name.
 pub(super) fn choose(options: &OpenOptions) -> Result<wgpu::Adapter, BackendError> {
+    if let Some(number) = options.device {
+        return by_number(number);
+    }
     let wanted = options.adapter.clone().or_else(|| env::var("WGPU_ADAPTER_NAME").ok());
     let (fitting, others) = find(|adapter| match &wanted {
         Some(name) => matches(&adapter.get_info().name, name),
         None => options.software || !is_software(adapter),
     });
     fitting.into_iter().next().ok_or_else(|| unavailable(wanted.as_deref(), &others))
+}
+
+/// The adapter of this number among [`all`].
+fn by_number(number: usize) -> Result<wgpu::Adapter, BackendError> {
+    let adapters = all();
+    let count = adapters.len();
+    adapters.into_iter().nth(number).ok_or_else(|| BackendError::Unavailable {
+        backend: BackendKind::Wgpu,
+        looked_for: format!("device {number} was asked for, and there are {count}"),
+        advice: String::from("see the devices command for their order, which counts from 0"),
+    })
 }
 
 /// The adapters that fit and those that do not, the best first.

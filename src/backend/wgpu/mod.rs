@@ -108,6 +108,7 @@ fn planning_limits(device: &wgpu::Limits) -> Limits {
     let largest = device.max_storage_buffer_binding_size.min(device.max_buffer_size);
     Limits {
         on_chip_bytes: kernel::ACTIVATION_BYTES,
+        resident_bytes: usize::MAX,
         panel: 4,
         tile_rows_min: kernel::TILE_ROWS_MIN,
         tile_rows_max: kernel::TILE_ROWS_MAX,

@@ -25,6 +25,7 @@ use crate::plan::{Limits, Plan, PlanOptions};
 
 const LIMITS: Limits = Limits {
     on_chip_bytes: 4096,
+    resident_bytes: usize::MAX,
     panel: 4,
     tile_rows_min: 1,
     tile_rows_max: 8,

@@ -1,0 +1,159 @@
+//! The driver without a card: building it, running a test with it, and ordering faults.
+
+use std::env;
+use std::ffi::{CString, c_char};
+use std::fs;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::{Mutex, PoisonError};
+
+use cudarc::driver::sys;
+
+use crate::kernels;
+
+/// The devices that the driver shows: one of each generation that kernels differ for.
+pub const DEVICES: &str = "9.0,8.6,7.5";
+
+const LIBRARY_PATH: &str = "LD_LIBRARY_PATH";
+/// Set where the driver is in the library path.
+const WITH_STUB: &str = "FUSEWIRE_TEST_CUDA_ON_CPU";
+/// Set where a process runs one test alone; its value is what it was told.
+const ALONE: &str = "FUSEWIRE_TEST_ALONE";
+
+/// Builds the driver, without the functions named, into a folder of its own; `None` where there is
+/// no compiler, which is a failure where `CI` is set.
+pub fn build(left_out: &[&str]) -> Option<PathBuf> {
+    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+    let _guard = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+    let name =
+        format!("cuda_on_cpu{}", left_out.iter().map(|it| format!("-{it}")).collect::<String>());
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    fs::create_dir_all(&folder).expect("the folder for temporary files is writable");
+    let target = format!("{}-unknown-linux-gnu", env::consts::ARCH);
+    let mut build = cc::Build::new();
+    build.cpp(true).target(&target).host(&target).opt_level(2).out_dir(&folder).warnings(true);
+    let mut compiler = match build.cargo_metadata(false).try_get_compiler() {
+        Ok(compiler) => compiler.to_command(),
+        Err(error) => return skipped(&error.to_string()),
+    };
+    let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cuda_on_cpu");
+    compiler.args(["-std=c++17", "-shared", "-fPIC", "-pthread"]);
+    // A function under another name is one that is not there.
+    compiler.args(left_out.iter().map(|name| format!("-D{name}=left_out")));
+    compiler.arg(sources.join("driver.cpp"));
+    // What cannot be opened launches nothing.
+    compiler.args(if left_out.is_empty() { kernels::compile(&build, &folder) } else { Vec::new() });
+    // Moved to its place as a whole: another process may be loading it.
+    let fresh = folder.join(format!("fresh-{}", std::process::id()));
+    let output = match compiler.arg("-o").arg(&fresh).output() {
+        Ok(output) => output,
+        Err(error) => return skipped(&error.to_string()),
+    };
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    fs::rename(fresh, folder.join("libcuda.so.1")).expect("a file of the same folder");
+    Some(folder)
+}
+
+fn skipped(why: &str) -> Option<PathBuf> {
+    assert!(env::var_os("CI").is_none(), "no C++ compiler: {why}");
+    println!("skipped: no C++ compiler: {why}");
+    None
+}
+
+/// Whether this process has the driver. Where it has not, the whole program starts anew with it,
+/// unless it cannot be built.
+pub fn is_there() -> bool {
+    if env::var_os(WITH_STUB).is_some() {
+        return true;
+    }
+    let Some(folder) = build(&[]) else { return false };
+    let program = env::current_exe().expect("this program's file");
+    let mut again = Command::new(program);
+    again.args(env::args_os().skip(1)).env(LIBRARY_PATH, folder).env(WITH_STUB, "1");
+    again.env("CUDA_ON_CPU_DEVICES", DEVICES);
+    panic!("this program did not start again: {}", again.exec());
+}
+
+/// What a process of its own is told, where this is one. Where it is not, runs the test of this
+/// name once for each of `told`, in processes with the driver and these variables.
+pub fn alone(test: &str, told: &[&str], variables: &[(&str, &str)]) -> Option<String> {
+    if let Ok(told) = env::var(ALONE) {
+        return Some(told);
+    }
+    if is_there() {
+        for told in told {
+            run_alone(test, told, |command| {
+                command.envs(variables.iter().copied());
+            });
+        }
+    }
+    None
+}
+
+/// Runs a test in a process that finds the driver in this folder, or nowhere.
+pub fn run_with_library(test: &str, told: &str, folder: Option<&Path>) {
+    run_alone(test, told, |command| {
+        command.env_remove(LIBRARY_PATH).env_remove(WITH_STUB);
+        folder.map(|folder| command.env(LIBRARY_PATH, folder));
+    });
+}
+
+/// What this process was told, where it runs a test alone.
+pub fn told() -> Option<String> {
+    env::var(ALONE).ok()
+}
+
+fn run_alone(test: &str, told: &str, prepare: impl FnOnce(&mut Command)) {
+    let program = env::current_exe().expect("this program's file");
+    let mut command = Command::new(program);
+    command.args(["--exact", test, "--test-threads=1", "--nocapture"]).env(ALONE, told);
+    prepare(&mut command);
+    let output = command.output().expect("this program can be run");
+    let text = String::from_utf8_lossy(&output.stdout);
+    let passed = output.status.success() && text.contains("1 passed");
+    assert!(passed, "told {told:?}\n{text}\n{}", String::from_utf8_lossy(&output.stderr));
+}
+
+macro_rules! ask {
+    ($name:literal: fn($($argument:ty),*) -> $answer:ty, $($value:expr),*) => {{
+        // SAFETY: the process has the stub driver, which has a function of this name and type.
+        unsafe {
+            let library = sys::culib();
+            let function = library.get::<unsafe extern "C" fn($($argument),*) -> $answer>($name);
+            function.expect("a function of the stub driver")($($value),*)
+        }
+    }};
+}
+
+/// Lets so many calls of a function go well from now on, and the next one answer `code`.
+pub fn fail(function: &str, calls: u32, code: u32) {
+    let function = CString::new(function).expect("a name");
+    ask!(b"cuda_on_cpu_fail": fn(*const c_char, u32, u32) -> (), function.as_ptr(), calls, code);
+}
+
+/// Takes back every fault that was ordered and has not come.
+pub fn forget_faults() {
+    ask!(b"cuda_on_cpu_forget_faults": fn() -> (),);
+}
+
+/// Has the device do nothing any more, or go on.
+pub fn hang(hangs: bool) {
+    ask!(b"cuda_on_cpu_hang": fn(u32) -> (), u32::from(hangs));
+}
+
+/// Calls of a function so far.
+pub fn calls(function: &str) -> u32 {
+    let function = CString::new(function).expect("a name");
+    ask!(b"cuda_on_cpu_calls": fn(*const c_char) -> u32, function.as_ptr())
+}
+
+/// Calls after the first that was told that the device is lost.
+pub fn calls_after_fatal() -> u32 {
+    ask!(b"cuda_on_cpu_calls_after_fatal": fn() -> u32,)
+}
+
+/// What was taken from the driver and not given back.
+pub fn live() -> u32 {
+    ask!(b"cuda_on_cpu_live": fn() -> u32,)
+}

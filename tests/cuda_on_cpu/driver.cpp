@@ -1,0 +1,672 @@
+// A CUDA driver without a card: the functions that the crate calls, on memory of the host. Streams
+// are one queue that a thread works off in order, so that work is in flight while the host goes on.
+// Kernels are run by `cuda_on_cpu_launch`, which is linked in.
+//
+// It is strict where a real driver is lenient: whatever would read or write past an allocation, copy
+// asynchronously from memory that is not pinned, or wait for a device that hangs, ends the process
+// with a message.
+//
+//     CUDA_ON_CPU_DEVICES    compute capabilities of the devices, such as "9.0,7.5"; "9.0" if unset
+//     CUDA_VISIBLE_DEVICES   which of them are shown, by their numbers
+//
+// Faults are ordered through `cuda_on_cpu_fail`; see there.
+
+#include <array>
+#include <chrono>
+#include <condition_variable>
+#include <cstdarg>
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <deque>
+#include <functional>
+#include <map>
+#include <mutex>
+#include <set>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "launch.h"
+
+namespace {
+
+enum Code : unsigned {
+    OK = 0,
+    INVALID_VALUE = 1,
+    OUT_OF_MEMORY = 2,
+    NOT_INITIALIZED = 3,
+    NO_DEVICE = 100,
+    INVALID_DEVICE = 101,
+    INVALID_CONTEXT = 201,
+    INVALID_HANDLE = 400,
+    NOT_FOUND = 500,
+    NOT_READY = 600,
+};
+
+struct Device {
+    std::string name;
+    int major, minor;
+    unsigned retained;
+};
+
+struct Fault {
+    std::string function;
+    unsigned calls; // How many more calls go well.
+    unsigned code;
+};
+
+struct Event {
+    bool recorded = false;
+    unsigned pending = 0;
+    std::chrono::steady_clock::time_point at;
+};
+
+struct Function {
+    std::string name;
+    int dynamic_max = 48 << 10;
+};
+
+struct Allocation {
+    size_t bytes;
+    bool pinned;
+};
+
+struct State {
+    std::mutex mutex;
+    std::condition_variable changed;
+    std::vector<Device> devices;
+    std::vector<Fault> faults;
+    std::map<std::string, unsigned> calls;
+    std::map<uintptr_t, Allocation> memory;
+    std::set<void*> objects; // Streams, events and modules.
+    std::map<std::pair<void*, std::string>, Function> functions; // By module and name.
+    std::deque<std::function<void()>> queue;
+    bool running = false;
+    bool hangs = false;
+    bool initialised = false;
+    bool has_worker = false;
+    unsigned fatal = 0; // What every call answers from now on.
+    bool told = false;  // Whether it was answered to a call.
+    unsigned calls_after_fatal = 0;
+};
+
+// Never destroyed: its thread outlives `main`.
+State& state() {
+    static State* one = new State;
+    return *one;
+}
+
+thread_local void* current = nullptr;
+
+[[noreturn]] void die(const char* format, ...) {
+    va_list values;
+    va_start(values, format);
+    fprintf(stderr, "CUDA on the CPU: ");
+    vfprintf(stderr, format, values);
+    fprintf(stderr, "\n");
+    abort();
+}
+
+// Codes after which a context is as good as before.
+bool harmless(unsigned code) {
+    const unsigned codes[] = {1, 2, 100, 200, 209, 218, 221, 222, 223, 300, 400, 500, 600, 701, 801};
+    for (unsigned known : codes) {
+        if (known == code) return true;
+    }
+    return false;
+}
+
+// The answer that a call is ordered to give; the lock is held.
+unsigned ordered(const char* name) {
+    State& s = state();
+    s.calls[name]++;
+    if (s.fatal != 0) {
+        if (s.told) s.calls_after_fatal++;
+        s.told = true;
+        return s.fatal;
+    }
+    for (size_t i = 0; i < s.faults.size(); i++) {
+        if (s.faults[i].function != name || s.faults[i].calls-- > 0) continue;
+        unsigned code = s.faults[i].code;
+        s.faults.erase(s.faults.begin() + i);
+        if (!harmless(code)) {
+            s.fatal = code;
+            s.told = true;
+        }
+        return code;
+    }
+    return OK;
+}
+
+// The same for a call that needs a context, current on its thread.
+unsigned entered(const char* name) {
+    unsigned code = ordered(name);
+    if (code != OK) return code;
+    return current == nullptr ? INVALID_CONTEXT : OK;
+}
+
+const Allocation* find(const void* at, size_t bytes) {
+    auto& memory = state().memory;
+    auto after = memory.upper_bound(reinterpret_cast<uintptr_t>(at));
+    if (after == memory.begin()) return nullptr;
+    auto block = std::prev(after);
+    uintptr_t end = reinterpret_cast<uintptr_t>(at) + bytes;
+    return end <= block->first + block->second.bytes ? &block->second : nullptr;
+}
+
+void require(const void* at, size_t bytes, bool pinned, const char* what) {
+    const Allocation* block = find(at, bytes);
+    if (block == nullptr) die("%s: %zu bytes at %p are in no allocation", what, bytes, at);
+    if (pinned && !block->pinned) die("%s: %p is not pinned", what, at);
+}
+
+void work() {
+    State& s = state();
+    std::unique_lock<std::mutex> lock(s.mutex);
+    for (;;) {
+        s.changed.wait(lock, [&] { return !s.hangs && !s.queue.empty(); });
+        auto next = std::move(s.queue.front());
+        s.queue.pop_front();
+        s.running = true;
+        lock.unlock();
+        next();
+        lock.lock();
+        s.running = false;
+        s.changed.notify_all();
+    }
+}
+
+void enqueue(std::function<void()> operation) {
+    State& s = state();
+    s.queue.push_back(std::move(operation));
+    s.changed.notify_all();
+}
+
+// Freeing waits for the device; on one that hangs, for ever.
+void drain(std::unique_lock<std::mutex>& lock, const char* what) {
+    State& s = state();
+    if (s.hangs && (s.running || !s.queue.empty())) die("%s waits for a device that hangs", what);
+    s.changed.wait(lock, [&] { return !s.running && s.queue.empty(); });
+}
+
+unsigned allocate(void** to, size_t bytes, bool pinned) {
+    if (bytes == 0) return INVALID_VALUE;
+    if (bytes > size_t{1} << 33) return OUT_OF_MEMORY;
+    size_t whole = (bytes + 4095) / 4096 * 4096;
+    void* memory = aligned_alloc(4096, whole);
+    if (memory == nullptr) return OUT_OF_MEMORY;
+    memset(memory, 0xff, whole); // Every number in it is a NaN.
+    state().memory[reinterpret_cast<uintptr_t>(memory)] = {bytes, pinned};
+    *to = memory;
+    return OK;
+}
+
+unsigned release(void* memory, bool pinned, const char* what) {
+    State& s = state();
+    std::unique_lock<std::mutex> lock(s.mutex);
+    unsigned code = entered(what);
+    if (code != OK) return code;
+    drain(lock, what);
+    auto block = s.memory.find(reinterpret_cast<uintptr_t>(memory));
+    if (block == s.memory.end() || block->second.pinned != pinned) {
+        die("%s: %p is no such allocation", what, memory);
+    }
+    memset(memory, 0xfe, block->second.bytes);
+    s.memory.erase(block);
+    free(memory);
+    return OK;
+}
+
+template <typename T> unsigned create(void** to, const char* what) {
+    State& s = state();
+    std::lock_guard<std::mutex> lock(s.mutex);
+    unsigned code = entered(what);
+    if (code != OK) return code;
+    *to = new T;
+    s.objects.insert(*to);
+    return OK;
+}
+
+template <typename T> unsigned destroy(void* object, const char* what) {
+    State& s = state();
+    std::unique_lock<std::mutex> lock(s.mutex);
+    unsigned code = entered(what);
+    if (code != OK) return code;
+    if (s.objects.erase(object) == 0) die("%s: %p is no such object", what, object);
+    if (!s.hangs) drain(lock, what);
+    delete static_cast<T*>(object);
+    return OK;
+}
+
+bool is_kernel(const std::string& name) {
+    if (name == "head") return true;
+    const char* rows[] = {"f32_", "u8_"};
+    const char* weights[] = {"f32", "f16", "bf16"};
+    for (const char* row : rows) {
+        for (const char* weight : weights) {
+            std::string types = std::string(row) + weight;
+            if (name == "dense_" + types) return true;
+            for (const char* tiles : {"_2", "_4", "_8", "_16"}) {
+                if (name == "fused_mlp_" + types + tiles) return true;
+            }
+            for (const char* count : {"_1", "_8"}) {
+                if (name == "few_rows_" + types + count) return true;
+            }
+        }
+    }
+    return false;
+}
+
+int shared_max(const Device& device) {
+    if (device.major == 9) return 232448;
+    if (device.major == 8 && device.minor == 0) return 166912;
+    return device.major >= 8 ? 101376 : 65536;
+}
+
+std::vector<std::string> split(const char* text) {
+    std::vector<std::string> parts;
+    std::string part;
+    for (const char* at = text; *at != 0; at++) {
+        if (*at != ',') {
+            part += *at;
+        } else {
+            parts.push_back(part);
+            part.clear();
+        }
+    }
+    if (!part.empty()) parts.push_back(part);
+    return parts;
+}
+
+void find_devices() {
+    State& s = state();
+    const char* given = getenv("CUDA_ON_CPU_DEVICES");
+    std::vector<Device> all;
+    for (const std::string& text : split(given != nullptr ? given : "9.0")) {
+        Device device{"CUDA on the CPU " + text, 0, 0, 0};
+        sscanf(text.c_str(), "%d.%d", &device.major, &device.minor);
+        all.push_back(device);
+    }
+    const char* visible = getenv("CUDA_VISIBLE_DEVICES");
+    if (visible == nullptr) {
+        s.devices = all;
+        return;
+    }
+    for (const std::string& number : split(visible)) {
+        size_t index = strtoul(number.c_str(), nullptr, 10);
+        if (index >= all.size()) return;
+        s.devices.push_back(all[index]);
+    }
+}
+
+Device& device_of(int device) {
+    State& s = state();
+    if (device < 0 || size_t(device) >= s.devices.size()) die("no device %d", device);
+    return s.devices[device];
+}
+
+// What every kernel takes, as it was when the kernel was launched.
+struct Arguments {
+    void *rows, *stage, *scores;
+    unsigned count;
+    void* done;
+    unsigned number;
+};
+
+// Runs a kernel whose turn it is, on a device that lives.
+void run(
+    const char* kernel, std::array<unsigned, 3> grid, unsigned threads, unsigned shared,
+    Arguments values
+) {
+    State& s = state();
+    std::unique_lock<std::mutex> lock(s.mutex);
+    if (s.fatal != 0) return;
+    unsigned fault = ordered("kernel");
+    s.told = false; // By no call yet.
+    lock.unlock();
+    unsigned block[3] = {threads, 1, 1};
+    void* arguments[6] = {&values.rows,  &values.stage, &values.scores,
+                          &values.count, &values.done,  &values.number};
+    if (fault == 0) {
+        fault = unsigned(cuda_on_cpu_launch(kernel, grid.data(), block, shared, arguments));
+    }
+    lock.lock();
+    if (fault == 0) return;
+    s.fatal = fault;
+    s.told = false;
+}
+
+} // namespace
+
+using Address = unsigned long long;
+
+#define LOCKED(call)                                                                               \
+    std::lock_guard<std::mutex> lock(state().mutex);                                               \
+    unsigned code = call;                                                                          \
+    if (code != OK) return code
+
+static void* pointer(Address address) { return reinterpret_cast<void*>(address); }
+
+extern "C" {
+
+unsigned cuInit(unsigned) {
+    LOCKED(ordered("cuInit"));
+    if (!state().initialised) find_devices();
+    if (state().devices.empty()) return NO_DEVICE;
+    state().initialised = true;
+    return OK;
+}
+
+unsigned cuDriverGetVersion(int* version) {
+    LOCKED(ordered("cuDriverGetVersion"));
+    *version = 12040;
+    return OK;
+}
+
+unsigned cuDeviceGetCount(int* count) {
+    LOCKED(ordered("cuDeviceGetCount"));
+    if (!state().initialised) return NOT_INITIALIZED;
+    *count = int(state().devices.size());
+    return OK;
+}
+
+unsigned cuDeviceGet(int* device, int ordinal) {
+    LOCKED(ordered("cuDeviceGet"));
+    if (size_t(ordinal) >= state().devices.size()) return INVALID_DEVICE;
+    *device = ordinal;
+    return OK;
+}
+
+unsigned cuDeviceGetName(char* name, int room, int device) {
+    LOCKED(ordered("cuDeviceGetName"));
+    snprintf(name, size_t(room), "%s", device_of(device).name.c_str());
+    return OK;
+}
+
+unsigned cuDeviceTotalMem_v2(size_t* bytes, int device) {
+    LOCKED(ordered("cuDeviceTotalMem"));
+    device_of(device);
+    *bytes = size_t{8} << 30;
+    return OK;
+}
+
+unsigned cuDeviceGetAttribute(int* value, unsigned attribute, int device) {
+    LOCKED(ordered("cuDeviceGetAttribute"));
+    const Device& it = device_of(device);
+    switch (attribute) {
+        case 16: *value = 4; return OK;
+        case 75: *value = it.major; return OK;
+        case 76: *value = it.minor; return OK;
+        case 97: *value = shared_max(it); return OK;
+        default: return INVALID_VALUE;
+    }
+}
+
+unsigned cuDevicePrimaryCtxRetain(void** context, int device) {
+    LOCKED(ordered("cuDevicePrimaryCtxRetain"));
+    device_of(device).retained++;
+    *context = &device_of(device);
+    return OK;
+}
+
+unsigned cuDevicePrimaryCtxRelease_v2(int device) {
+    LOCKED(ordered("cuDevicePrimaryCtxRelease"));
+    if (device_of(device).retained-- == 0) die("released more often than retained");
+    return OK;
+}
+
+unsigned cuCtxSetCurrent(void* context) {
+    LOCKED(ordered("cuCtxSetCurrent"));
+    if (context != nullptr && static_cast<Device*>(context)->retained == 0) {
+        die("a context that was released");
+    }
+    current = context;
+    return OK;
+}
+
+unsigned cuModuleLoadDataEx(
+    void** module, const void* image, unsigned count, const unsigned* options, void** values
+) {
+    std::lock_guard<std::mutex> lock(state().mutex);
+    unsigned code = entered("cuModuleLoadDataEx");
+    if (image == nullptr || strlen(static_cast<const char*>(image)) == 0) return INVALID_VALUE;
+    if (code == OK) {
+        // What a device runs as it is, and not as text to be compiled.
+        const bool is_machine_code = memcmp(image, "\x7f" "ELF", 4) == 0;
+        *module = new int(is_machine_code);
+        state().objects.insert(*module);
+        return OK;
+    }
+    if (count == 2 && options[0] == 5 && options[1] == 6) {
+        const char* words = "ptxas fatal :\n  an ordered failure";
+        snprintf(static_cast<char*>(values[0]), reinterpret_cast<size_t>(values[1]), "%s", words);
+    }
+    return code;
+}
+
+unsigned cuModuleUnload(void* module) { return destroy<int>(module, "cuModuleUnload"); }
+
+unsigned cuModuleGetFunction(void** function, void* module, const char* name) {
+    LOCKED(entered("cuModuleGetFunction"));
+    if (state().objects.count(module) == 0) return INVALID_HANDLE;
+    if (!is_kernel(name)) return NOT_FOUND;
+    Function& it = state().functions[{module, name}];
+    // There is machine code for one architecture.
+    it.name = (*static_cast<int*>(module) ? "sm_90/" : "") + std::string(name);
+    *function = &it;
+    return OK;
+}
+
+unsigned cuFuncGetAttribute(int* value, unsigned attribute, void*) {
+    LOCKED(entered("cuFuncGetAttribute"));
+    if (attribute != 1) return INVALID_VALUE;
+    *value = 1024; // As if every kernel had some shared memory of its own.
+    return OK;
+}
+
+unsigned cuFuncSetAttribute(void* function, unsigned attribute, int value) {
+    LOCKED(entered("cuFuncSetAttribute"));
+    int most = shared_max(*static_cast<Device*>(current)) - 1024;
+    if (attribute != 8 || value > most) return INVALID_VALUE;
+    static_cast<Function*>(function)->dynamic_max = value;
+    return OK;
+}
+
+unsigned cuOccupancyMaxActiveBlocksPerMultiprocessor(
+    int* blocks, void* function, int threads, size_t shared
+) {
+    LOCKED(entered("cuOccupancyMaxActiveBlocksPerMultiprocessor"));
+    bool fits = int(shared) <= static_cast<Function*>(function)->dynamic_max;
+    int most = int(shared_max(*static_cast<Device*>(current)) / (shared + 2048));
+    *blocks = fits ? (most < 2048 / threads ? most : 2048 / threads) : 0;
+    if (fits && *blocks == 0) *blocks = 1;
+    return OK;
+}
+
+unsigned cuMemAlloc_v2(Address* address, size_t bytes) {
+    LOCKED(entered("cuMemAlloc"));
+    void* memory = nullptr;
+    code = allocate(&memory, bytes, false);
+    *address = reinterpret_cast<Address>(memory);
+    return code;
+}
+
+unsigned cuMemFree_v2(Address address) { return release(pointer(address), false, "cuMemFree"); }
+
+unsigned cuMemHostAlloc(void** memory, size_t bytes, unsigned flags) {
+    LOCKED(entered("cuMemHostAlloc"));
+    if (flags != 3) die("cuMemHostAlloc: not portable and mapped, or write-combined");
+    return allocate(memory, bytes, true);
+}
+
+unsigned cuMemHostGetDevicePointer_v2(Address* address, void* memory, unsigned) {
+    LOCKED(entered("cuMemHostGetDevicePointer"));
+    require(memory, 1, true, "cuMemHostGetDevicePointer");
+    *address = reinterpret_cast<Address>(memory);
+    return OK;
+}
+
+unsigned cuMemFreeHost(void* memory) { return release(memory, true, "cuMemFreeHost"); }
+
+unsigned cuMemcpyHtoD_v2(Address to, const void* from, size_t bytes) {
+    LOCKED(entered("cuMemcpyHtoD"));
+    require(pointer(to), bytes, false, "cuMemcpyHtoD");
+    memcpy(pointer(to), from, bytes);
+    return OK;
+}
+
+static unsigned copy(void* to, const void* from, size_t bytes, bool in, const char* what) {
+    LOCKED(entered(what));
+    require(to, bytes, !in, what);
+    require(from, bytes, in, what);
+    enqueue([=] {
+        {
+            std::lock_guard<std::mutex> lock(state().mutex);
+            require(to, bytes, !in, what);
+            require(from, bytes, in, what);
+            if (state().fatal != 0) return;
+        }
+        memcpy(to, from, bytes);
+    });
+    return OK;
+}
+
+unsigned cuMemcpyHtoDAsync_v2(Address to, const void* from, size_t bytes, void*) {
+    return copy(pointer(to), from, bytes, true, "cuMemcpyHtoDAsync");
+}
+
+unsigned cuMemcpyDtoHAsync_v2(void* to, Address from, size_t bytes, void*) {
+    return copy(to, pointer(from), bytes, false, "cuMemcpyDtoHAsync");
+}
+
+unsigned cuStreamCreate(void** stream, unsigned) {
+    unsigned code = create<int>(stream, "cuStreamCreate");
+    std::lock_guard<std::mutex> lock(state().mutex);
+    if (code == OK && !state().has_worker) {
+        state().has_worker = true;
+        std::thread(work).detach();
+    }
+    return code;
+}
+
+unsigned cuStreamDestroy_v2(void* stream) { return destroy<int>(stream, "cuStreamDestroy"); }
+
+unsigned cuEventCreate(void** event, unsigned) { return create<Event>(event, "cuEventCreate"); }
+
+unsigned cuEventDestroy_v2(void* event) { return destroy<Event>(event, "cuEventDestroy"); }
+
+unsigned cuEventRecord(void* event, void*) {
+    LOCKED(entered("cuEventRecord"));
+    Event* it = static_cast<Event*>(event);
+    it->recorded = true;
+    it->pending++;
+    enqueue([=] {
+        std::lock_guard<std::mutex> lock(state().mutex);
+        it->pending--;
+        it->at = std::chrono::steady_clock::now();
+    });
+    return OK;
+}
+
+unsigned cuEventQuery(void* event) {
+    LOCKED(entered("cuEventQuery"));
+    return static_cast<Event*>(event)->pending == 0 ? OK : NOT_READY;
+}
+
+unsigned cuEventElapsedTime(float* milliseconds, void* start, void* end) {
+    LOCKED(entered("cuEventElapsedTime"));
+    Event *from = static_cast<Event*>(start), *to = static_cast<Event*>(end);
+    if (!from->recorded || !to->recorded) return INVALID_HANDLE;
+    if (from->pending + to->pending > 0) return NOT_READY;
+    *milliseconds = std::chrono::duration<float, std::milli>(to->at - from->at).count();
+    return OK;
+}
+
+unsigned cuLaunchKernel(
+    void* function, unsigned x, unsigned y, unsigned z, unsigned threads, unsigned threads_y,
+    unsigned threads_z, unsigned shared, void*, void** arguments, void**
+) {
+    LOCKED(entered("cuLaunchKernel"));
+    Function* it = static_cast<Function*>(function);
+    bool sound = x > 0 && y > 0 && y <= 65535 && z == 1 && threads_y == 1 && threads_z == 1;
+    if (!sound || int(shared) > it->dynamic_max) return INVALID_VALUE;
+    if (threads != (it->name == "head" ? 128u : 256u)) return INVALID_VALUE;
+    Arguments values;
+    memcpy(&values.rows, arguments[0], sizeof values.rows);
+    memcpy(&values.stage, arguments[1], sizeof values.stage);
+    memcpy(&values.scores, arguments[2], sizeof values.scores);
+    memcpy(&values.count, arguments[3], sizeof values.count);
+    memcpy(&values.done, arguments[4], sizeof values.done);
+    memcpy(&values.number, arguments[5], sizeof values.number);
+    enqueue([=] { run(it->name.c_str(), {x, y, z}, threads, shared, values); });
+    return OK;
+}
+
+unsigned cuGetErrorName(unsigned code, const char** name) {
+    switch (code) {
+        case OUT_OF_MEMORY: *name = "CUDA_ERROR_OUT_OF_MEMORY"; return OK;
+        case NO_DEVICE: *name = "CUDA_ERROR_NO_DEVICE"; return OK;
+        case 222: *name = "CUDA_ERROR_UNSUPPORTED_PTX_VERSION"; return OK;
+        case 700: *name = "CUDA_ERROR_ILLEGAL_ADDRESS"; return OK;
+        case 701: *name = "CUDA_ERROR_LAUNCH_OUT_OF_RESOURCES"; return OK;
+        case 719: *name = "CUDA_ERROR_LAUNCH_FAILED"; return OK;
+        default: *name = nullptr; return INVALID_VALUE;
+    }
+}
+
+unsigned cuGetErrorString(unsigned code, const char** text) {
+    *text = code == OUT_OF_MEMORY ? "out of memory" : nullptr;
+    return code == OUT_OF_MEMORY ? OK : unsigned{INVALID_VALUE};
+}
+
+// --- what tests ask for ---
+
+// Lets `calls` calls of a function go well from now on, and the next one answer `code`; most codes
+// are then answered to every later call of any function. A function named "kernel" is a kernel as
+// it runs.
+void cuda_on_cpu_fail(const char* function, unsigned calls, unsigned code) {
+    std::lock_guard<std::mutex> lock(state().mutex);
+    state().faults.push_back({function, calls, code});
+}
+
+// Takes back every fault that was ordered and has not come.
+void cuda_on_cpu_forget_faults() {
+    std::lock_guard<std::mutex> lock(state().mutex);
+    state().faults.clear();
+}
+
+// Has the device do nothing any more, or go on.
+void cuda_on_cpu_hang(unsigned hangs) {
+    std::lock_guard<std::mutex> lock(state().mutex);
+    state().hangs = hangs != 0;
+    state().changed.notify_all();
+}
+
+// Calls of a function so far, its version left out.
+unsigned cuda_on_cpu_calls(const char* function) {
+    std::lock_guard<std::mutex> lock(state().mutex);
+    return state().calls[function];
+}
+
+// Calls after one was told that the device is lost.
+unsigned cuda_on_cpu_calls_after_fatal() {
+    std::lock_guard<std::mutex> lock(state().mutex);
+    return state().calls_after_fatal;
+}
+
+// Allocations, streams, events, modules and contexts that were not given back.
+unsigned cuda_on_cpu_live() {
+    std::lock_guard<std::mutex> lock(state().mutex);
+    size_t live = state().memory.size() + state().objects.size();
+    for (const Device& device : state().devices) live += device.retained;
+    return unsigned(live);
+}
+
+void cuda_on_cpu_require(const void* at, size_t bytes, const char* what) {
+    std::lock_guard<std::mutex> lock(state().mutex);
+    require(at, bytes, false, what);
+}
+
+} // extern "C"
