@@ -41,6 +41,25 @@ fn a_refused_launch_is_an_error_and_no_more() {
     }
 }
 
+/// Where what was queued before does not end, nobody can say when its rows are free again.
+#[test]
+fn a_refused_launch_behind_work_that_hangs_is_a_loss() {
+    let test = "failing::a_refused_launch_behind_work_that_hangs_is_a_loss";
+    if stub::alone(test, &[""], &[]).is_none() {
+        return;
+    }
+    let device = open(0).unwrap();
+    let executable = load(&*device, &model(), &PlanOptions::default());
+    let mut context = executable.create_context().unwrap();
+    let values = Random(2).values(50 * 30);
+    stub::hang(true);
+    stub::fail("cuLaunchKernel", 1, LAUNCH_OUT_OF_RESOURCES);
+    let refused = context.submit(Rows::F32(&values)).unwrap_err();
+    assert!(matches!(refused, BackendError::Device { .. }), "{refused}");
+    let lost = context.submit(Rows::F32(&values)).unwrap_err();
+    assert!(matches!(lost, BackendError::Lost { .. }), "{lost}");
+}
+
 /// Function, code and rows of a batch: calls that fail for good, and kernels that do.
 const FATAL: [&str; 14] = [
     "cuCtxSetCurrent 201 1",
