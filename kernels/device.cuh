@@ -142,3 +142,7 @@ DEVICE void tell_host(unsigned* word, unsigned number) {
 }
 
 #endif
+
+DEVICE float infinity() {
+    return __uint_as_float(0x7f800000u);
+}

@@ -7,7 +7,8 @@
 #include "device.cuh"
 #include "stage.cuh"
 
-// Turns a tile's sums into a layer's values.
+// Turns a tile's sums into a layer's values. Those past its outputs are 0: their sums are not where
+// an input is infinite or no number, and the next layer's weights of 0 would not undo that.
 DEVICE void finish(float (&sums)[4], const Layer& layer, const float* bias, unsigned output) {
     const float first = bias[output], second = bias[output + 1];
 #pragma unroll
@@ -15,10 +16,10 @@ DEVICE void finish(float (&sums)[4], const Layer& layer, const float* bias, unsi
         sums[i] = fmaf(sums[i], layer.scale, i % 2 ? second : first);
     }
     activate_four(sums, layer.activation, layer.first, layer.second);
-}
-
-DEVICE float minus_infinity() {
-    return __uint_as_float(0xff800000u);
+#pragma unroll
+    for (int i = 0; i < 4; i++) {
+        sums[i] = output + i % 2 < layer.outputs ? sums[i] : 0.0f;
+    }
 }
 
 // The largest, or the sum, over the four lanes that hold a row.
@@ -46,7 +47,7 @@ DEVICE void apply_head(
     }
 #pragma unroll
     for (unsigned row = 0; row < 2; row++) {
-        float largest = minus_infinity();
+        float largest = -infinity();
         float sum = 0.0f;
 #pragma unroll
         for (unsigned at = 0; at < 2 * MOST_TILES; at++) {
@@ -70,7 +71,7 @@ DEVICE void apply_head(
 
 // Applies the head to one row, which may be its own place of scores, by one warp.
 DEVICE void head_of_row(const float* from, float* to, const Stage& stage, unsigned lane) {
-    float largest = minus_infinity();
+    float largest = -infinity();
     for (unsigned at = lane; at < stage.width; at += 32) {
         largest = fmaxf(largest, from[at]);
     }

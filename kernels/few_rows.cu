@@ -137,7 +137,9 @@ struct Block {
                 sum += partial[warp * BLOCK_ROWS * 8 * TILES_AT_ONCE + i];
             }
             sum = fmaf(sum, layer.scale, bias[output]);
-            const float value = activate(layer.activation, sum, layer.first, layer.second);
+            const float raw = activate(layer.activation, sum, layer.first, layer.second);
+            // As in the epilogue of tensor cores: 0 past the layer's outputs, whatever the sum.
+            const float value = output < layer.outputs ? raw : 0.0f;
             const unsigned to = blockIdx.x * BLOCK_ROWS + of;
             if (!is_last) {
                 after[of * widest + output] = value;

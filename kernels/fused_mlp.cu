@@ -18,7 +18,7 @@
 
 // Threads of a block, at most: as there are registers for, where nothing else is said.
 #ifndef MOST_THREADS
-#define MOST_THREADS (TILES > 4 ? 256 : 512)
+#define MOST_THREADS (TILES > 4 ? 256 : 384)
 #endif
 
 // One warp's view of the launch.

@@ -77,6 +77,9 @@ struct Operand {
     unsigned upper[2][4];
     // What is left of them, where they are split.
     unsigned rest[2][4];
+    // The upper parts that are numbers, where they are split: infinity must not meet what is left
+    // of a weight, which may be 0.
+    unsigned finite[2][4];
 
     DEVICE void set(const float (&low)[4], const float (&high)[4]) {
 #pragma unroll
@@ -88,8 +91,11 @@ struct Operand {
                 if (IsExact) {
                     upper[half][i] = __float_as_uint(x[i]);
                 } else if (IS_SPLIT) {
+                    const bool is_infinite = fabsf(x[i]) == infinity();
                     upper[half][i] = upper_tf32(x[i]);
-                    rest[half][i] = __float_as_uint(x[i] - __uint_as_float(upper[half][i]));
+                    finite[half][i] = is_infinite ? 0 : upper[half][i];
+                    const float left = x[i] - __uint_as_float(finite[half][i]);
+                    rest[half][i] = is_infinite ? 0 : __float_as_uint(left);
                 } else {
                     upper[half][i] = round_tf32(x[i]);
                 }
@@ -108,7 +114,8 @@ struct Operand {
             }
             const unsigned upper0 = upper_tf32(w0), upper1 = upper_tf32(w1);
             const float rest0 = w0 - __uint_as_float(upper0), rest1 = w1 - __uint_as_float(upper1);
-            multiply_tf32(sums, upper[half], __float_as_uint(rest0), __float_as_uint(rest1));
+            const unsigned left0 = __float_as_uint(rest0), left1 = __float_as_uint(rest1);
+            multiply_tf32(sums, IsExact ? upper[half] : finite[half], left0, left1);
             if (!IsExact) {
                 multiply_tf32(sums, rest[half], upper0, upper1);
             }

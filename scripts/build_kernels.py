@@ -24,7 +24,7 @@ WEIGHT_TYPES = {"f32": "F32", "f16": "F16", "bf16": "Bf16"}
 # Tiles of the widest layer of a fused launch, and the registers a thread may take: with more, the
 # widest kernels would not start at all, and of the narrow ones not two blocks would run side by
 # side.
-FUSED_TILES = {2: 128, 4: 128, 8: 208, 16: 208}
+FUSED_TILES = {2: 168, 4: 168, 8: 208, 16: 208}
 FEW_ROWS = {1: 64, 8: 192}
 DENSE_REGISTERS = 128
 HEAD_REGISTERS = 64

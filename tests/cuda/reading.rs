@@ -70,7 +70,11 @@ fn a_batch_may_lie_partly_in_a_block() {
             for first in 0..rows {
                 context.submit(Rows::F32(&inside[first * 30..])).unwrap();
                 context.wait(soon()).unwrap();
-                assert_eq!(context.scores(), &expected[first * 5..], "from row {first}");
+                // Of few rows, another kernel takes the sums in another order.
+                let close = |(got, want): (&f32, &f32)| (got - want).abs() < 1e-5;
+                let pairs = context.scores().iter().zip(&expected[first * 5..]);
+                assert_eq!(context.scores().len(), (rows - first) * 5);
+                assert!(pairs.clone().all(close), "from row {first}: {pairs:?}");
             }
         }
     }

@@ -265,7 +265,8 @@ unsigned cuLaunchKernel(
     Function* it = static_cast<Function*>(function);
     bool sound = x > 0 && y > 0 && y <= 65535 && z == 1 && threads_y == 1 && threads_z == 1;
     if (!sound || int(shared) > it->dynamic_max) return INVALID_VALUE;
-    if (threads != (it->name == "head" ? 128u : 256u)) return INVALID_VALUE;
+    const bool is_head = it->name == "head" || it->name == "sm_90/head";
+    if (threads != (is_head ? 128u : 256u)) return INVALID_VALUE;
     Arguments values;
     memcpy(&values.rows, arguments[0], sizeof values.rows);
     memcpy(&values.stage, arguments[1], sizeof values.stage);

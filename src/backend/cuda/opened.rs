@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::artefact::{self, Artefact};
 use super::driver::{Driver, Handle};
 use super::find::{Found, Missing};
-use super::gpu::Gpu;
+use super::gpu::{Gpu, Live};
 use super::memory::HostBlocks;
 use crate::backend::BackendError;
 
@@ -48,7 +48,8 @@ impl Opened {
         let gpu = Arc::new(Gpu::open(driver, found.device, found.name.clone())?);
         let mut refused = found.unsupported();
         for artefact in artefact::fitting(found.capability) {
-            match Module::load(&gpu, artefact, FIRST_KERNEL) {
+            let live = gpu.enter()?;
+            match Module::load(&gpu, live, artefact, FIRST_KERNEL) {
                 Ok(first) => {
                     let (blocks, modules) = (HostBlocks::default(), Mutex::new(vec![first]));
                     return Ok(Opened { gpu, found, blocks, timed, artefact, modules });
@@ -95,7 +96,7 @@ impl Opened {
         if let Some(loaded) = modules.iter().find(|module| module.kernel == kernel) {
             return Ok(loaded.handle);
         }
-        let module = Module::load(&self.gpu, self.artefact, kernel)?;
+        let module = Module::load(&self.gpu, self.gpu.enter()?, self.artefact, kernel)?;
         let handle = module.handle;
         modules.push(module);
         Ok(handle)
@@ -103,13 +104,18 @@ impl Opened {
 }
 
 impl Module {
-    fn load(gpu: &Arc<Gpu>, artefact: Artefact, kernel: &str) -> Result<Module, BackendError> {
+    fn load(
+        gpu: &Arc<Gpu>,
+        live: Live<'_>,
+        artefact: Artefact,
+        kernel: &str,
+    ) -> Result<Module, BackendError> {
         let image = artefact.module(kernel).ok_or_else(|| BackendError::Compile {
             device: gpu.name().to_owned(),
             kernel: kernel.to_owned(),
             message: format!("there is none for {}", artefact.name),
         })?;
-        let handle = gpu.enter()?.load_module(&image)?;
+        let handle = live.load_module(&image)?;
         Ok(Module { gpu: Arc::clone(gpu), handle, kernel: kernel.to_owned() })
     }
 }
