@@ -21,9 +21,8 @@ GENERATED = KERNELS / "generated"
 NVRTC_VERSION = (12, 0)
 ROW_TYPES = {"f32": "float", "u8": "unsigned char"}
 WEIGHT_TYPES = {"f32": "F32", "f16": "F16", "bf16": "Bf16"}
-# Tiles of the widest layer of a fused launch, and the registers a thread may take: with more, the
-# widest kernels would not start at all, and of the narrow ones not two blocks would run side by
-# side.
+# Tiles of the widest layer of a fused launch, and the registers a thread may take: with more, its
+# blocks could not have the threads that they are compiled for (256 of the wide ones, else 384).
 FUSED_TILES = {2: 168, 4: 168, 8: 208, 16: 208}
 FEW_ROWS = {1: 64, 8: 192}
 DENSE_REGISTERS = 128
