@@ -161,7 +161,7 @@ struct Rows;
 
 template <class Weights>
 struct Rows<float, Weights> : Operand<Weights, false> {
-    // Reads four values of each of two rows; those past `end` are 0, for what lies there may be NaN.
+    // Reads four values of each of two rows. Those past `end` are 0: what lies there may be NaN.
     DEVICE void read(
         const unsigned char* low, const unsigned char* high, unsigned at, unsigned end
     ) {

@@ -17,8 +17,11 @@ mod failing;
 mod finding;
 mod kernels;
 mod loading;
+mod mutants;
 #[path = "../conformance/oracle.rs"]
 mod oracle;
+#[path = "../conformance/paper.rs"]
+mod paper;
 mod pipelines;
 mod reading;
 #[path = "../conformance/spoilt_rows.rs"]

@@ -10,7 +10,7 @@ use std::sync::{Mutex, PoisonError};
 
 use cudarc::driver::sys;
 
-use crate::kernels;
+use crate::kernels::{self, Kernels};
 
 /// The devices that the driver shows: one of each generation that kernels differ for.
 pub const DEVICES: &str = "9.0,8.6,7.5";
@@ -24,10 +24,15 @@ const ALONE: &str = "FUSEWIRE_TEST_ALONE";
 /// Builds the driver, without the functions named, into a folder of its own; `None` where there is
 /// no compiler, which is a failure where `CI` is set.
 pub fn build(left_out: &[&str]) -> Option<PathBuf> {
-    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
-    let _guard = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     let name =
         format!("cuda_on_cpu{}", left_out.iter().map(|it| format!("-{it}")).collect::<String>());
+    build_as(&name, left_out, &Kernels::sound())
+}
+
+/// The same, into a folder of this name, with these kernels.
+pub fn build_as(name: &str, left_out: &[&str], kernels: &Kernels) -> Option<PathBuf> {
+    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+    let _guard = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
     fs::create_dir_all(&folder).expect("the folder for temporary files is writable");
     let target = format!("{}-unknown-linux-gnu", env::consts::ARCH);
@@ -43,7 +48,9 @@ pub fn build(left_out: &[&str]) -> Option<PathBuf> {
     compiler.args(left_out.iter().map(|name| format!("-D{name}=left_out")));
     compiler.arg(sources.join("driver.cpp"));
     // What cannot be opened launches nothing.
-    compiler.args(if left_out.is_empty() { kernels::compile(&build, &folder) } else { Vec::new() });
+    if left_out.is_empty() {
+        compiler.args(kernels::compile(&build, kernels, &folder));
+    }
     // Moved to its place as a whole: another process may be loading it.
     let fresh = folder.join(format!("fresh-{}", std::process::id()));
     let output = match compiler.arg("-o").arg(&fresh).output() {
@@ -99,12 +106,27 @@ pub fn run_with_library(test: &str, told: &str, folder: Option<&Path>) {
     });
 }
 
+/// Whether the test of this name passes in a process that finds the driver in this folder.
+pub fn passes_with_library(test: &str, told: &str, folder: &Path) -> bool {
+    let prepare = |command: &mut Command| {
+        command.env(LIBRARY_PATH, folder).env(WITH_STUB, "1").env("CUDA_ON_CPU_DEVICES", DEVICES);
+    };
+    run(test, told, prepare).is_ok()
+}
+
 /// What this process was told, where it runs a test alone.
 pub fn told() -> Option<String> {
     env::var(ALONE).ok()
 }
 
 fn run_alone(test: &str, told: &str, prepare: impl FnOnce(&mut Command)) {
+    if let Err(words) = run(test, told, prepare) {
+        panic!("told {told:?}\n{words}");
+    }
+}
+
+/// Runs a test in a process of its own; the error is what it said.
+fn run(test: &str, told: &str, prepare: impl FnOnce(&mut Command)) -> Result<(), String> {
     let program = env::current_exe().expect("this program's file");
     let mut command = Command::new(program);
     command.args(["--exact", test, "--test-threads=1", "--nocapture"]).env(ALONE, told);
@@ -112,7 +134,11 @@ fn run_alone(test: &str, told: &str, prepare: impl FnOnce(&mut Command)) {
     let output = command.output().expect("this program can be run");
     let text = String::from_utf8_lossy(&output.stdout);
     let passed = output.status.success() && text.contains("1 passed");
-    assert!(passed, "told {told:?}\n{text}\n{}", String::from_utf8_lossy(&output.stderr));
+    if passed {
+        Ok(())
+    } else {
+        Err(format!("{text}\n{}", String::from_utf8_lossy(&output.stderr)))
+    }
 }
 
 macro_rules! ask {

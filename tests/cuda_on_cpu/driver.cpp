@@ -2,7 +2,7 @@
 // are one queue that a thread works off in order, so that work is in flight while the host goes on.
 // Kernels are run by `cuda_on_cpu_launch`, which is linked in.
 //
-// It is strict where a real driver is lenient: whatever would read or write past an allocation, copy
+// It is strict where a real driver is lenient: whatever would go past an allocation, copy
 // asynchronously from memory that is not pinned, or wait for a device that hangs, ends the process
 // with a message.
 //
@@ -341,6 +341,16 @@ unsigned cuda_on_cpu_live() {
 void cuda_on_cpu_require(const void* at, size_t bytes, const char* what) {
     std::lock_guard<std::mutex> lock(state().mutex);
     require(at, bytes, false, what);
+}
+
+size_t cuda_on_cpu_room(const void* at) {
+    std::lock_guard<std::mutex> lock(state().mutex);
+    auto& memory = state().memory;
+    auto after = memory.upper_bound(reinterpret_cast<uintptr_t>(at));
+    if (after == memory.begin()) return 0;
+    auto block = std::prev(after);
+    uintptr_t end = block->first + block->second.bytes, begin = reinterpret_cast<uintptr_t>(at);
+    return begin < end ? end - begin : 0;
 }
 
 } // extern "C"

@@ -6,7 +6,8 @@
 
 extern "C" {
 
-// Runs a kernel of this name, `sm_90/name` where it is machine code for that architecture; `arguments` are the addresses of its six arguments. Returns 0, or
+// Runs a kernel of this name, `sm_90/name` where it is machine code for that architecture;
+// `arguments` are the addresses of its six arguments. Returns 0, or
 // the code of the driver's error that it ends in.
 int cuda_on_cpu_launch(
     const char* kernel, unsigned grid[3], unsigned block[3], unsigned shared, void** arguments
@@ -14,5 +15,8 @@ int cuda_on_cpu_launch(
 
 // Ends the process where the bytes are not all in one allocation.
 void cuda_on_cpu_require(const void* at, size_t bytes, const char* what);
+
+// Bytes from here to the end of the allocation; 0 past it.
+size_t cuda_on_cpu_room(const void* at);
 
 }

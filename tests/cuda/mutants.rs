@@ -1,0 +1,111 @@
+//! Bugs planted in the kernels: each of them has to be seen.
+
+use std::fs;
+use std::path::Path;
+
+use fusewire::backend::cpu::oracle;
+use fusewire::{Activation, InputType, PlanOptions, Precision, Rows};
+
+use crate::common::{self, Random};
+use crate::devices::{load, open};
+use crate::kernels::Kernels;
+use crate::stub;
+
+/// A file, a piece of it, and what stands there instead.
+const MUTANTS: [(&str, &str, &str); 10] = [
+    // Rows are read before they are there.
+    ("fused_mlp.cu", "wait_for_step(stage.depth);", ""),
+    ("fused_mlp.cu", "wait_for_phase(barriers +", "(void)(barriers +"),
+    ("dense.cu", "wait_for_copies<1>();", ""),
+    // Some threads are ahead of the others.
+    ("fused_mlp.cu", "(stage.depth);\n        __syncwarp();", "(stage.depth);"),
+    ("dense.cu", "is written again.\n            __syncthreads();", "\n"),
+    ("few_rows.cu", "leave(sums);\n                __syncthreads();", "leave(sums);"),
+    // The ends of batches and rows.
+    ("rows.cuh", "min(span.row + row, span.count - 1)", "span.row + row"),
+    ("epilogue.cuh", "to < count && at < width", "at < width"),
+    ("product.cuh", "at + i < end ? of_low[i] : 0.0f", "of_low[i]"),
+    // Too few of the bits of a split number.
+    (
+        "product.cuh",
+        "if (!IsExact) {\n                multiply",
+        "if (false) {\n                multiply",
+    ),
+];
+
+const TEST: &str = "mutants::every_planted_bug_is_seen";
+
+#[test]
+fn every_planted_bug_is_seen() {
+    if stub::told().is_some() {
+        return check();
+    }
+    if !stub::is_there() {
+        return;
+    }
+    let build = |name: &str, kernels| stub::build_as(name, &[], &kernels);
+    let Some(sound) = build("cuda_on_cpu-sound", Kernels::sound()) else { return };
+    assert!(stub::passes_with_library(TEST, "sound", &sound), "the kernels as they are");
+    for (number, (file, line, instead)) in MUTANTS.into_iter().enumerate() {
+        let name = format!("cuda_on_cpu-mutant-{number}");
+        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(&name).join("kernels");
+        plant(file, line, instead, &folder);
+        let mutant = Kernels { folder, mutant: Some((file, sound.clone())) };
+        let Some(built) = build(&name, mutant) else { return };
+        let passes = stub::passes_with_library(TEST, &name, &built);
+        assert!(!passes, "nobody sees {instead:?} instead of {line:?} in {file}");
+    }
+}
+
+/// Copies the kernels, all but one line.
+fn plant(file: &str, line: &str, instead: &str, folder: &Path) {
+    fs::create_dir_all(folder).expect("the folder for temporary files is writable");
+    for entry in fs::read_dir(Kernels::sound().folder).expect("the kernels are there") {
+        let path = entry.expect("a file of it").path();
+        let name = path.file_name().expect("it has a name").to_owned();
+        if path.is_dir() {
+            continue;
+        }
+        let mut text = fs::read_to_string(&path).expect("a text");
+        if name == file {
+            assert!(text.contains(line), "{file} has no {line:?} any more");
+            text = text.replacen(line, instead, 1);
+        }
+        fs::write(folder.join(name), text).expect("a file of our own");
+    }
+}
+
+/// Networks that every kernel has a part in, with ends of every kind, against the oracle.
+fn check() {
+    let networks: [(&[usize], InputType); 4] = [
+        (&[200, 32, 20, 10], InputType::F32),
+        (&[17, 5, 1], InputType::F32),
+        (&[500, 300, 3], InputType::F32),
+        (&[31, 128, 7], InputType::U8),
+    ];
+    let mut random = Random(3);
+    for number in 0..3 {
+        let device = open(number).expect("the stub has it");
+        for (widths, input) in networks {
+            let model = common::model(&mut random, widths, || Activation::Sigmoid);
+            for (precision, rows) in
+                [(Precision::F32, 3), (Precision::F32, 75), (Precision::F16, 75)]
+            {
+                let options = PlanOptions { input, precision, ..PlanOptions::default() };
+                let values = random.values(rows * widths[0]);
+                let bytes = random.bytes(rows * widths[0]);
+                let batch = match input {
+                    InputType::U8 => Rows::U8(&bytes),
+                    _ => Rows::F32(&values),
+                };
+                let mut scores = vec![f32::NAN; rows * model.classes()];
+                load(&*device, &model, &options).run(batch, &mut scores).expect("it runs");
+                for (got, want) in scores.iter().zip(oracle(&model, batch)) {
+                    let error = (f64::from(*got) - want).abs();
+                    let most = if precision == Precision::F32 { 1e-5 } else { 1e-2 };
+                    assert!(error <= most, "{widths:?}, {rows} rows, {precision:?}: {got}, {want}");
+                }
+            }
+        }
+    }
+}
