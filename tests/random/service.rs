@@ -16,6 +16,7 @@ use super::pipeline::{Metrics, Pipeline, PipelineConfig, Waiting};
 use crate::explore::Seen;
 
 const LIMITS: Limits = Limits {
+    resident_bytes: usize::MAX,
     on_chip_bytes: 4096,
     panel: 4,
     tile_rows_min: 1,
