@@ -24,6 +24,7 @@ mod oracle;
 mod paper;
 mod pipelines;
 mod reading;
+mod special;
 #[path = "../conformance/spoilt_rows.rs"]
 mod spoilt_rows;
 mod stub;

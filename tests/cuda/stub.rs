@@ -43,7 +43,7 @@ pub fn build_as(name: &str, left_out: &[&str], kernels: &Kernels) -> Option<Path
         Err(error) => return skipped(&error.to_string()),
     };
     let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cuda_on_cpu");
-    compiler.args(["-std=c++17", "-shared", "-fPIC", "-pthread"]);
+    compiler.args(["-std=c++17", "-shared", "-fPIC", "-pthread", "-Wl,-soname,libcuda.so.1"]);
     // A function under another name is one that is not there.
     compiler.args(left_out.iter().map(|name| format!("-D{name}=left_out")));
     compiler.arg(sources.join("driver.cpp"));
@@ -60,6 +60,25 @@ pub fn build_as(name: &str, left_out: &[&str], kernels: &Kernels) -> Option<Path
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     fs::rename(fresh, folder.join("libcuda.so.1")).expect("a file of the same folder");
     Some(folder)
+}
+
+/// Builds a run-time compiler for the driver in a folder, and returns its path.
+pub fn build_compiler(folder: &Path) -> PathBuf {
+    let mut build = cc::Build::new();
+    let target = format!("{}-unknown-linux-gnu", env::consts::ARCH);
+    build.cpp(true).target(&target).host(&target).opt_level(2).out_dir(folder);
+    let compiler = build.cargo_metadata(false).get_compiler();
+    let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cuda_on_cpu");
+    let literal = |path: &Path| format!("\"{}\"", path.display());
+    let mut command = compiler.to_command();
+    command.args(["-std=c++17", "-shared", "-fPIC"]).arg(sources.join("nvrtc.cpp"));
+    command.arg(format!("-DCOMPILER={}", literal(compiler.path())));
+    command.arg(format!("-DSHIM={}", literal(&sources)));
+    command.arg(format!("-DDRIVER={}", literal(&folder.join("libcuda.so.1"))));
+    let built = folder.join("libnvrtc.so");
+    let output = command.arg("-o").arg(&built).output().expect("the compiler was found");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    built
 }
 
 fn skipped(why: &str) -> Option<PathBuf> {
@@ -112,6 +131,11 @@ pub fn passes_with_library(test: &str, told: &str, folder: &Path) -> bool {
         command.env(LIBRARY_PATH, folder).env(WITH_STUB, "1").env("CUDA_ON_CPU_DEVICES", DEVICES);
     };
     run(test, told, prepare).is_ok()
+}
+
+/// Runs a test in a process of its own, with the driver that this one has.
+pub fn run_with(test: &str, told: &str, prepare: impl FnOnce(&mut Command)) {
+    run_alone(test, told, prepare);
 }
 
 /// What this process was told, where it runs a test alone.

@@ -11,6 +11,7 @@
 //
 // Faults are ordered through `cuda_on_cpu_fail`; see there.
 
+#include "module.h"
 #include "state.h"
 
 using Address = unsigned long long;
@@ -106,9 +107,7 @@ unsigned cuModuleLoadDataEx(
     unsigned code = entered("cuModuleLoadDataEx");
     if (image == nullptr || strlen(static_cast<const char*>(image)) == 0) return INVALID_VALUE;
     if (code == OK) {
-        // What a device runs as it is, and not as text to be compiled.
-        const bool is_machine_code = memcmp(image, "\x7f" "ELF", 4) == 0;
-        *module = new int(is_machine_code);
+        *module = new Module(module_of(image));
         state().objects.insert(*module);
         return OK;
     }
@@ -119,15 +118,20 @@ unsigned cuModuleLoadDataEx(
     return code;
 }
 
-unsigned cuModuleUnload(void* module) { return destroy<int>(module, "cuModuleUnload"); }
+unsigned cuModuleUnload(void* module) { return destroy<Module>(module, "cuModuleUnload"); }
 
 unsigned cuModuleGetFunction(void** function, void* module, const char* name) {
     LOCKED(entered("cuModuleGetFunction"));
     if (state().objects.count(module) == 0) return INVALID_HANDLE;
     if (!is_kernel(name)) return NOT_FOUND;
     Function& it = state().functions[{module, name}];
-    // There is machine code for one architecture.
-    it.name = (*static_cast<int*>(module) ? "sm_90/" : "") + std::string(name);
+    const Module& own = *static_cast<Module*>(module);
+    it.name = own.prefix + name;
+    if (own.library != nullptr) {
+        void* kernel = dlsym(own.library, name);
+        if (kernel == nullptr) return NOT_FOUND;
+        cuda_on_cpu_add(it.name.c_str(), kernel);
+    }
     *function = &it;
     return OK;
 }
@@ -265,7 +269,7 @@ unsigned cuLaunchKernel(
     Function* it = static_cast<Function*>(function);
     bool sound = x > 0 && y > 0 && y <= 65535 && z == 1 && threads_y == 1 && threads_z == 1;
     if (!sound || int(shared) > it->dynamic_max) return INVALID_VALUE;
-    const bool is_head = it->name == "head" || it->name == "sm_90/head";
+    const bool is_head = it->name.substr(it->name.find('/') + 1) == "head";
     if (threads != (is_head ? 128u : 256u)) return INVALID_VALUE;
     Arguments values;
     memcpy(&values.rows, arguments[0], sizeof values.rows);

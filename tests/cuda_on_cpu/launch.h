@@ -13,6 +13,9 @@ int cuda_on_cpu_launch(
     const char* kernel, unsigned grid[3], unsigned block[3], unsigned shared, void** arguments
 ) __attribute__((weak));
 
+// Makes a kernel known by another name.
+void cuda_on_cpu_add(const char* name, void* kernel) __attribute__((weak));
+
 // Ends the process where the bytes are not all in one allocation.
 void cuda_on_cpu_require(const void* at, size_t bytes, const char* what);
 

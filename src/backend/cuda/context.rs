@@ -233,7 +233,7 @@ impl CudaContext {
             let (stream, mut list) = (self.queue.stream(), arguments.list());
             // SAFETY: every kernel takes these arguments; each buffer holds what is read and
             // written of `rows_max` rows, and is this context's alone.
-            unsafe { live.launch(kernel.function, grid, block, stream, &mut list)? };
+            unsafe { live.launch(kernel.function.handle, grid, block, stream, &mut list)? };
             rows = to;
         }
         self.queue.launches_end(live)

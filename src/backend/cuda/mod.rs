@@ -15,11 +15,13 @@ mod executable;
 mod find;
 mod gpu;
 mod memory;
+mod nvrtc;
 mod opened;
 mod program;
 mod queue;
 mod reports;
 mod shape;
+mod special;
 mod stage;
 #[cfg(test)]
 mod tests;
@@ -41,7 +43,7 @@ pub(super) fn open(options: &OpenOptions) -> Result<Arc<dyn Device>, BackendErro
     let (driver, found) = chosen.map_err(find::Missing::error)?;
     let opened = Opened::new(driver, found, options.timestamps)?;
     let mut info = opened.found.info();
-    info.detail = format!("{}, {}", info.detail, opened.artefact());
+    info.detail = format!("{}, {}", info.detail, opened.kernels());
     tracing::info!(device = info.name, detail = info.detail, "opened");
     let limits = planning_limits(&opened.found, opened.is_new());
     Ok(Arc::new(CudaDevice { opened: Arc::new(opened), info, limits }))

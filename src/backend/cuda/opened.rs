@@ -1,13 +1,14 @@
 //! What everything on one open device shares: the device, the compiled kernels, the host's blocks.
 
 use std::ffi::CString;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use super::artefact::{self, Artefact};
 use super::driver::{Driver, Handle};
 use super::find::{Found, Missing};
 use super::gpu::{Gpu, Live};
 use super::memory::HostBlocks;
+use super::special::{Fixed, Specialist};
 use crate::backend::BackendError;
 
 /// An open device with its kernels.
@@ -19,8 +20,9 @@ pub(super) struct Opened {
     /// Whether launches are timed.
     pub(super) timed: bool,
     artefact: Artefact,
-    /// Those that were asked for.
-    modules: Mutex<Vec<Module>>,
+    specialist: Option<Specialist>,
+    /// Those that something still runs, and some that nothing does any more.
+    modules: Mutex<Vec<Weak<Module>>>,
 }
 
 /// A loaded module, which has one kernel. Left behind where the device is lost.
@@ -29,30 +31,40 @@ struct Module {
     gpu: Arc<Gpu>,
     handle: Handle,
     kernel: String,
+    /// The stage that it is for, where it is for one alone.
+    fixed: Option<Fixed>,
 }
 
 /// What every device has, and loads soonest: where its module is taken, so are the others.
 const FIRST_KERNEL: &str = "head";
 
-/// A kernel, ready to be launched.
-#[derive(Clone, Copy, Debug)]
+/// A kernel, ready to be launched as long as this lives.
+#[derive(Clone, Debug)]
 pub(super) struct Function {
     pub(super) handle: Handle,
     /// Bytes of shared memory that a launch may ask for.
     pub(super) shared_max: usize,
+    _module: Arc<Module>,
 }
 
 impl Opened {
-    /// Opens a device, and loads the best kernels that its driver takes.
+    /// Opens a device, and finds the best kernels that its driver takes.
     pub(super) fn new(driver: Driver, found: Found, timed: bool) -> Result<Opened, BackendError> {
         let gpu = Arc::new(Gpu::open(driver, found.device, found.name.clone())?);
         let mut refused = found.unsupported();
         for artefact in artefact::fitting(found.capability) {
             let live = gpu.enter()?;
-            match Module::load(&gpu, live, artefact, FIRST_KERNEL) {
-                Ok(first) => {
-                    let (blocks, modules) = (HostBlocks::default(), Mutex::new(vec![first]));
-                    return Ok(Opened { gpu, found, blocks, timed, artefact, modules });
+            match Module::shipped(&gpu, live, artefact, FIRST_KERNEL) {
+                Ok(_) => {
+                    return Ok(Opened {
+                        found,
+                        blocks: HostBlocks::default(),
+                        timed,
+                        artefact,
+                        specialist: Specialist::find(),
+                        modules: Mutex::default(),
+                        gpu,
+                    });
                 }
                 Err(error @ BackendError::Device { .. }) => {
                     refused = found.refused(artefact.name, &error);
@@ -63,9 +75,11 @@ impl Opened {
         Err(Missing::error(refused))
     }
 
-    /// The architecture that the kernels were compiled for.
-    pub(super) fn artefact(&self) -> &'static str {
-        self.artefact.name
+    /// Where the kernels are from: the architecture that they were compiled for, and the compiler
+    /// that makes others for a model's own stages.
+    pub(super) fn kernels(&self) -> String {
+        let of_specialist = self.specialist.as_ref().map(|it| format!(", {}", it.name()));
+        format!("{}{}", self.artefact.name, of_specialist.unwrap_or_default())
     }
 
     /// Whether the device runs the kernels that need tensor cores for every type of weight.
@@ -73,38 +87,80 @@ impl Opened {
         self.found.capability.0 >= 8
     }
 
-    /// A kernel by its name.
+    /// A kernel by its name, that travels with the crate.
     pub(super) fn function(&self, name: &str) -> Result<Function, BackendError> {
-        let found = self.module(name).and_then(|module| {
-            let name = CString::new(name).unwrap_or_default();
-            self.gpu.enter()?.function(module, &name, self.found.shared_max)
-        });
-        match found {
-            Ok((handle, shared_max)) => Ok(Function { handle, shared_max }),
-            Err(BackendError::Device { device, message }) => Err(BackendError::Compile {
+        let live = self.gpu.enter()?;
+        let load = || Module::shipped(&self.gpu, live, self.artefact, name);
+        let found = self.module(name, None, load).and_then(|it| self.function_of(live, it));
+        found.map_err(|error| match error {
+            BackendError::Device { device, message } => BackendError::Compile {
                 device,
                 kernel: name.to_owned(),
                 message: format!("{message}, for {}", self.artefact.name),
-            }),
+            },
+            error => error,
+        })
+    }
+
+    /// A kernel by its name that is made for one stage, launched with so many threads; `None` where
+    /// there is no compiler, or it does not take it, and the one that travels with the crate will
+    /// do.
+    pub(super) fn special(
+        &self,
+        name: &str,
+        threads: u32,
+        fixed: &Fixed,
+    ) -> Result<Option<Function>, BackendError> {
+        let Some(specialist) = &self.specialist else { return Ok(None) };
+        let live = self.gpu.enter()?;
+        let load = || {
+            let made = specialist.module(name, threads, fixed, self.found.capability);
+            let image = made.unwrap_or_else(|| Err(String::from("nothing to gain")));
+            let device = || self.gpu.name().to_owned();
+            let image =
+                image.map_err(|message| BackendError::Device { device: device(), message })?;
+            Module::load(&self.gpu, live, &image, name, Some(fixed.clone()))
+        };
+        let made = self.module(name, Some(fixed), load);
+        match made.and_then(|module| self.function_of(live, module)) {
+            Ok(function) => Ok(Some(function)),
+            Err(BackendError::Device { message, .. }) => {
+                tracing::info!(kernel = name, message, "not made for its stage");
+                Ok(None)
+            }
             Err(error) => Err(error),
         }
     }
 
-    /// The module of a kernel, loaded the first time that it is asked for.
-    fn module(&self, kernel: &str) -> Result<Handle, BackendError> {
+    fn function_of(&self, live: Live<'_>, module: Arc<Module>) -> Result<Function, BackendError> {
+        // Names have no zeros in them.
+        let name = CString::new(module.kernel.as_str()).unwrap_or_default();
+        let found = live.function(module.handle, &name, self.found.shared_max);
+        found.map(|(handle, shared_max)| Function { handle, shared_max, _module: module })
+    }
+
+    /// The module of a kernel: the one that is loaded, or what `load` makes of it.
+    fn module(
+        &self,
+        kernel: &str,
+        fixed: Option<&Fixed>,
+        load: impl FnOnce() -> Result<Module, BackendError>,
+    ) -> Result<Arc<Module>, BackendError> {
         let mut modules = self.modules.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(loaded) = modules.iter().find(|module| module.kernel == kernel) {
-            return Ok(loaded.handle);
+        modules.retain(|module| module.strong_count() > 0);
+        let is_it = |it: &Arc<Module>| it.kernel == kernel && it.fixed.as_ref() == fixed;
+        if let Some(loaded) = modules.iter().filter_map(Weak::upgrade).find(is_it) {
+            return Ok(loaded);
         }
-        let module = Module::load(&self.gpu, self.gpu.enter()?, self.artefact, kernel)?;
-        let handle = module.handle;
-        modules.push(module);
-        Ok(handle)
+        let module = Arc::new(load()?);
+        modules.push(Arc::downgrade(&module));
+        Ok(module)
     }
 }
 
 impl Module {
-    fn load(
+    /// A kernel that travels with the crate.
+    fn shipped(
         gpu: &Arc<Gpu>,
         live: Live<'_>,
         artefact: Artefact,
@@ -115,8 +171,18 @@ impl Module {
             kernel: kernel.to_owned(),
             message: format!("there is none for {}", artefact.name),
         })?;
-        let handle = live.load_module(&image)?;
-        Ok(Module { gpu: Arc::clone(gpu), handle, kernel: kernel.to_owned() })
+        Module::load(gpu, live, &image, kernel, None)
+    }
+
+    fn load(
+        gpu: &Arc<Gpu>,
+        live: Live<'_>,
+        image: &[u8],
+        kernel: &str,
+        fixed: Option<Fixed>,
+    ) -> Result<Module, BackendError> {
+        let handle = live.load_module(image)?;
+        Ok(Module { gpu: Arc::clone(gpu), handle, kernel: kernel.to_owned(), fixed })
     }
 }
 

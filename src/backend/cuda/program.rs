@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use super::driver::{Address, Handle};
+use super::driver::Address;
 use super::memory::DeviceMemory;
-use super::opened::Opened;
+use super::opened::{Function, Opened};
 use super::shape::{self, FEW_ROWS_MAX, Shape};
+use super::special::Fixed;
 use super::stage::{self, Layout, Room};
 use crate::backend::BackendError;
 use crate::plan::{Plan, Stage, StageKind};
@@ -41,7 +42,7 @@ pub(super) struct Launch {
 /// A kernel, ready to be launched.
 #[derive(Debug)]
 pub(super) struct Kernel {
-    pub(super) function: Handle,
+    pub(super) function: Function,
     pub(super) shape: Shape,
     /// The most blocks of it that run at once, where it stays.
     blocks: usize,
@@ -65,8 +66,9 @@ impl Program {
             let layout = Layout::new(&plan, stage);
             let start = end.next_multiple_of(STAGE_ALIGN);
             end = start + layout.bytes;
-            let (any, room) = any_kernel(&opened, &plan, stage, layout.bytes)?;
-            let few = Kernel::new(&opened, shape::few(&plan, stage))?;
+            let (any, room) = any_kernel(&opened, &plan, stage, &layout)?;
+            let fixed = layout.fixed(&plan, stage, room);
+            let few = Kernel::new(&opened, shape::few(&plan, stage), fixed.as_ref())?;
             planned.push(Planned { layout, start, room, any, few });
         }
         let mut content = Vec::new();
@@ -106,7 +108,8 @@ impl Launch {
 }
 
 impl Kernel {
-    fn new(opened: &Opened, shape: Shape) -> Result<Kernel, BackendError> {
+    /// A kernel for a stage: made for it, where that can be, else the one that runs any.
+    fn new(opened: &Opened, shape: Shape, fixed: Option<&Fixed>) -> Result<Kernel, BackendError> {
         let refuse = |message: &str| BackendError::Compile {
             device: opened.gpu.name().to_owned(),
             kernel: shape.name.clone(),
@@ -115,7 +118,11 @@ impl Kernel {
         if !shape.is_launchable() {
             return Err(refuse("a layer has more outputs than a grid has blocks for"));
         }
-        let function = opened.function(&shape.name)?;
+        let special = fixed.map(|fixed| opened.special(&shape.name, shape.threads, fixed));
+        let function = match special.transpose()?.flatten() {
+            Some(function) => function,
+            None => opened.function(&shape.name)?,
+        };
         if shape.shared > function.shared_max {
             return Err(refuse("a block needs more shared memory than the device has"));
         }
@@ -125,7 +132,7 @@ impl Kernel {
             return Err(refuse("not a single block fits a multiprocessor"));
         }
         let blocks = at_once * opened.found.multiprocessors.max(1);
-        Ok(Kernel { function: function.handle, shape, blocks })
+        Ok(Kernel { function, shape, blocks })
     }
 
     /// The grid that covers so many rows.
@@ -139,20 +146,21 @@ fn any_kernel(
     opened: &Opened,
     plan: &Plan,
     stage: &Stage,
-    stage_bytes: usize,
+    layout: &Layout,
 ) -> Result<(Kernel, Option<Room>), BackendError> {
     if !opened.is_new() {
-        return Ok((Kernel::new(opened, shape::any_old(plan, stage))?, None));
+        let fixed = layout.fixed(plan, stage, None);
+        return Ok((Kernel::new(opened, shape::any_old(plan, stage), fixed.as_ref())?, None));
     }
-    let shared_max = match shape::fused_name(plan, stage) {
-        Some(name) => opened.function(&name)?.shared_max,
-        None => opened.found.shared_max,
-    };
-    let shaped = shape::any(plan, stage, stage_bytes, shared_max);
+    // Held until the kernel is there, which may be this one.
+    let shipped = shape::fused_name(plan, stage).map(|name| opened.function(&name)).transpose()?;
+    let shared_max = shipped.as_ref().map_or(opened.found.shared_max, |it| it.shared_max);
+    let shaped = shape::any(plan, stage, layout.bytes, shared_max);
     let (shape, room) = shaped.ok_or_else(|| BackendError::Compile {
         device: opened.gpu.name().to_owned(),
         kernel: stage.kind.name().to_owned(),
         message: String::from("the stage takes more shared memory than the device has"),
     })?;
-    Ok((Kernel::new(opened, shape)?, room))
+    let fixed = layout.fixed(plan, stage, room);
+    Ok((Kernel::new(opened, shape, fixed.as_ref())?, room))
 }

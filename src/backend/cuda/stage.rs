@@ -3,6 +3,7 @@
 //! `kernels/stage.cuh` says what lies where, and reads it; the two files are read together. Numbers
 //! are of the machine's own order, which is little-endian wherever there is a driver.
 
+use super::special::Fixed;
 use crate::model::{Activation, Head};
 use crate::plan::{InputType, Plan, PlannedLayer, Stage};
 
@@ -12,6 +13,8 @@ const LAYER_BYTES: usize = 48;
 /// Inputs in a chunk, outputs in a tile.
 pub(super) const CHUNK: usize = 16;
 pub(super) const TILE: usize = 8;
+/// The words of `Layer` that are floats: the activation's parameters and the scale.
+const FLOATS: [usize; 3] = [7, 8, 9];
 /// What the parts of a block begin on.
 const ALIGN: usize = 16;
 /// Lanes that hold a fragment, and weights in each.
@@ -85,13 +88,11 @@ impl Layout {
         Layout { parts, bytes: end }
     }
 
-    /// The block of a stage, at the start of `block`, which is zero; `room` is what `fused_mlp` has
-    /// for its rows, where it runs the stage.
-    pub(super) fn write(&self, plan: &Plan, stage: &Stage, room: Option<Room>, block: &mut [u8]) {
-        let layers = plan.layers_of(stage);
+    /// The words of `Stage`, but for its layers.
+    fn header(&self, plan: &Plan, stage: &Stage, room: Option<Room>) -> [u32; STAGE_BYTES / 4] {
         let row_bytes = row_bytes(plan, stage);
-        let header = [
-            layers.len(),
+        let words = [
+            plan.layers_of(stage).len(),
             self.bytes,
             row_bytes,
             width(plan, stage),
@@ -100,7 +101,29 @@ impl Layout {
             room.map_or(0, |room| room.depth),
             [16, 4, 1].into_iter().find(|piece| row_bytes.is_multiple_of(*piece)).unwrap_or(1),
         ];
-        write_words(header.map(|word| word as u32), &mut block[..STAGE_BYTES]);
+        words.map(|word| word as u32)
+    }
+
+    /// The stage as a compiler is told it; `None` where it has a number that C++ has no literal
+    /// for, an infinite bound, or no layers.
+    pub(super) fn fixed(&self, plan: &Plan, stage: &Stage, room: Option<Room>) -> Option<Fixed> {
+        let layers = plan.layers_of(stage);
+        let header = self.header(plan, stage, room).map(|word| format!("{word}u")).join(", ");
+        let mut listed = Vec::new();
+        for (layer, (bias, weights)) in layers.iter().zip(&self.parts) {
+            let words = layer_words(layer, *bias, *weights).into_iter().enumerate();
+            let words: Option<Vec<_>> = words.map(|(index, word)| literal(index, word)).collect();
+            listed.push(format!("{{{}}}", words?.join(", ")));
+        }
+        let value = format!("{{{header}, {{{}}}}}", listed.join(", "));
+        (!layers.is_empty()).then_some(Fixed { layers: layers.len(), value })
+    }
+
+    /// The block of a stage, at the start of `block`, which is zero; `room` is what `fused_mlp` has
+    /// for its rows, where it runs the stage.
+    pub(super) fn write(&self, plan: &Plan, stage: &Stage, room: Option<Room>, block: &mut [u8]) {
+        let layers = plan.layers_of(stage);
+        write_words(self.header(plan, stage, room), &mut block[..STAGE_BYTES]);
         for (index, (layer, (bias, weights))) in layers.iter().zip(&self.parts).enumerate() {
             let words = layer_words(layer, *bias, *weights);
             write_words(words, &mut block[STAGE_BYTES + index * LAYER_BYTES..][..LAYER_BYTES]);
@@ -127,6 +150,16 @@ fn layer_words(layer: &PlannedLayer, bias: usize, weights: usize) -> [u32; LAYER
         0,
         0,
     ]
+}
+
+/// A word of a layer in C++; `None` where it is no finite number.
+fn literal(index: usize, word: u32) -> Option<String> {
+    if !FLOATS.contains(&index) {
+        return Some(format!("{word}u"));
+    }
+    let value = f32::from_bits(word);
+    // In double precision, of which it is exactly an f32 that every compiler rounds to.
+    value.is_finite().then(|| format!("{:?}f", f64::from(value)))
 }
 
 /// An activation's number in `kernels/activation.cuh`: its place in [`Activation::ALL`].

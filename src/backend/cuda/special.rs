@@ -1,0 +1,201 @@
+//! Kernels for one stage alone, where the machine has a compiler: the stage's numbers are constants
+//! in them, loops over its layers are gone, and of all activations its own are left.
+//!
+//! What was compiled is kept in a folder, by everything that it follows from, so that the next
+//! process finds it: `FUSEWIRE_CACHE`, else the user's own folder for such things.
+
+use std::env;
+use std::fmt::Write as _;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process;
+
+use sha2::{Digest, Sha256};
+
+use super::nvrtc::{Compiler, Text};
+
+const CACHE: &str = "FUSEWIRE_CACHE";
+/// Bytes of a digest, which precedes what is kept.
+const DIGEST_BYTES: usize = 32;
+
+const FUSED_MLP: Text = ("fused_mlp.cu", include_str!("../../../kernels/fused_mlp.cu"));
+const FEW_ROWS: Text = ("few_rows.cu", include_str!("../../../kernels/few_rows.cu"));
+const INCLUDES: [Text; 6] = [
+    ("activation.cuh", include_str!("../../../kernels/activation.cuh")),
+    ("device.cuh", include_str!("../../../kernels/device.cuh")),
+    ("epilogue.cuh", include_str!("../../../kernels/epilogue.cuh")),
+    ("product.cuh", include_str!("../../../kernels/product.cuh")),
+    ("rows.cuh", include_str!("../../../kernels/rows.cuh")),
+    ("stage.cuh", include_str!("../../../kernels/stage.cuh")),
+];
+
+/// What makes kernels for one stage.
+#[derive(Debug)]
+pub(super) struct Specialist {
+    compiler: Compiler,
+    /// Where they are kept, if anywhere.
+    folder: Option<PathBuf>,
+}
+
+/// A stage as a compiler is told it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Fixed {
+    pub(super) layers: usize,
+    /// The value of `Stage` in C++.
+    pub(super) value: String,
+}
+
+impl Specialist {
+    /// One for this machine, where it has a compiler.
+    pub(super) fn find() -> Option<Specialist> {
+        Compiler::find().map(|compiler| Specialist { compiler, folder: folder() })
+    }
+
+    /// The compiler's version, for people.
+    pub(super) fn name(&self) -> String {
+        let (major, minor) = self.compiler.version();
+        format!("NVRTC {major}.{minor}")
+    }
+
+    /// A module with the kernel of this name and these threads, for a stage and the devices of a
+    /// compute capability: the one that was kept, or a new one. The error is what the compiler
+    /// says; `None` where there is nothing to gain.
+    pub(super) fn module(
+        &self,
+        kernel: &str,
+        threads: u32,
+        fixed: &Fixed,
+        (major, minor): (i32, i32),
+    ) -> Option<Result<Vec<u8>, String>> {
+        let (source, mut options) = told(kernel)?;
+        options.push(format!("--gpu-architecture=sm_{major}{minor}"));
+        options.extend(["--std=c++17", "-default-device"].map(String::from));
+        options.push(format!("--define-macro=NAME={kernel}"));
+        options.push(format!("--define-macro=MOST_THREADS={threads}"));
+        options.push(format!("--define-macro=LAYERS={}", fixed.layers));
+        options.push(format!("--define-macro=FIXED_STAGE={}", fixed.value));
+        let path = self.folder.as_ref().map(|folder| folder.join(self.key(source, &options)));
+        if let Some(kept) = path.as_deref().and_then(read) {
+            return Some(Ok(kept));
+        }
+        let made = self.compiler.compile(source, &INCLUDES, &options);
+        if let (Ok(image), Some(path)) = (&made, path) {
+            // What cannot be kept is made again.
+            if let Err(error) = keep(&path, image) {
+                tracing::info!(%error, path = %path.display(), "compiled kernel not kept");
+            }
+        }
+        Some(made)
+    }
+
+    /// The name of the file that all of this leads to.
+    fn key(&self, source: Text, options: &[String]) -> String {
+        let (major, minor) = self.compiler.version();
+        let mut all = Sha256::new();
+        let mut add = |text: &str| {
+            all.update((text.len() as u64).to_le_bytes());
+            all.update(text);
+        };
+        add(&format!("{major}.{minor}"));
+        options.iter().for_each(|option| add(option));
+        for (name, text) in [source].iter().chain(&INCLUDES) {
+            add(name);
+            add(text);
+        }
+        let mut name = String::new();
+        for byte in all.finalize() {
+            // Writing to a string cannot fail.
+            let _ = write!(name, "{byte:02x}");
+        }
+        name + ".cubin"
+    }
+}
+
+/// The source of a kernel, and what a compiler is told to make it; `None` for those that are as
+/// good as they are.
+fn told(kernel: &str) -> Option<(Text, Vec<String>)> {
+    let (types, source, size) = match kernel.strip_prefix("fused_mlp_") {
+        Some(types) => (types, FUSED_MLP, "TILES"),
+        None => (kernel.strip_prefix("few_rows_")?, FEW_ROWS, "ROWS"),
+    };
+    let mut parts = types.split('_');
+    let row = match parts.next()? {
+        "f32" => "float",
+        "u8" => "unsigned char",
+        _ => return None,
+    };
+    let weights = match parts.next()? {
+        "f32" => "F32",
+        "f16" => "F16",
+        "bf16" => "Bf16",
+        _ => return None,
+    };
+    let defined = [("ROW", row), ("WEIGHTS", weights), (size, parts.next()?)];
+    let options = defined.map(|(name, value)| format!("--define-macro={name}={value}"));
+    Some((source, options.to_vec()))
+}
+
+/// Where compiled kernels are kept.
+fn folder() -> Option<PathBuf> {
+    let set = |name| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    set(CACHE).or_else(|| {
+        let of_home = || set("HOME").map(|home| home.join(".cache"));
+        let users = set("XDG_CACHE_HOME").or_else(|| set("LOCALAPPDATA")).or_else(of_home);
+        users.map(|users| users.join("fusewire"))
+    })
+}
+
+/// What was kept in a file, where it is whole.
+fn read(path: &Path) -> Option<Vec<u8>> {
+    let content = fs::read(path).ok()?;
+    let (digest, image) = content.split_at_checked(DIGEST_BYTES)?;
+    (Sha256::digest(image)[..] == *digest).then(|| image.to_vec())
+}
+
+/// Keeps what was compiled; other processes see all of it or nothing.
+fn keep(path: &Path, image: &[u8]) -> io::Result<()> {
+    if let Some(folder) = path.parent() {
+        fs::create_dir_all(folder)?;
+    }
+    let fresh = path.with_extension(format!("{}.fresh", process::id()));
+    fs::write(&fresh, [&Sha256::digest(image)[..], image].concat())?;
+    fs::rename(&fresh, path).inspect_err(|_| {
+        // It is of no use under this name.
+        let _ = fs::remove_file(&fresh);
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kernels_are_told_what_their_names_say() {
+        let (source, options) = told("fused_mlp_u8_bf16_16").unwrap();
+        assert_eq!(source.0, "fused_mlp.cu");
+        let expected = ["ROW=unsigned char", "WEIGHTS=Bf16", "TILES=16"];
+        assert_eq!(options, expected.map(|it| format!("--define-macro={it}")));
+        let (source, options) = told("few_rows_f32_f32_1").unwrap();
+        assert_eq!((source.0, options[2].as_str()), ("few_rows.cu", "--define-macro=ROWS=1"));
+        assert_eq!((told("head"), told("dense_f32_f32")), (None, None));
+    }
+
+    #[test]
+    fn what_is_kept_is_found_as_long_as_it_is_whole() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("deeper/it.cubin");
+        assert_eq!(read(&path), None);
+        keep(&path, b"machine code").unwrap();
+        assert_eq!(read(&path).unwrap(), b"machine code");
+        let mut content = fs::read(&path).unwrap();
+        content[DIGEST_BYTES + 3] ^= 1;
+        fs::write(&path, &content).unwrap();
+        assert_eq!(read(&path), None);
+        fs::write(&path, b"short").unwrap();
+        assert_eq!(read(&path), None);
+        keep(&path, b"again").unwrap();
+        assert_eq!(read(&path).unwrap(), b"again");
+        assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 1);
+    }
+}

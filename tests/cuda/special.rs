@@ -1,0 +1,158 @@
+//! Kernels made for a model's own stages, by a run-time compiler that makes them for the processor.
+
+use std::env;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use fusewire::backend::cpu::oracle;
+use fusewire::{Activation, Head, InputType, Model, PlanOptions, Precision, Rows};
+
+use crate::common::{self, Random};
+use crate::devices::{load, open};
+use crate::stub;
+
+const COMPILER: &str = "FUSEWIRE_NVRTC";
+const CACHE: &str = "FUSEWIRE_CACHE";
+
+/// Networks with layers of all kinds of ends.
+fn models() -> Vec<Model> {
+    let mut random = Random(11);
+    let networks: [(&[usize], Activation); 4] = [
+        (&[100, 32, 20, 10], Activation::Relu),
+        (&[33, 60, 7], Activation::HardSigmoid { alpha: 0.21, beta: 0.47 }),
+        (&[40, 300, 64, 5], Activation::Gelu),
+        // Infinite bounds have no literal: these stages run on the kernels that travel along.
+        (&[20, 16, 3], Activation::Clip { min: 0.0, max: f32::INFINITY }),
+    ];
+    let make = |(widths, activation)| common::model(&mut random, widths, || activation);
+    networks.map(make).map(|model| model.with_head(Head::Softmax)).to_vec()
+}
+
+/// Runs every model on every device, in both kinds of rows.
+fn agree_with_the_oracle() {
+    let mut random = Random(12);
+    for (number, model) in
+        (0..3).flat_map(|number| models().into_iter().map(move |it| (number, it)))
+    {
+        let device = open(number).expect("the stub has it");
+        assert!(device.info().detail.ends_with(", NVRTC 12.4"), "{:?}", device.info());
+        for (input, precision) in
+            [(InputType::F32, Precision::F32), (InputType::U8, Precision::F16)]
+        {
+            let options = PlanOptions { input, precision, ..PlanOptions::default() };
+            let executable = load(&*device, &model, &options);
+            for rows in [1, 16, 90] {
+                let values = random.values(rows * model.inputs());
+                let bytes = random.bytes(rows * model.inputs());
+                let batch = match input {
+                    InputType::U8 => Rows::U8(&bytes),
+                    _ => Rows::F32(&values),
+                };
+                let mut scores = vec![f32::NAN; rows * model.classes()];
+                executable.run(batch, &mut scores).expect("it runs");
+                for (got, want) in scores.iter().zip(oracle(&model, batch)) {
+                    let error = (f64::from(*got) - want).abs();
+                    let what = model.architecture();
+                    assert!(error <= precision.tolerance(), "{what}, {rows} rows: {got}, {want}");
+                }
+            }
+        }
+    }
+}
+
+/// The kept kernels, and when they were made.
+fn kept(folder: &Path) -> Vec<(String, SystemTime)> {
+    let entries = fs::read_dir(folder).expect("something was kept");
+    let describe = |entry: fs::DirEntry| {
+        let made = entry.metadata().and_then(|about| about.modified()).expect("a file");
+        (entry.file_name().to_string_lossy().into_owned(), made)
+    };
+    let mut kept: Vec<_> = entries.map(|entry| describe(entry.expect("a file"))).collect();
+    kept.sort();
+    kept
+}
+
+#[test]
+fn stages_are_run_by_kernels_made_for_them() {
+    const TEST: &str = "special::stages_are_run_by_kernels_made_for_them";
+    if let Some(told) = stub::told() {
+        return if told == "none" { without_a_compiler() } else { agree_with_the_oracle() };
+    }
+    if !stub::is_there() {
+        return;
+    }
+    let Some(driver) = stub::build(&[]) else { return };
+    let compiler = stub::build_compiler(&driver);
+    let folder = tempfile::tempdir().expect("a folder for temporary files");
+    let cache = folder.path().join("kernels");
+    let run = |told: &str, compiler: &Path| {
+        stub::run_with(TEST, told, |command| {
+            command.env(COMPILER, compiler).env(CACHE, &cache);
+        });
+    };
+    run("made", &compiler);
+    let made = kept(&cache);
+    // On each of the three devices: of three models a fused stage, by two kernels; the wide layer
+    // of one, by a kernel for few rows; in two types each. On the old device the kernels for many
+    // rows are those for few.
+    assert!(made.len() >= 30, "{made:?}");
+    assert!(made.iter().all(|(name, _)| name.ends_with(".cubin")), "{made:?}");
+    run("kept", &compiler);
+    assert_eq!(kept(&cache), made, "made again");
+    // What is spoilt is made again.
+    let spoilt = cache.join(&made[0].0);
+    fs::write(&spoilt, b"spoilt").expect("a file of our own");
+    run("spoilt", &compiler);
+    assert!(fs::metadata(&spoilt).expect("it is there").len() > 1000);
+    run("none", Path::new("off"));
+}
+
+/// NVIDIA's own compiler, from the package that `scripts/test` installs.
+fn nvidias_compiler() -> Option<PathBuf> {
+    let venv = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/venv/lib");
+    let versions = fs::read_dir(venv).ok()?.filter_map(Result::ok);
+    let inside = "site-packages/nvidia/cuda_nvrtc/lib/libnvrtc.so.12";
+    versions.map(|version| version.path().join(inside)).find(|path| path.exists())
+}
+
+/// What it makes is for a card; the driver runs its own kernels in their place.
+#[test]
+fn nvidias_compiler_takes_the_stages() {
+    const TEST: &str = "special::nvidias_compiler_takes_the_stages";
+    if stub::told().is_some() {
+        return make_two();
+    }
+    let Some(compiler) = nvidias_compiler() else {
+        println!("skipped: no NVRTC in target/venv");
+        return;
+    };
+    if !stub::is_there() {
+        return;
+    }
+    let folder = tempfile::tempdir().expect("a folder for temporary files");
+    stub::run_with(TEST, "made", |command| {
+        command.env(COMPILER, &compiler).env(CACHE, folder.path());
+    });
+    // A kernel for any batch and one for few rows, of each of two types.
+    assert_eq!(kept(folder.path()).len(), 4);
+}
+
+fn make_two() {
+    let device = open(0).expect("the stub has it");
+    assert!(device.info().detail.ends_with(", NVRTC 12.0"), "{:?}", device.info());
+    for (input, precision) in [(InputType::F32, Precision::F32), (InputType::U8, Precision::F16)] {
+        let options = PlanOptions { input, precision, ..PlanOptions::default() };
+        load(&*device, &models()[0], &options);
+    }
+}
+
+fn without_a_compiler() {
+    assert_eq!(env::var(COMPILER).as_deref(), Ok("off"));
+    let device = open(0).expect("the stub has it");
+    assert!(device.info().detail.ends_with(", sm_90"), "{:?}", device.info());
+    let executable = load(&*device, &models()[0], &PlanOptions::default());
+    let mut scores = [f32::NAN; 10];
+    executable.run(Rows::F32(&[0.5; 100]), &mut scores).expect("it runs");
+    assert!(scores.iter().all(|score| score.is_finite()));
+}
