@@ -83,8 +83,8 @@ fn stages_are_run_by_kernels_made_for_them() {
         return;
     }
     let Some(driver) = stub::build(&[]) else { return };
-    let compiler = stub::build_compiler(&driver);
     let folder = tempfile::tempdir().expect("a folder for temporary files");
+    let compiler = stub::build_compiler(&driver, folder.path());
     let cache = folder.path().join("kernels");
     let run = |told: &str, compiler: &Path| {
         stub::run_with(TEST, told, |command| {

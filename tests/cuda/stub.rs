@@ -16,6 +16,8 @@ use crate::kernels::{self, Kernels};
 pub const DEVICES: &str = "9.0,8.6,7.5";
 
 const LIBRARY_PATH: &str = "LD_LIBRARY_PATH";
+/// Which run-time compiler a process finds: none, but where a test is about that.
+const COMPILER: &str = "FUSEWIRE_NVRTC";
 /// Set where the driver is in the library path.
 const WITH_STUB: &str = "FUSEWIRE_TEST_CUDA_ON_CPU";
 /// Set where a process runs one test alone; its value is what it was told.
@@ -62,8 +64,8 @@ pub fn build_as(name: &str, left_out: &[&str], kernels: &Kernels) -> Option<Path
     Some(folder)
 }
 
-/// Builds a run-time compiler for the driver in a folder, and returns its path.
-pub fn build_compiler(folder: &Path) -> PathBuf {
+/// Builds a run-time compiler for the driver in a folder, into another, and returns its path.
+pub fn build_compiler(driver: &Path, folder: &Path) -> PathBuf {
     let mut build = cc::Build::new();
     let target = format!("{}-unknown-linux-gnu", env::consts::ARCH);
     build.cpp(true).target(&target).host(&target).opt_level(2).out_dir(folder);
@@ -74,7 +76,7 @@ pub fn build_compiler(folder: &Path) -> PathBuf {
     command.args(["-std=c++17", "-shared", "-fPIC"]).arg(sources.join("nvrtc.cpp"));
     command.arg(format!("-DCOMPILER={}", literal(compiler.path())));
     command.arg(format!("-DSHIM={}", literal(&sources)));
-    command.arg(format!("-DDRIVER={}", literal(&folder.join("libcuda.so.1"))));
+    command.arg(format!("-DDRIVER={}", literal(&driver.join("libcuda.so.1"))));
     let built = folder.join("libnvrtc.so");
     let output = command.arg("-o").arg(&built).output().expect("the compiler was found");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
@@ -97,7 +99,7 @@ pub fn is_there() -> bool {
     let program = env::current_exe().expect("this program's file");
     let mut again = Command::new(program);
     again.args(env::args_os().skip(1)).env(LIBRARY_PATH, folder).env(WITH_STUB, "1");
-    again.env("CUDA_ON_CPU_DEVICES", DEVICES);
+    again.env("CUDA_ON_CPU_DEVICES", DEVICES).env(COMPILER, "off");
     panic!("this program did not start again: {}", again.exec());
 }
 
@@ -120,7 +122,7 @@ pub fn alone(test: &str, told: &[&str], variables: &[(&str, &str)]) -> Option<St
 /// Runs a test in a process that finds the driver in this folder, or nowhere.
 pub fn run_with_library(test: &str, told: &str, folder: Option<&Path>) {
     run_alone(test, told, |command| {
-        command.env_remove(LIBRARY_PATH).env_remove(WITH_STUB);
+        command.env_remove(LIBRARY_PATH).env_remove(WITH_STUB).env(COMPILER, "off");
         folder.map(|folder| command.env(LIBRARY_PATH, folder));
     });
 }

@@ -7,7 +7,7 @@
 
 use std::env;
 use std::ffi::{CStr, CString, c_char, c_void};
-use std::ptr::null;
+use std::ptr::null_mut;
 
 use libloading::Library;
 
@@ -109,7 +109,7 @@ impl Compiler {
         let texts = all(&mut includes.iter().map(|(_, text)| *text))?;
         let options = all(&mut options.iter().map(String::as_str))?;
         let (names, texts, options) = (pointers(&names), pointers(&texts), pointers(&options));
-        let mut program = Compiling { functions: &self.functions, program: std::ptr::null_mut() };
+        let mut program = Compiling { functions: &self.functions, program: null_mut() };
         let count = includes.len() as i32;
         // SAFETY: every text ends with a zero and lives until the call is over; it writes the
         // program.
@@ -146,7 +146,7 @@ impl Compiling<'_> {
         }
         // SAFETY: it gives a constant text for every code.
         let words = unsafe { (self.functions.words)(code) };
-        if words == null() {
+        if words.is_null() {
             return Err(format!("error {code}"));
         }
         // SAFETY: as above; it ends with a zero.

@@ -23,6 +23,8 @@ pub(super) struct Opened {
     specialist: Option<Specialist>,
     /// Those that something still runs, and some that nothing does any more.
     modules: Mutex<Vec<Weak<Module>>>,
+    /// The one that showed what the driver takes.
+    _first: Arc<Module>,
 }
 
 /// A loaded module, which has one kernel. Left behind where the device is lost.
@@ -55,14 +57,16 @@ impl Opened {
         for artefact in artefact::fitting(found.capability) {
             let live = gpu.enter()?;
             match Module::shipped(&gpu, live, artefact, FIRST_KERNEL) {
-                Ok(_) => {
+                Ok(first) => {
+                    let first = Arc::new(first);
                     return Ok(Opened {
                         found,
                         blocks: HostBlocks::default(),
                         timed,
                         artefact,
                         specialist: Specialist::find(),
-                        modules: Mutex::default(),
+                        modules: Mutex::new(vec![Arc::downgrade(&first)]),
+                        _first: first,
                         gpu,
                     });
                 }
