@@ -37,10 +37,8 @@ pub fn build_as(name: &str, left_out: &[&str], kernels: &Kernels) -> Option<Path
     let _guard = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
     fs::create_dir_all(&folder).expect("the folder for temporary files is writable");
-    let target = format!("{}-unknown-linux-gnu", env::consts::ARCH);
-    let mut build = cc::Build::new();
-    build.cpp(true).target(&target).host(&target).opt_level(2).out_dir(&folder).warnings(true);
-    let mut compiler = match build.cargo_metadata(false).try_get_compiler() {
+    let build = cpp(&folder);
+    let mut compiler = match build.try_get_compiler() {
         Ok(compiler) => compiler.to_command(),
         Err(error) => return skipped(&error.to_string()),
     };
@@ -64,19 +62,30 @@ pub fn build_as(name: &str, left_out: &[&str], kernels: &Kernels) -> Option<Path
     Some(folder)
 }
 
-/// Builds a run-time compiler for the driver in a folder, into another, and returns its path.
-pub fn build_compiler(driver: &Path, folder: &Path) -> PathBuf {
-    let mut build = cc::Build::new();
+/// The C++ compiler, told what is the same for all that is built into a folder.
+fn cpp(folder: &Path) -> cc::Build {
     let target = format!("{}-unknown-linux-gnu", env::consts::ARCH);
-    build.cpp(true).target(&target).host(&target).opt_level(2).out_dir(folder);
-    let compiler = build.cargo_metadata(false).get_compiler();
+    let mut build = cc::Build::new();
+    build.cpp(true).target(&target).host(&target).opt_level(2).out_dir(folder).warnings(true);
+    build.cargo_metadata(false);
+    build
+}
+
+/// The folder of the driver that this process has.
+pub fn folder() -> PathBuf {
+    PathBuf::from(env::var_os(LIBRARY_PATH).expect("set where the driver is there"))
+}
+
+/// Builds a run-time compiler for this process's driver into a folder, and returns its path.
+pub fn build_compiler(folder: &Path) -> PathBuf {
+    let compiler = cpp(folder).get_compiler();
     let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cuda_on_cpu");
     let literal = |path: &Path| format!("\"{}\"", path.display());
     let mut command = compiler.to_command();
     command.args(["-std=c++17", "-shared", "-fPIC"]).arg(sources.join("nvrtc.cpp"));
     command.arg(format!("-DCOMPILER={}", literal(compiler.path())));
     command.arg(format!("-DSHIM={}", literal(&sources)));
-    command.arg(format!("-DDRIVER={}", literal(&driver.join("libcuda.so.1"))));
+    command.arg(format!("-DDRIVER={}", literal(&self::folder().join("libcuda.so.1"))));
     let built = folder.join("libnvrtc.so");
     let output = command.arg("-o").arg(&built).output().expect("the compiler was found");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
@@ -98,15 +107,20 @@ pub fn is_there() -> bool {
     let Some(folder) = build(&[]) else { return false };
     let program = env::current_exe().expect("this program's file");
     let mut again = Command::new(program);
-    again.args(env::args_os().skip(1)).env(LIBRARY_PATH, folder).env(WITH_STUB, "1");
-    again.env("CUDA_ON_CPU_DEVICES", DEVICES).env(COMPILER, "off");
+    give_driver(again.args(env::args_os().skip(1)), &folder);
     panic!("this program did not start again: {}", again.exec());
+}
+
+/// Has a process find the driver in this folder, and no run-time compiler.
+fn give_driver(command: &mut Command, folder: &Path) {
+    command.env(LIBRARY_PATH, folder).env(WITH_STUB, "1");
+    command.env("CUDA_ON_CPU_DEVICES", DEVICES).env(COMPILER, "off");
 }
 
 /// What a process of its own is told, where this is one. Where it is not, runs the test of this
 /// name once for each of `told`, in processes with the driver and these variables.
 pub fn alone(test: &str, told: &[&str], variables: &[(&str, &str)]) -> Option<String> {
-    if let Ok(told) = env::var(ALONE) {
+    if let Some(told) = self::told() {
         return Some(told);
     }
     if is_there() {
@@ -129,15 +143,7 @@ pub fn run_with_library(test: &str, told: &str, folder: Option<&Path>) {
 
 /// Whether the test of this name passes in a process that finds the driver in this folder.
 pub fn passes_with_library(test: &str, told: &str, folder: &Path) -> bool {
-    let prepare = |command: &mut Command| {
-        command.env(LIBRARY_PATH, folder).env(WITH_STUB, "1").env("CUDA_ON_CPU_DEVICES", DEVICES);
-    };
-    run(test, told, prepare).is_ok()
-}
-
-/// Runs a test in a process of its own, with the driver that this one has.
-pub fn run_with(test: &str, told: &str, prepare: impl FnOnce(&mut Command)) {
-    run_alone(test, told, prepare);
+    run(test, told, |command| give_driver(command, folder)).is_ok()
 }
 
 /// What this process was told, where it runs a test alone.
@@ -145,7 +151,8 @@ pub fn told() -> Option<String> {
     env::var(ALONE).ok()
 }
 
-fn run_alone(test: &str, told: &str, prepare: impl FnOnce(&mut Command)) {
+/// Runs a test in a process of its own, which finds what this one does but for what `prepare` says.
+pub fn run_alone(test: &str, told: &str, prepare: impl FnOnce(&mut Command)) {
     if let Err(words) = run(test, told, prepare) {
         panic!("told {told:?}\n{words}");
     }
@@ -159,12 +166,10 @@ fn run(test: &str, told: &str, prepare: impl FnOnce(&mut Command)) -> Result<(),
     prepare(&mut command);
     let output = command.output().expect("this program can be run");
     let text = String::from_utf8_lossy(&output.stdout);
-    let passed = output.status.success() && text.contains("1 passed");
-    if passed {
-        Ok(())
-    } else {
-        Err(format!("{text}\n{}", String::from_utf8_lossy(&output.stderr)))
+    if output.status.success() && text.contains("1 passed") {
+        return Ok(());
     }
+    Err(format!("{text}\n{}", String::from_utf8_lossy(&output.stderr)))
 }
 
 macro_rules! ask {
