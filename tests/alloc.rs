@@ -6,17 +6,18 @@
 
 #[path = "common/mod.rs"]
 mod common;
+#[path = "common/counting.rs"]
+mod counting;
 
-use std::alloc::{GlobalAlloc, Layout, System};
 use std::hint::black_box;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, Waker};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use common::Random;
+use counting::allocations;
 use fusewire::backend::null::NullDevice;
 use fusewire::backend::{Device, Executable, cpu};
 use fusewire::pipeline::Waiting;
@@ -24,43 +25,6 @@ use fusewire::{
     Activation, Head, InputType, Model, Pipeline, PipelineConfig, Plan, PlanOptions, Reply, Rows,
     SubmitOptions,
 };
-
-/// The system's allocator, counting; written by every thread that allocates.
-struct Counting;
-
-static ALLOCATIONS: AtomicUsize = AtomicUsize::new(0);
-
-// SAFETY: every call goes to the system's allocator as it came.
-unsafe impl GlobalAlloc for Counting {
-    // SAFETY: the caller keeps the promises of `GlobalAlloc::alloc`.
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
-        // SAFETY: passed on.
-        unsafe { System.alloc(layout) }
-    }
-
-    // SAFETY: the caller keeps the promises of `GlobalAlloc::realloc`.
-    unsafe fn realloc(&self, at: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
-        // SAFETY: passed on.
-        unsafe { System.realloc(at, layout, size) }
-    }
-
-    // SAFETY: the caller keeps the promises of `GlobalAlloc::dealloc`.
-    unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
-        // SAFETY: passed on.
-        unsafe { System.dealloc(at, layout) }
-    }
-}
-
-#[global_allocator]
-static COUNTING: Counting = Counting;
-
-fn allocations(call: impl FnOnce()) -> usize {
-    let before = ALLOCATIONS.load(Ordering::Relaxed);
-    call();
-    ALLOCATIONS.load(Ordering::Relaxed) - before
-}
 
 fn check(executable: &dyn Executable, rows: Rows<'_>, what: &str) {
     let plan = executable.plan();

@@ -1,43 +1,14 @@
 //! After the first batches, nothing is allocated for one. The counter sees every thread of Rust's,
 //! so that the test has a process of its own.
 
-use std::alloc::{GlobalAlloc, Layout, System};
 use std::hint::black_box;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use fusewire::{PlanOptions, Rows};
 
+use crate::allocator::allocations;
 use crate::common::Random;
 use crate::devices::{load, model, open, soon};
 use crate::stub;
-
-/// The system's allocator, counting; written by every thread that allocates.
-struct Counting;
-
-static ALLOCATIONS: AtomicUsize = AtomicUsize::new(0);
-
-// SAFETY: every call goes to the system's allocator as it came.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
-        // SAFETY: passed on.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
-        // SAFETY: passed on.
-        unsafe { System.dealloc(at, layout) }
-    }
-}
-
-#[global_allocator]
-static COUNTING: Counting = Counting;
-
-fn allocations(call: impl FnOnce()) -> usize {
-    let before = ALLOCATIONS.load(Ordering::Relaxed);
-    call();
-    ALLOCATIONS.load(Ordering::Relaxed) - before
-}
 
 #[test]
 fn a_batch_allocates_nothing() {

@@ -7,6 +7,8 @@
 #![cfg(target_os = "linux")]
 #![allow(unsafe_code)]
 
+#[path = "../common/counting.rs"]
+mod allocator;
 #[path = "../common/mod.rs"]
 mod common;
 #[path = "../conformance/contract.rs"]
