@@ -7,14 +7,18 @@ use super::super::sync::now;
 use super::cost::CostTable;
 
 /// A size's time is the least of so many batches.
-const RUNS: usize = 3;
+const RUNS: u32 = 3;
+/// So many batches of a size run even where they take more than is left of the budget: one alone
+/// may have met a moment in which the machine did something else.
+const RUNS_MIN: u32 = 2;
 
 impl CostTable {
     /// Measures batches of 1, 2, 4, .. and `rows_max` rows, each up to three times, the least time
     /// counting. One batch of one row goes before and is not counted, since a first one may prepare
-    /// what later ones find ready. A single row is always measured; after it, a batch runs only
-    /// where it is likely to fit in what is left of `budget`, and sizes not reached are
-    /// extrapolated as [`CostTable::from_points`] says.
+    /// what later ones find ready. A single row is always measured; after it, a size is
+    /// measured where it is likely to fit in what is left of `budget`, and sizes not reached are
+    /// extrapolated as [`CostTable::from_points`] says. A batch counts against the budget with the
+    /// least time of its size, so that a machine that stood still for a moment ends nothing early.
     ///
     /// The batches are cut from `zero_rows`, `[n, inputs]` row-major; where there are fewer than
     /// `rows_max`, sizes end with them. The context has no batch in flight, before and after; after
@@ -68,15 +72,12 @@ fn measure(
             break;
         }
         least = run(*rows)?;
-        spent += least;
-        for _ in 1..RUNS {
-            if spent + least > budget {
-                break;
-            }
-            let took = run(*rows)?;
-            spent += took;
-            least = least.min(took);
+        let mut runs = 1;
+        while runs < RUNS && (runs < RUNS_MIN || spent + least * (runs + 1) <= budget) {
+            least = least.min(run(*rows)?);
+            runs += 1;
         }
+        spent += least * runs;
         points.push((*rows, least.as_nanos() as f64));
     }
     Ok(points)
@@ -133,7 +134,7 @@ mod tests {
 
     #[test]
     fn without_a_budget_one_row_is_measured_all_the_same() {
-        assert!(runs(1 + 1, 4, 4, Duration::ZERO));
+        assert!(runs(1 + 2, 4, 4, Duration::ZERO));
     }
 
     #[test]
@@ -175,7 +176,14 @@ mod tests {
         let (points, ran) = measured(12, &[2, 2, 2, 3, 3, 99, 99]);
         assert_eq!(points, [(1, 2e6), (2, 3e6)]);
         assert_eq!(ran, [1, 1, 1, 2, 2]);
-        let (points, ran) = measured(0, &[5]);
-        assert_eq!((points, ran), (vec![(1, 5e6)], vec![1]));
+        let (points, ran) = measured(0, &[5, 6]);
+        assert_eq!((points, ran), (vec![(1, 5e6)], vec![1, 1]));
+    }
+
+    #[test]
+    fn a_moment_in_which_the_machine_stands_still_ends_nothing() {
+        let (points, ran) = measured(40, &[500, 2, 2, 3, 700, 3, 4, 4, 900]);
+        assert_eq!(points, [(1, 2e6), (2, 3e6), (4, 4e6)]);
+        assert_eq!(ran, [1, 1, 1, 2, 2, 2, 4, 4, 4]);
     }
 }

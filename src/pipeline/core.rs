@@ -256,7 +256,8 @@ impl Core {
         }
     }
 
-    /// The bell's bits of a backend that would be done sooner with so many rows.
+    /// The bell's bits of a backend that would be done sooner with so many rows. Where there is
+    /// none, those that were passed over forget some of what they cost.
     fn better(&self, backend: &Backend, rows: u64, now_ns: u64) -> Option<u64> {
         let backends = lock(&self.backends);
         // Workers leave a pipeline that drains, each in its own time.
@@ -267,7 +268,14 @@ impl Core {
         });
         let rows = rows.min(self.config.max_rows as u64) as usize;
         let best = manned().nth(choose(rows, now_ns, candidates)?)?;
-        (best.number != backend.number).then(|| best.bell_mask())
+        if best.number != backend.number {
+            return Some(best.bell_mask());
+        }
+        let others = manned().filter(|other| other.number != backend.number);
+        for idle in others.filter(|other| !other.busy_until_ns().1) {
+            idle.cost.forget(rows);
+        }
+        None
     }
 
     /// Says that rows of a batch were answered, or go back to wait.

@@ -2,7 +2,9 @@
 //! of its rows.
 //!
 //! The table holds a figure for every power of two up to 32,768 rows, first measured when the
-//! backend joins, then kept up to date by the batches that run.
+//! backend joins, then kept up to date by the batches that run. A backend that takes no batches of
+//! a size any more slowly returns to what was measured first, so that what befell it once does not
+//! keep it away for good.
 
 use super::super::sync::{AtomicU64, Ordering};
 
@@ -13,12 +15,16 @@ const LAST: usize = BUCKETS - 1;
 const WEIGHT: f64 = 1.0 / 16.0;
 /// A batch that took longer than this many times its estimate counts as that many times.
 const OUTLIER: f64 = 8.0;
+/// How much of the way back to its first measurement a figure goes with a batch that went elsewhere.
+const FORGOTTEN: f64 = 1.0 / 1024.0;
 
 /// Estimates of a batch's time on one backend, by rows.
 #[derive(Debug)]
 pub(crate) struct CostTable {
     /// The bits of an f64 of nanoseconds, at least 1, at `1 << index` rows.
     ns: [AtomicU64; BUCKETS],
+    /// What `ns` was at first.
+    measured_ns: [f64; BUCKETS],
 }
 
 impl CostTable {
@@ -36,8 +42,8 @@ impl CostTable {
             points.iter().map(|(rows, ns)| (*rows as f64, ns.max(1.0))).collect();
         points.sort_by(|a, b| a.0.total_cmp(&b.0));
         points.dedup_by_key(|point| point.0);
-        let at = |index: usize| AtomicU64::new(through(&points, size(index) as f64).to_bits());
-        CostTable { ns: std::array::from_fn(at) }
+        let measured_ns = std::array::from_fn(|index| through(&points, size(index) as f64));
+        CostTable { ns: measured_ns.map(|ns: f64| AtomicU64::new(ns.to_bits())), measured_ns }
     }
 
     /// The nanoseconds a batch of so many rows is expected to take: a straight line between the
@@ -64,6 +70,19 @@ impl CostTable {
         self.scale(index + 1, 1.0 + change * share_of_next);
     }
 
+    /// Takes into account that a batch of `rows` went to another backend though this one was idle:
+    /// the sizes around it go a 1024th of the way back to what they were at first.
+    pub(crate) fn forget(&self, rows: usize) {
+        let (index, past) = place(rows);
+        let next = index + usize::from(past > 0.0);
+        for index in index..=next {
+            let (ns, measured_ns) = (self.get(index), self.measured_ns[index]);
+            if ns != measured_ns {
+                self.set(index, ns + (measured_ns - ns) * FORGOTTEN);
+            }
+        }
+    }
+
     /// The table's sizes in rows, and the nanoseconds of each.
     pub(crate) fn points(&self) -> Vec<(usize, u64)> {
         (0..BUCKETS).map(|index| (size(index), self.get(index).round() as u64)).collect()
@@ -83,7 +102,10 @@ impl CostTable {
     }
 
     fn scale(&self, index: usize, factor: f64) {
-        let ns = (self.get(index) * factor).max(1.0);
+        self.set(index, (self.get(index) * factor).max(1.0));
+    }
+
+    fn set(&self, index: usize, ns: f64) {
         self.ns[index].store(ns.to_bits(), Ordering::Relaxed);
     }
 }
@@ -180,6 +202,22 @@ mod tests {
         let table = CostTable::from_points(&[(1, 1600.0), (2, 1600.0)]);
         table.refresh(1, u64::MAX);
         assert_eq!(table.estimate_ns(1), 1600 + 7 * 100);
+    }
+
+    #[test]
+    fn what_no_batch_bears_out_is_forgotten() {
+        let table = CostTable::from_points(&[(1, 1000.0), (2, 2000.0), (4, 4000.0), (8, 8000.0)]);
+        for rows in [2, 4, 8] {
+            (0..100).for_each(|_| table.refresh(rows, 80_000));
+        }
+        let learnt = [2, 4, 8].map(|rows| table.estimate_ns(rows));
+        table.forget(3);
+        let forgot = [2, 4, 8].map(|rows| table.estimate_ns(rows));
+        assert!(forgot[0] < learnt[0] && forgot[0] > learnt[0] - 100, "{learnt:?} {forgot:?}");
+        assert!(forgot[1] < learnt[1] && forgot[2] == learnt[2], "{learnt:?} {forgot:?}");
+        (0..20_000).for_each(|_| table.forget(2));
+        assert_eq!([1, 2, 8].map(|rows| table.estimate_ns(rows)), [1000, 2000, learnt[2]]);
+        (0..20_000).for_each(|_| table.forget(40_000));
     }
 
     #[test]

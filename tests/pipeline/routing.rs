@@ -49,6 +49,20 @@ fn the_cheaper_one_is_chosen_where_both_are_idle() {
 }
 
 #[test]
+fn what_was_dear_for_a_while_is_tried_again() {
+    let (pipeline, [_, cheap]) = both(ms(3), ms(0), small());
+    let ask = || {
+        let reply = pipeline.submit(&row(1)).unwrap().wait().unwrap();
+        reply.first().device().to_string()
+    };
+    until(|| ask() == "cheap");
+    let cheap = cheap.lasting(ms(100));
+    until(|| ask() == "dear");
+    let _cheap = cheap.lasting(ms(0));
+    until(|| ask() == "cheap");
+}
+
+#[test]
 fn both_are_used_where_there_is_enough_to_do() {
     // What they cost is measured, and may be measured wrong where the machine is busy.
     until(|| share_the_work().into_iter().all(|rows| rows > 0));
