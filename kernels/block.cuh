@@ -81,7 +81,7 @@ DEVICE void bring(unsigned char* to, const unsigned char* from, unsigned bytes, 
         for (unsigned at = threadIdx.x; at < bytes / 16; at += THREADS) {
             ((float4*)to)[at] = ((const float4*)from)[at];
         }
-    } else if (piece == 4) {
+    } else if (piece >= 4) {
         for (unsigned at = threadIdx.x; at < bytes / 4; at += THREADS) {
             ((float*)to)[at] = ((const float*)from)[at];
         }
@@ -95,7 +95,6 @@ DEVICE void bring(unsigned char* to, const unsigned char* from, unsigned bytes, 
 // `HELD` fragments of the first layer's weights are held by the warp; none where it is 0.
 template <class Row, class Weights, unsigned BLOCK_ROWS, unsigned HELD = 0>
 struct Block {
-    const Stage& stage;
     // The stage's block.
     const unsigned char* block;
     // The first of the block's rows, of which there are `count`, and where its scores go.
@@ -109,6 +108,11 @@ struct Block {
 
     typedef float Sums[BLOCK_ROWS][TILES_AT_ONCE];
 
+    // No member, so that a compiler that is told the stage knows its numbers from the first.
+    DEVICE const Stage& stage() const {
+        return STAGE_IN(block);
+    }
+
     // The four inputs of this lane in a chunk, in the order of the layer's fragments. Of rows that
     // there are not, the last is read again.
     DEVICE void read(
@@ -116,9 +120,9 @@ struct Block {
     ) const {
         const unsigned t = threadIdx.x % 4;
         if (is_first) {
-            const unsigned char* begin = rows + min(of, count - 1) * stage.row_bytes;
+            const unsigned char* begin = rows + min(of, count - 1) * stage().row_bytes;
             const unsigned at = 16 * chunk + 4 * t;
-            if (stage.piece >= 4 * sizeof(Row) && at + 4 <= inputs) {
+            if (stage().piece >= 4 * sizeof(Row) && at + 4 <= inputs) {
                 read_four(x, (const Row*)begin + at);
             } else {
                 read_some(x, (const Row*)begin, at, inputs);
@@ -135,28 +139,43 @@ struct Block {
     // This lane's share of the sums of four tiles from `tile` on.
     DEVICE void multiply(Sums& sums, bool is_first, const Layer& layer, unsigned tile) const {
         const unsigned turns = (layer.chunks + WARPS - 1) / WARPS;
-        // Weights of some turns are under way at once; all that are held are known by their number.
-#pragma unroll(HELD > 0 ? 64 : BLOCK_ROWS == 1 ? 4 : 1)
+        if (HELD > 0 && is_first) {
+            // Weights that are held are known by their number.
+#pragma unroll
+            for (unsigned turn = 0; turn < turns; turn++) {
+                add_products(sums, is_first, layer, tile, turn);
+            }
+            return;
+        }
+        // Those of some turns are under way at once.
+#pragma unroll(BLOCK_ROWS == 1 ? 4 : 1)
         for (unsigned turn = 0; turn < turns; turn++) {
-            const unsigned chunk = turn * WARPS + threadIdx.x / 32;
-            if (chunk >= layer.chunks) {
-                continue;
-            }
-            float x[BLOCK_ROWS][4];
+            add_products(sums, is_first, layer, tile, turn);
+        }
+    }
+
+    // The products of this warp's chunk of a turn.
+    DEVICE void add_products(
+        Sums& sums, bool is_first, const Layer& layer, unsigned tile, unsigned turn
+    ) const {
+        const unsigned chunk = turn * WARPS + threadIdx.x / 32;
+        if (chunk >= layer.chunks) {
+            return;
+        }
+        float x[BLOCK_ROWS][4];
 #pragma unroll
-            for (unsigned of = 0; of < BLOCK_ROWS; of++) {
-                read(x[of], is_first, layer.inputs, of, chunk);
-            }
+        for (unsigned of = 0; of < BLOCK_ROWS; of++) {
+            read(x[of], is_first, layer.inputs, of, chunk);
+        }
 #pragma unroll
-            for (unsigned i = 0; i < TILES_AT_ONCE; i++) {
-                if (tile + i < layer.tiles) {
-                    const Four<Weights> four = weights(is_first, layer, turn, tile + i);
+        for (unsigned i = 0; i < TILES_AT_ONCE; i++) {
+            if (tile + i < layer.tiles) {
+                const Four<Weights> four = weights(is_first, layer, turn, tile + i);
 #pragma unroll
-                    for (unsigned of = 0; of < BLOCK_ROWS; of++) {
+                for (unsigned of = 0; of < BLOCK_ROWS; of++) {
 #pragma unroll
-                        for (int k = 0; k < 4; k++) {
-                            sums[of][i] = fmaf(x[of][k], widen(four, k), sums[of][i]);
-                        }
+                    for (int k = 0; k < 4; k++) {
+                        sums[of][i] = fmaf(x[of][k], widen(four, k), sums[of][i]);
                     }
                 }
             }
@@ -210,8 +229,8 @@ struct Block {
             const float value = output < layer.outputs ? raw : 0.0f;
             if (!is_last || has_head) {
                 on_chip.after[of * on_chip.widest + output] = value;
-            } else if (of < count && output < stage.width) {
-                scores[of * stage.width + output] = value;
+            } else if (of < count && output < stage().width) {
+                scores[of * stage().width + output] = value;
             }
         }
     }
@@ -220,16 +239,16 @@ struct Block {
     DEVICE void apply_head_to_rows() const {
         for (unsigned of = threadIdx.x / 32; of < min(BLOCK_ROWS, count); of += WARPS) {
             const float* values = on_chip.before + of * on_chip.widest;
-            head_of_row(values, scores + of * stage.width, stage, threadIdx.x % 32);
+            head_of_row(values, scores + of * stage().width, stage(), threadIdx.x % 32);
         }
     }
 
     // All layers, of whose tiles the block takes four from `first` on in every `by`.
     DEVICE void run(unsigned first, unsigned by) {
-        FOR_EACH_LAYER (unsigned index = 0; index < stage.layers; index++) {
-            const Layer& layer = stage.layer[index];
-            const bool is_last = index + 1 == stage.layers;
-#pragma unroll(HELD > 0 ? 64 : 1)
+        FOR_EACH_LAYER (unsigned index = 0; index < stage().layers; index++) {
+            const Layer& layer = stage().layer[index];
+            const bool is_last = index + 1 == stage().layers;
+#pragma unroll(HELD > 0 ? 16 : 1)
             for (unsigned tile = first; tile < layer.tiles; tile += by) {
                 Sums sums = {};
                 multiply(sums, index == 0, layer, tile);

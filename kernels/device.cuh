@@ -141,6 +141,38 @@ DEVICE void tell_host(unsigned* word, unsigned number) {
     *(volatile unsigned*)word = number;
 }
 
+// A word of the host's memory, as it is now.
+DEVICE unsigned read_word(const unsigned* word) {
+    return *(const volatile unsigned*)word;
+}
+
+// Two neighbours on a boundary of 16 bytes, each as it is now; not both as they were at once.
+DEVICE void read_pair(unsigned long long (&pair)[2], const unsigned long long* from) {
+    asm volatile("ld.volatile.global.v2.u64 {%0, %1}, [%2];"
+                 : "=l"(pair[0]), "=l"(pair[1])
+                 : "l"(from)
+                 : "memory");
+}
+
+// What the host wrote before a word that this thread read is seen from here on.
+DEVICE void see_host() {
+    __threadfence_system();
+}
+
+// A clock's nanoseconds, the same on all of the device.
+DEVICE unsigned long long now_ns() {
+    unsigned long long now;
+    asm volatile("mov.u64 %0, %globaltimer;" : "=l"(now));
+    return now;
+}
+
+// Rests for about so long.
+DEVICE void rest(unsigned ns) {
+    if (ns > 0) {
+        __nanosleep(ns);
+    }
+}
+
 #endif
 
 DEVICE float infinity() {

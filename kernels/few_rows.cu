@@ -23,7 +23,7 @@ DEVICE void few_rows(
     }
     const Four<Weights> none[1] = {};
     Block<Row, Weights, BLOCK_ROWS> here = {
-        stage, block, from, scores + first * stage.width, own, on_chip, has_head, none
+        block, from, scores + first * stage.width, own, on_chip, has_head, none
     };
     here.run(TILES_AT_ONCE * blockIdx.y, TILES_AT_ONCE * gridDim.y);
     if (done != nullptr) {

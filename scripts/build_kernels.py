@@ -26,12 +26,13 @@ WEIGHT_TYPES = {"f32": "F32", "f16": "F16", "bf16": "Bf16"}
 FUSED_TILES = {2: 168, 4: 168, 8: 208, 16: 208}
 FEW_ROWS = {1: 128, 8: 192}
 DENSE_REGISTERS = 128
+PERSISTENT_REGISTERS = 192
 HEAD_REGISTERS = 64
 # An architecture, whether it is compiled to the end, and the kernels that run on it.
 ARCHITECTURES = {
-    "compute_75": ("ptx", ["few_rows", "head"]),
-    "compute_80": ("ptx", ["fused_mlp", "dense", "few_rows", "head"]),
-    "sm_90": ("cubin", ["fused_mlp", "dense", "few_rows", "head"]),
+    "compute_75": ("ptx", ["few_rows", "persistent", "head"]),
+    "compute_80": ("ptx", ["fused_mlp", "dense", "few_rows", "persistent", "head"]),
+    "sm_90": ("cubin", ["fused_mlp", "dense", "few_rows", "persistent", "head"]),
 }
 
 
@@ -45,6 +46,7 @@ def kernels():
         for count, registers in FEW_ROWS.items():
             name = f"few_rows_{rows}_{weights}_{count}"
             yield "few_rows", name, types | {"ROWS": str(count)}, registers
+        yield "persistent", f"persistent_{rows}_{weights}", types, PERSISTENT_REGISTERS
         yield "dense", f"dense_{rows}_{weights}", types, DENSE_REGISTERS
     yield "head", "head", {}, HEAD_REGISTERS
 

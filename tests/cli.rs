@@ -329,6 +329,8 @@ fn failures_are_one_line_that_names_the_file_and_exit_code_1() {
     refused(&files::npy("<f4", "(2, 5)", &[0; 40]), "rows of 4 values");
     refused(&files::npy("<f4", "(0, 4)", &[]), "at least one row");
     error(1, &["inspect", "no such file\nat all"]);
+    let inspect = ["inspect", &model, "--backend", "cpu", "--latency", "persistent"];
+    assert!(error(1, &inspect).contains("only --backend cuda has one"));
     error(1, &["inspect", &files.write("empty", &[])]);
     error(1, &["inspect", &files.write("noise", &[7; 100])]);
     let line = error(1, &["classify", &model, &files.path("."), "--backend", "cpu"]);

@@ -18,6 +18,14 @@ pub struct OpenOptions {
     /// Whether batches are timed by the device's own clock, where it has one; see
     /// [`compute_time`](super::ExecutionContext::compute_time). Costs a little time itself.
     pub timestamps: bool,
+    /// Whether batches of up to 16 rows are run by a kernel that stays on the device and waits for
+    /// them in the host's memory, which saves the launch of each. CUDA alone has it, for models of
+    /// one stage; other models are launched as ever, and so are batches that are timed.
+    ///
+    /// It costs a multiprocessor for each context in use, and reads of a few bytes over the bus
+    /// all the time. It leaves the device after 100 ms without a batch, once a second, and when
+    /// memory is taken or a model loaded; the next batch has it launched again.
+    pub persistent: bool,
 }
 
 /// One line of a survey: a device that is there, or a backend that is not.

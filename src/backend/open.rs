@@ -18,6 +18,15 @@ pub fn open(backend: BackendKind) -> Result<Arc<dyn Device>, BackendError> {
 /// [`BackendError::Unavailable`] says what was looked for and how to get it.
 pub fn open_with(options: &OpenOptions) -> Result<Arc<dyn Device>, BackendError> {
     match options.backend {
+        // No other backend has a kernel that stays.
+        BackendKind::Auto if options.persistent => cuda::open(options),
+        backend @ (BackendKind::Wgpu | BackendKind::Cpu) if options.persistent => {
+            Err(BackendError::Unavailable {
+                backend,
+                looked_for: String::from("a kernel that stays on the device was asked for"),
+                advice: String::from("only --backend cuda has one"),
+            })
+        }
         BackendKind::Auto => open_auto(options),
         BackendKind::Cuda => cuda::open(options),
         BackendKind::Wgpu => wgpu::open(options),

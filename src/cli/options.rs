@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
+use clap::{Args, ValueEnum};
 use serde::Serialize;
 
 use crate::backend::{BackendKind, OpenOptions, Rows};
@@ -75,6 +75,17 @@ pub(super) struct DeviceArgs {
     /// Allow software adapters: processors that render like a GPU, fit for tests only.
     #[arg(long)]
     software: bool,
+    /// How few rows get to the device: each batch by a launch, or by a kernel that stays on it.
+    #[arg(long, value_enum, default_value = "launch")]
+    latency: Latency,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Latency {
+    /// A launch for every batch.
+    Launch,
+    /// On CUDA, a kernel holds a multiprocessor and waits for batches of up to 16 rows.
+    Persistent,
 }
 
 impl DeviceArgs {
@@ -84,6 +95,7 @@ impl DeviceArgs {
             adapter: self.adapter.clone(),
             device: self.device,
             software: self.software,
+            persistent: self.latency == Latency::Persistent,
             ..OpenOptions::default()
         }
     }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Child;
 
 /// What is compiled to an object of its own: a source, and what its compiler is told.
-const OBJECTS: [(&str, &str, &[&str]); 5] = [
+const OBJECTS: [(&str, &str, &[&str]); 6] = [
     ("launch", "launch.cpp", &[]),
     ("fused_mlp", "kernels.cpp", &["-DFUSED_MLP"]),
     (
@@ -13,6 +13,7 @@ const OBJECTS: [(&str, &str, &[&str]); 5] = [
         &["-DFUSED_MLP", "-DHAS_BULK_COPIES", "-DPREFIX=\"sm_90/\""],
     ),
     ("few_rows", "kernels.cpp", &["-DFEW_ROWS"]),
+    ("persistent", "kernels.cpp", &["-DPERSISTENT"]),
     ("dense", "kernels.cpp", &["-DDENSE"]),
 ];
 
@@ -35,7 +36,9 @@ impl Kernels {
         let (file, folder) = self.mutant.as_ref()?;
         let is_part = match file.strip_suffix(".cu") {
             Some(stem) => object.starts_with(stem),
-            None => *file != "block.cuh" || object.starts_with("few_rows"),
+            None if *file == "mail.cuh" => object.starts_with("persistent"),
+            None if *file == "block.cuh" => ["few_rows", "persistent"].contains(&object),
+            None => true,
         };
         (!is_part).then(|| folder.join(object).with_extension("o"))
     }

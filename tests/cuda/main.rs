@@ -24,6 +24,7 @@ mod mutants;
 mod oracle;
 #[path = "../conformance/paper.rs"]
 mod paper;
+mod persistent;
 mod pipelines;
 mod reading;
 mod special;

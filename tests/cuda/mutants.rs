@@ -7,12 +7,13 @@ use fusewire::backend::cpu::oracle;
 use fusewire::{Activation, InputType, PlanOptions, Precision, Rows};
 
 use crate::common::{self, Random};
-use crate::devices::{load, open};
+use crate::devices::{load, open, soon};
 use crate::kernels::Kernels;
+use crate::persistent;
 use crate::stub;
 
 /// A file, a piece of it, and what stands there instead.
-const MUTANTS: [(&str, &str, &str); 12] = [
+const MUTANTS: [(&str, &str, &str); 15] = [
     // Rows are read before they are there.
     ("fused_mlp.cu", "wait_for_step(stage.depth);", ""),
     ("fused_mlp.cu", "wait_for_phase(barriers +", "(void)(barriers +"),
@@ -26,7 +27,12 @@ const MUTANTS: [(&str, &str, &str); 12] = [
     ("rows.cuh", "min(span.row + row, span.count - 1)", "span.row + row"),
     ("epilogue.cuh", "to < count && at < width", "at < width"),
     ("product.cuh", "at + i < end ? of_low[i] : 0.0f", "of_low[i]"),
-    ("block.cuh", "of < count && output < stage.width", "output < stage.width"),
+    ("block.cuh", "of < count && output < stage().width", "output < stage().width"),
+    // A kernel that stays takes half a letter for a whole one, tells of scores that are not there,
+    // or stays where it is not wanted.
+    ("mail.cuh", " && words[0] >> 48 == (number & 0xffff)", ""),
+    ("persistent.cu", "here.run(letter);\n        __syncthreads();", "here.run(letter);"),
+    ("mail.cuh", "stop_now != terms.stop", "false"),
     // Too few of the bits of a split number.
     (
         "product.cuh",
@@ -107,6 +113,34 @@ fn check() {
                     assert!(error <= most, "{widths:?}, {rows} rows, {precision:?}: {got}, {want}");
                 }
             }
+        }
+    }
+    check_what_stays(&mut random);
+}
+
+/// Batch after batch of one kernel, from one place and from another, with memory taken in between.
+fn check_what_stays(random: &mut Random) {
+    let device = persistent::open(0);
+    let model = common::model(random, &[40, 30, 10], || Activation::Tanh);
+    let executable = load(&*device, &model, &PlanOptions::default());
+    let mut context = executable.create_context().expect("there is room for one");
+    let place = 5 * 40;
+    let block = device.alloc_host(2 * place * 4).expect("there is memory");
+    for batch in 0..2000 {
+        let values = random.values((1 + batch % 5) * 40);
+        // SAFETY: there is room for five rows at each place, and no batch is in flight.
+        let rows = unsafe {
+            let to = block.as_ptr().cast::<f32>().add(batch % 2 * place);
+            to.copy_from(values.as_ptr(), values.len());
+            std::slice::from_raw_parts(to, values.len())
+        };
+        context.submit(Rows::F32(rows)).expect("it is taken");
+        context.wait(soon()).expect("it runs");
+        for (got, want) in context.scores().iter().zip(oracle(&model, Rows::F32(&values))) {
+            assert!((f64::from(*got) - want).abs() < 1e-5, "batch {batch}: {got}, {want}");
+        }
+        if batch % 500 == 0 {
+            device.alloc_host(1).expect("there is memory");
         }
     }
 }

@@ -18,6 +18,8 @@ pub const DEVICES: &str = "9.0,8.6,7.5";
 const LIBRARY_PATH: &str = "LD_LIBRARY_PATH";
 /// Which run-time compiler a process finds: none, but where a test is about that.
 const COMPILER: &str = "FUSEWIRE_NVRTC";
+/// With it, a kernel that stays on the device does not leave because of the time.
+pub const CLOCK_STANDS: [(&str, &str); 1] = [("CUDA_ON_CPU_CLOCK_STANDS", "1")];
 /// Set where the driver is in the library path.
 const WITH_STUB: &str = "FUSEWIRE_TEST_CUDA_ON_CPU";
 /// Set where a process runs one test alone; its value is what it was told.
@@ -141,9 +143,14 @@ pub fn run_with_library(test: &str, told: &str, folder: Option<&Path>) {
     });
 }
 
-/// Whether the test of this name passes in a process that finds the driver in this folder.
+/// Whether the test of this name passes in a process that finds the driver in this folder, on a
+/// device on which no time goes by.
 pub fn passes_with_library(test: &str, told: &str, folder: &Path) -> bool {
-    run(test, told, |command| give_driver(command, folder)).is_ok()
+    let prepare = |command: &mut Command| {
+        give_driver(command, folder);
+        command.envs(CLOCK_STANDS);
+    };
+    run(test, told, prepare).is_ok()
 }
 
 /// What this process was told, where it runs a test alone.
@@ -203,6 +210,11 @@ pub fn hang(hangs: bool) {
 pub fn calls(function: &str) -> u32 {
     let function = CString::new(function).expect("a name");
     ask!(b"cuda_on_cpu_calls": fn(*const c_char) -> u32, function.as_ptr())
+}
+
+/// Kernels that stay on the device now.
+pub fn residents() -> u32 {
+    ask!(b"cuda_on_cpu_residents": fn() -> u32,)
 }
 
 /// Calls after the first that was told that the device is lost.

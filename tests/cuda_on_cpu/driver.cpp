@@ -8,6 +8,7 @@
 //
 //     CUDA_ON_CPU_DEVICES    compute capabilities of the devices, such as "9.0,7.5"; "9.0" if unset
 //     CUDA_VISIBLE_DEVICES   which of them are shown, by their numbers
+//     CUDA_ON_CPU_CLOCK_STANDS    if set, no time goes by on a device
 //
 // Faults are ordered through `cuda_on_cpu_fail`; see there.
 
@@ -103,6 +104,7 @@ unsigned cuCtxSetCurrent(void* context) {
 unsigned cuModuleLoadDataEx(
     void** module, const void* image, unsigned count, const unsigned* options, void** values
 ) {
+    await_residents("cuModuleLoadDataEx");
     std::lock_guard<std::mutex> lock(state().mutex);
     unsigned code = entered("cuModuleLoadDataEx");
     if (image == nullptr || strlen(static_cast<const char*>(image)) == 0) return INVALID_VALUE;
@@ -118,7 +120,10 @@ unsigned cuModuleLoadDataEx(
     return code;
 }
 
-unsigned cuModuleUnload(void* module) { return destroy<Module>(module, "cuModuleUnload"); }
+unsigned cuModuleUnload(void* module) {
+    await_residents("cuModuleUnload");
+    return destroy<Module>(module, "cuModuleUnload");
+}
 
 unsigned cuModuleGetFunction(void** function, void* module, const char* name) {
     LOCKED(entered("cuModuleGetFunction"));
@@ -163,6 +168,7 @@ unsigned cuOccupancyMaxActiveBlocksPerMultiprocessor(
 }
 
 unsigned cuMemAlloc_v2(Address* address, size_t bytes) {
+    await_residents("cuMemAlloc");
     LOCKED(entered("cuMemAlloc"));
     void* memory = nullptr;
     code = allocate(&memory, bytes, false);
@@ -173,6 +179,7 @@ unsigned cuMemAlloc_v2(Address* address, size_t bytes) {
 unsigned cuMemFree_v2(Address address) { return release(pointer(address), false, "cuMemFree"); }
 
 unsigned cuMemHostAlloc(void** memory, size_t bytes, unsigned flags) {
+    await_residents("cuMemHostAlloc");
     LOCKED(entered("cuMemHostAlloc"));
     if (flags != 3) die("cuMemHostAlloc: not portable and mapped, or write-combined");
     return allocate(memory, bytes, true);
@@ -194,11 +201,13 @@ unsigned cuMemcpyHtoD_v2(Address to, const void* from, size_t bytes) {
     return OK;
 }
 
-static unsigned copy(void* to, const void* from, size_t bytes, bool in, const char* what) {
+static unsigned copy(
+    void* stream, void* to, const void* from, size_t bytes, bool in, const char* what
+) {
     LOCKED(entered(what));
     require(to, bytes, !in, what);
     require(from, bytes, in, what);
-    enqueue([=] {
+    enqueue(stream, [=] {
         {
             std::lock_guard<std::mutex> lock(state().mutex);
             require(to, bytes, !in, what);
@@ -210,12 +219,12 @@ static unsigned copy(void* to, const void* from, size_t bytes, bool in, const ch
     return OK;
 }
 
-unsigned cuMemcpyHtoDAsync_v2(Address to, const void* from, size_t bytes, void*) {
-    return copy(pointer(to), from, bytes, true, "cuMemcpyHtoDAsync");
+unsigned cuMemcpyHtoDAsync_v2(Address to, const void* from, size_t bytes, void* stream) {
+    return copy(stream, pointer(to), from, bytes, true, "cuMemcpyHtoDAsync");
 }
 
-unsigned cuMemcpyDtoHAsync_v2(void* to, Address from, size_t bytes, void*) {
-    return copy(to, pointer(from), bytes, false, "cuMemcpyDtoHAsync");
+unsigned cuMemcpyDtoHAsync_v2(void* to, Address from, size_t bytes, void* stream) {
+    return copy(stream, to, pointer(from), bytes, false, "cuMemcpyDtoHAsync");
 }
 
 unsigned cuStreamCreate(void** stream, unsigned) {
@@ -234,12 +243,12 @@ unsigned cuEventCreate(void** event, unsigned) { return create<Event>(event, "cu
 
 unsigned cuEventDestroy_v2(void* event) { return destroy<Event>(event, "cuEventDestroy"); }
 
-unsigned cuEventRecord(void* event, void*) {
+unsigned cuEventRecord(void* event, void* stream) {
     LOCKED(entered("cuEventRecord"));
     Event* it = static_cast<Event*>(event);
     it->recorded = true;
     it->pending++;
-    enqueue([=] {
+    enqueue(stream, [=] {
         std::lock_guard<std::mutex> lock(state().mutex);
         it->pending--;
         it->at = std::chrono::steady_clock::now();
@@ -263,7 +272,7 @@ unsigned cuEventElapsedTime(float* milliseconds, void* start, void* end) {
 
 unsigned cuLaunchKernel(
     void* function, unsigned x, unsigned y, unsigned z, unsigned threads, unsigned threads_y,
-    unsigned threads_z, unsigned shared, void*, void** arguments, void**
+    unsigned threads_z, unsigned shared, void* stream, void** arguments, void**
 ) {
     LOCKED(entered("cuLaunchKernel"));
     Function* it = static_cast<Function*>(function);
@@ -278,7 +287,7 @@ unsigned cuLaunchKernel(
     memcpy(&values.count, arguments[3], sizeof values.count);
     memcpy(&values.done, arguments[4], sizeof values.done);
     memcpy(&values.number, arguments[5], sizeof values.number);
-    enqueue([=] { run(it->name.c_str(), {x, y, z}, threads, shared, values); });
+    enqueue(stream, [=] { run(stream, it->name.c_str(), {x, y, z}, threads, shared, values); });
     return OK;
 }
 
@@ -326,6 +335,12 @@ void cuda_on_cpu_hang(unsigned hangs) {
 unsigned cuda_on_cpu_calls(const char* function) {
     std::lock_guard<std::mutex> lock(state().mutex);
     return state().calls[function];
+}
+
+// Kernels that stay on the device now.
+unsigned cuda_on_cpu_residents() {
+    std::lock_guard<std::mutex> lock(state().mutex);
+    return unsigned(state().residents.size());
 }
 
 // Calls after one was told that the device is lost.

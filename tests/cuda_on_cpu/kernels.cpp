@@ -51,6 +51,15 @@ OF_ALL_TYPES(OF)
     );
 OF_ALL_TYPES(OF)
 
+#elif defined(PERSISTENT)
+#include "persistent.cu"
+
+#define OF(rows, weights, Row, Weights)                                            \
+    static Named named_##rows##_##weights(                                         \
+        NAME_OF(persistent, rows, weights), persistent<Row, Weights>               \
+    );
+OF_ALL_TYPES(OF)
+
 #else
 #include "dense.cu"
 #include "head.cu"

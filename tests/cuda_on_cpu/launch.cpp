@@ -1,11 +1,13 @@
 // Running one block after the other, each thread of it a fiber.
 
 #include <algorithm>
+#include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <map>
 #include <mutex>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "launch.h"
@@ -17,7 +19,8 @@ Index threadIdx, blockIdx, blockDim, gridDim;
 const size_t SHARED_MAX = 232448;
 // Bytes past the scores that are looked at.
 const size_t PAST_MAX = 64 << 10;
-alignas(128) unsigned char shared_memory[SHARED_MAX];
+alignas(128) static unsigned char shared_of_most[SHARED_MAX];
+unsigned char* shared_memory = shared_of_most;
 
 namespace {
 
@@ -142,6 +145,8 @@ struct Block {
     unsigned living = 0;
     void* scheduler = nullptr;
     std::string failure;
+    // Its kernel waits for the host.
+    bool rests = false;
     bool copies_are_late = true;
     uint64_t random = 1;
 
@@ -155,6 +160,7 @@ struct Block {
 
 Block block;
 Kernel kernel;
+std::string kernel_name;
 struct Arguments {
     const unsigned char* rows;
     const unsigned char* stage;
@@ -411,6 +417,26 @@ void __syncthreads() {
     pass(block.gate, "__syncthreads");
 }
 
+void rest(unsigned) {
+    block.rests = true;
+    cuda_on_cpu_switch(&current().place, block.scheduler);
+}
+
+void dawdle() {
+    if (block.next_random() % 4 == 0) {
+        std::this_thread::sleep_for(std::chrono::microseconds(20));
+    }
+}
+
+unsigned long long now_ns() {
+    static const bool stands = getenv("CUDA_ON_CPU_CLOCK_STANDS") != nullptr;
+    if (stands) {
+        return 0;
+    }
+    const auto now = std::chrono::steady_clock::now().time_since_epoch();
+    return (unsigned long long)std::chrono::nanoseconds(now).count();
+}
+
 void __syncwarp() {
     pass(warp().gate, "__syncwarp");
 }
@@ -546,21 +572,90 @@ void shuffle() {
     block.copies_are_late = block.next_random() % 2 == 0;
 }
 
+// Why the block that has just run did so in vain; nothing where it went well.
+std::string judge_block(unsigned shared_bytes) {
+    for (size_t at = shared_bytes; block.failure.empty() && at < SHARED_MAX; at++) {
+        if (shared_memory[at] != 0xff) {
+            return "shared memory past its end was written";
+        }
+    }
+    return block.failure;
+}
+
 // Runs the blocks. Returns nothing where it went well, else why it did not.
 std::string run_blocks(unsigned shared_bytes) {
     for (unsigned i = 0; i < gridDim.x * gridDim.y; i++) {
         blockIdx = {i % gridDim.x, i / gridDim.x, 0};
         run_block(blockDim.x);
-        if (!block.failure.empty()) {
-            return block.failure;
-        }
-        for (size_t at = shared_bytes; at < SHARED_MAX; at++) {
-            if (shared_memory[at] != 0xff) {
-                return "shared memory past its end was written";
-            }
+        const std::string failure = judge_block(shared_bytes);
+        if (!failure.empty()) {
+            return failure;
         }
     }
     return "";
+}
+
+// What is of one kernel's running, where another runs meanwhile.
+struct Running {
+    Block block;
+    Kernel kernel;
+    std::string kernel_name;
+    Arguments arguments;
+    Index indices[4];
+    unsigned shared_bytes;
+    std::vector<unsigned char> shared;
+
+    void exchange() {
+        std::swap(block, ::block);
+        std::swap(kernel, ::kernel);
+        std::swap(kernel_name, ::kernel_name);
+        std::swap(arguments, ::arguments);
+        Index* const all[4] = {&threadIdx, &blockIdx, &blockDim, &gridDim};
+        for (unsigned i = 0; i < 4; i++) {
+            std::swap(indices[i], *all[i]);
+        }
+    }
+};
+
+std::mutex one_at_a_time;
+const int LAUNCH_FAILED = 719;
+
+int answer(const std::string& failure) {
+    if (!failure.empty()) {
+        fprintf(stderr, "%s: %s\n", kernel_name.c_str(), failure.c_str());
+    }
+    return failure.empty() ? 0 : LAUNCH_FAILED;
+}
+
+// Lets the kernel run until it rests or ends.
+int go_on(Running* running) {
+    running->exchange();
+    shared_memory = (unsigned char*)(((uintptr_t)running->shared.data() + 127) & ~(uintptr_t)127);
+    if (block.fibers.empty()) {
+        run_block(blockDim.x);
+    } else {
+        block.rests = false;
+        cuda_on_cpu_switch(&block.scheduler, current().place);
+    }
+    const bool rests = block.rests && block.failure.empty();
+    const int code = rests ? RESTS : answer(judge_block(running->shared_bytes));
+    shared_memory = shared_of_most;
+    running->exchange();
+    if (!rests) {
+        delete running;
+    }
+    return code;
+}
+
+// Begins a kernel that stays: one block, with shared memory of its own.
+int stay(unsigned threads, unsigned shared_bytes, void** rests) {
+    Running* const own = new Running{{}, kernel, kernel_name, arguments, {}, shared_bytes, {}};
+    own->shared.resize(SHARED_MAX + 128);
+    own->indices[2] = {threads, 1, 1};
+    own->indices[3] = {1, 1, 1};
+    own->block.random = block.random;
+    *rests = own;
+    return go_on(own);
 }
 
 }  // namespace
@@ -569,16 +664,20 @@ extern "C" void cuda_on_cpu_add(const char* name, void* kernel) {
     names()[name] = (Kernel)kernel;
 }
 
-extern "C" int cuda_on_cpu_launch(
-    const char* name, unsigned grid[3], unsigned threads[3], unsigned shared_bytes, void** values
-) {
-    static std::mutex one_at_a_time;
+extern "C" int cuda_on_cpu_go_on(void* rests) {
     const std::lock_guard<std::mutex> lock(one_at_a_time);
-    const int LAUNCH_FAILED = 719;
+    return go_on((Running*)rests);
+}
+
+extern "C" int cuda_on_cpu_launch(
+    const char* name, unsigned grid[3], unsigned threads[3], unsigned shared_bytes, void** values,
+    void** rests
+) {
+    const std::lock_guard<std::mutex> lock(one_at_a_time);
     kernel = find(name);
+    kernel_name = name;
     if (kernel == nullptr || shared_bytes > SHARED_MAX) {
-        fprintf(stderr, "%s: no such kernel, or more shared memory than there is\n", name);
-        return LAUNCH_FAILED;
+        return answer("no such kernel, or more shared memory than there is");
     }
     arguments.rows = *(const unsigned char**)values[0];
     arguments.stage = *(const unsigned char**)values[1];
@@ -587,9 +686,13 @@ extern "C" int cuda_on_cpu_launch(
     arguments.done = *(unsigned**)values[4];
     arguments.number = *(unsigned*)values[5];
     const Stage& stage = *(const Stage*)arguments.stage;
+    cuda_on_cpu_require(arguments.stage, stage.bytes, "a stage");
+    shuffle();
+    if (kernel_name.find("persistent") != std::string::npos) {
+        return stay(threads[0], shared_bytes, rests);
+    }
     const size_t count = arguments.count;
     const size_t scores_bytes = count * stage.width * sizeof(float);
-    cuda_on_cpu_require(arguments.stage, stage.bytes, "a stage");
     cuda_on_cpu_require(arguments.rows, count * stage.row_bytes, "rows");
     cuda_on_cpu_require(arguments.scores, scores_bytes, "scores");
     const unsigned char* past = (const unsigned char*)arguments.scores + scores_bytes;
@@ -597,15 +700,10 @@ extern "C" int cuda_on_cpu_launch(
     const std::vector<unsigned char> before(past, past + looked_at);
     gridDim = {grid[0], grid[1], grid[2]};
     blockDim = {threads[0], threads[1], threads[2]};
-    shuffle();
     block.failure.clear();
-    std::string failure = run_blocks(shared_bytes);
+    const std::string failure = run_blocks(shared_bytes);
     if (memcmp(past, before.data(), before.size()) != 0) {
-        failure = "scores past the last row were written";
+        return answer("scores past the last row were written");
     }
-    if (!failure.empty()) {
-        fprintf(stderr, "%s: %s\n", name, failure.c_str());
-        return LAUNCH_FAILED;
-    }
-    return 0;
+    return answer(failure);
 }

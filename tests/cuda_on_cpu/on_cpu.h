@@ -26,8 +26,8 @@ struct Index {
 };
 // Of the thread that runs now.
 extern Index threadIdx, blockIdx, blockDim, gridDim;
-// A block's shared memory.
-extern unsigned char shared_memory[];
+// Its block's shared memory.
+extern unsigned char* shared_memory;
 
 struct alignas(16) float4 {
     float x, y, z, w;
@@ -125,6 +125,27 @@ void wait_for_phase(Barrier* barrier, unsigned phase);
 inline void tell_host(unsigned* word, unsigned number) {
     __atomic_store_n(word, number, __ATOMIC_RELEASE);
 }
+
+inline unsigned read_word(const unsigned* word) {
+    return __atomic_load_n(word, __ATOMIC_RELAXED);
+}
+
+// Lets some time go by, or none.
+void dawdle();
+
+inline void read_pair(unsigned long long (&pair)[2], const unsigned long long* from) {
+    pair[0] = __atomic_load_n(&from[0], __ATOMIC_RELAXED);
+    dawdle();
+    pair[1] = __atomic_load_n(&from[1], __ATOMIC_RELAXED);
+}
+
+inline void see_host() {
+    __atomic_thread_fence(__ATOMIC_ACQUIRE);
+}
+
+unsigned long long now_ns();
+// Lets the device do something else.
+void rest(unsigned ns);
 
 // A kernel, known by its name from when the program begins.
 typedef void (*Kernel)(

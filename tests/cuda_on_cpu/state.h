@@ -3,6 +3,7 @@
 
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <chrono>
 #include <condition_variable>
@@ -65,6 +66,18 @@ struct Allocation {
     bool pinned;
 };
 
+// Work of a stream, which comes after all before it.
+struct Operation {
+    void* stream;
+    std::function<void()> run;
+};
+
+// A kernel that stays on the device, and the stream that waits for its end.
+struct Resident {
+    void* stream;
+    void* rests;
+};
+
 struct State {
     std::mutex mutex;
     std::condition_variable changed;
@@ -74,7 +87,8 @@ struct State {
     std::map<uintptr_t, Allocation> memory;
     std::set<void*> objects; // Streams, events and modules.
     std::map<std::pair<void*, std::string>, Function> functions; // By module and name.
-    std::deque<std::function<void()>> queue;
+    std::deque<Operation> queue;
+    std::vector<Resident> residents;
     bool running = false;
     bool hangs = false;
     bool initialised = false;
@@ -154,33 +168,98 @@ void require(const void* at, size_t bytes, bool pinned, const char* what) {
     if (pinned && !block->pinned) die("%s: %p is not pinned", what, at);
 }
 
+// The first operation that no kernel keeps from its turn.
+std::deque<Operation>::iterator next_operation() {
+    State& s = state();
+    return std::find_if(s.queue.begin(), s.queue.end(), [&](const Operation& one) {
+        return std::none_of(s.residents.begin(), s.residents.end(), [&](const Resident& it) {
+            return it.stream == one.stream;
+        });
+    });
+}
+
+// A kernel ended so; the lock is held.
+void ended(unsigned code) {
+    State& s = state();
+    if (code == OK) return;
+    s.fatal = code;
+    s.told = false; // By no call yet.
+}
+
+// Lets every kernel that stays go on for a moment.
+void run_residents(std::unique_lock<std::mutex>& lock) {
+    State& s = state();
+    for (size_t i = 0; i < s.residents.size() && !s.hangs;) {
+        void* rests = s.residents[i].rests;
+        lock.unlock();
+        const int code = cuda_on_cpu_go_on(rests);
+        lock.lock();
+        if (code == RESTS) {
+            i++;
+            continue;
+        }
+        s.residents.erase(s.residents.begin() + long(i));
+        ended(unsigned(code));
+    }
+}
+
 void work() {
     State& s = state();
     std::unique_lock<std::mutex> lock(s.mutex);
     for (;;) {
-        s.changed.wait(lock, [&] { return !s.hangs && !s.queue.empty(); });
-        auto next = std::move(s.queue.front());
-        s.queue.pop_front();
+        const auto can_go_on = [&] {
+            return !s.hangs && (next_operation() != s.queue.end() || !s.residents.empty());
+        };
+        s.changed.wait(lock, can_go_on);
         s.running = true;
-        lock.unlock();
-        next();
-        lock.lock();
+        const auto next = next_operation();
+        if (next != s.queue.end()) {
+            const auto run = std::move(next->run);
+            s.queue.erase(next);
+            lock.unlock();
+            run();
+            lock.lock();
+        }
+        run_residents(lock);
         s.running = false;
         s.changed.notify_all();
+        // Kernels that wait for the host leave it the processor.
+        const bool is_idle = next_operation() == s.queue.end() && !s.residents.empty();
+        if (is_idle) s.changed.wait_for(lock, std::chrono::microseconds(5));
     }
 }
 
-void enqueue(std::function<void()> operation) {
+void enqueue(void* stream, std::function<void()> run) {
     State& s = state();
-    s.queue.push_back(std::move(operation));
+    s.queue.push_back({stream, std::move(run)});
     s.changed.notify_all();
 }
 
-// Freeing waits for the device; on one that hangs, for ever.
+// Waits for all that the device has to do; on one that hangs, for ever. A kernel that stays counts.
 void drain(std::unique_lock<std::mutex>& lock, const char* what) {
     State& s = state();
     if (s.hangs && (s.running || !s.queue.empty())) die("%s waits for a device that hangs", what);
-    s.changed.wait(lock, [&] { return !s.running && s.queue.empty(); });
+    const auto is_done = [&] { return !s.running && s.queue.empty() && s.residents.empty(); };
+    if (!s.changed.wait_for(lock, std::chrono::seconds(20), is_done)) {
+        die("%s waits for a kernel that stays", what);
+    }
+}
+
+// Waits until no operation is under way, but for what waits behind a kernel that stays.
+void pause(std::unique_lock<std::mutex>& lock) {
+    State& s = state();
+    s.changed.wait(lock, [&] { return !s.running && next_operation() == s.queue.end(); });
+}
+
+// Waits for kernels that stay to leave, as calls that take memory may.
+void await_residents(const char* what) {
+    State& s = state();
+    std::unique_lock<std::mutex> lock(s.mutex);
+    if (s.residents.empty() || s.hangs || s.fatal != 0) return;
+    const auto is_done = [&] { return s.residents.empty() || s.hangs || s.fatal != 0; };
+    if (!s.changed.wait_for(lock, std::chrono::seconds(20), is_done)) {
+        die("%s waits for a kernel that stays", what);
+    }
 }
 
 unsigned allocate(void** to, size_t bytes, bool pinned) {
@@ -227,7 +306,7 @@ template <typename T> unsigned destroy(void* object, const char* what) {
     unsigned code = entered(what);
     if (code != OK) return code;
     if (s.objects.erase(object) == 0) die("%s: %p is no such object", what, object);
-    if (!s.hangs) drain(lock, what);
+    if (!s.hangs) pause(lock);
     delete static_cast<T*>(object);
     return OK;
 }
@@ -239,7 +318,7 @@ bool is_kernel(const std::string& name) {
     for (const char* row : rows) {
         for (const char* weight : weights) {
             std::string types = std::string(row) + weight;
-            if (name == "dense_" + types) return true;
+            if (name == "dense_" + types || name == "persistent_" + types) return true;
             for (const char* tiles : {"_2", "_4", "_8", "_16"}) {
                 if (name == "fused_mlp_" + types + tiles) return true;
             }
@@ -309,8 +388,8 @@ struct Arguments {
 
 // Runs a kernel whose turn it is, on a device that lives.
 void run(
-    const char* kernel, std::array<unsigned, 3> grid, unsigned threads, unsigned shared,
-    Arguments values
+    void* stream, const char* kernel, std::array<unsigned, 3> grid, unsigned threads,
+    unsigned shared, Arguments values
 ) {
     State& s = state();
     std::unique_lock<std::mutex> lock(s.mutex);
@@ -321,13 +400,17 @@ void run(
     unsigned block[3] = {threads, 1, 1};
     void* arguments[6] = {&values.rows,  &values.stage, &values.scores,
                           &values.count, &values.done,  &values.number};
+    void* rests = nullptr;
+    int code = int(fault);
     if (fault == 0) {
-        fault = unsigned(cuda_on_cpu_launch(kernel, grid.data(), block, shared, arguments));
+        code = cuda_on_cpu_launch(kernel, grid.data(), block, shared, arguments, &rests);
     }
     lock.lock();
-    if (fault == 0) return;
-    s.fatal = fault;
-    s.told = false;
+    if (code == RESTS) {
+        s.residents.push_back({stream, rests});
+    } else {
+        ended(unsigned(code));
+    }
 }
 
 } // namespace

@@ -3,7 +3,7 @@
 //!
 //! A batch of many rows is copied to the device, computed, and its scores copied back, all in one
 //! stream; its end is an event, which is polled. A batch of few is not copied at all: the kernels
-//! read rows from the host's memory and write scores and [`Reports`] to it.
+//! read rows from the host's memory and write scores and [`Reports`] to it; or a [`Resident`] does.
 //!
 //! Rows in one of the device's host blocks are read where they lie, and the block is held until the
 //! batch has completed; all other rows are copied to the context's own pinned memory first. A
@@ -12,7 +12,6 @@
 
 #![allow(unsafe_code)]
 
-use std::ffi::c_void;
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -20,9 +19,10 @@ use std::time::{Duration, Instant};
 use super::driver::Address;
 use super::gpu::Live;
 use super::memory::{DeviceMemory, Pinned};
-use super::program::{Launch, Program};
+use super::program::{Arguments, Launch, Program};
 use super::queue::Queue;
 use super::reports::Reports;
+use super::resident::Resident;
 use super::shape::FEW_ROWS_MAX;
 use crate::backend::sealed::Sealed;
 use crate::backend::{BackendError, ExecutionContext, Rows};
@@ -30,13 +30,13 @@ use crate::backend::{BackendError, ExecutionContext, Rows};
 /// How long a waiting thread looks again and again before it sleeps between looks, and how long.
 const SPIN: Duration = Duration::from_micros(50);
 const NAP: Duration = Duration::from_micros(20);
-/// How long a batch that nobody waits for any more may take to end.
-const LAST_LIMIT: Duration = Duration::from_secs(2);
 /// What a kernel needs rows to begin on.
 const ROWS_ALIGN: u64 = 16;
 
 #[derive(Debug)]
 pub(super) struct CudaContext {
+    /// Dropped before the memory that it uses.
+    resident: Option<Resident>,
     program: Arc<Program>,
     queue: Queue,
     /// Rows of the batch on their way to the device, and there.
@@ -58,33 +58,15 @@ pub(super) struct CudaContext {
 #[derive(Clone, Copy, Debug)]
 enum State {
     Idle,
-    InFlight { rows: usize },
+    InFlight { rows: usize, by: Runner },
     Complete { rows: usize },
 }
 
-/// The arguments that every kernel takes.
-#[derive(Debug)]
-struct Arguments {
-    rows: Address,
-    stage: Address,
-    scores: Address,
-    count: u32,
-    done: Address,
-    number: u32,
-}
-
-impl Arguments {
-    /// Where each of them lies, as a launch is told.
-    fn list(&mut self) -> [*mut c_void; 6] {
-        [
-            (&raw mut self.rows).cast(),
-            (&raw mut self.stage).cast(),
-            (&raw mut self.scores).cast(),
-            (&raw mut self.count).cast(),
-            (&raw mut self.done).cast(),
-            (&raw mut self.number).cast(),
-        ]
-    }
+/// Who runs a batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Runner {
+    Launches,
+    Resident,
 }
 
 impl CudaContext {
@@ -94,13 +76,15 @@ impl CudaContext {
         let scores_bytes = plan.rows_max() * plan.classes() * 4;
         let few = plan.rows_max().min(FEW_ROWS_MAX);
         let reports = program.launches.last().map_or(0, |launch| reports_of(launch, few));
+        let output = Pinned::new(gpu, scores_bytes)?;
         Ok(CudaContext {
+            resident: Resident::new(&program, output.device())?,
             queue: Queue::new(gpu, program.opened.timed)?,
             input: Pinned::new(gpu, rows_bytes)?,
             rows: DeviceMemory::new(gpu, rows_bytes)?,
             between: between_stages(&program)?,
             scores: DeviceMemory::new(gpu, scores_bytes)?,
-            output: Pinned::new(gpu, scores_bytes)?,
+            output,
             reports: Reports::new(gpu, reports)?,
             reading: None,
             state: State::Idle,
@@ -109,12 +93,17 @@ impl CudaContext {
         })
     }
 
-    /// Queues all the work of a batch.
-    fn begin(&mut self, pieces: &[Rows<'_>], count: usize) -> Result<(), BackendError> {
+    /// Queues all the work of a batch, or hands it to the kernel that stays.
+    fn begin(&mut self, pieces: &[Rows<'_>], count: usize) -> Result<Runner, BackendError> {
         let program = Arc::clone(&self.program);
         let live = program.opened.gpu.enter()?;
         if count <= FEW_ROWS_MAX {
             let rows = self.place_few(live, pieces)?;
+            if let Some(resident) = &mut self.resident
+                && resident.post(live, rows, count)?
+            {
+                return Ok(Runner::Resident);
+            }
             let last = program.launches.last().filter(|_| !self.queue.is_timed());
             let report = self.reports.begin(last.map_or(0, |launch| reports_of(launch, count)));
             self.launch(live, count, rows, self.output.device(), report)?;
@@ -128,7 +117,8 @@ impl CudaContext {
             // the batch is in flight, and both outlive it.
             unsafe { live.copy_out(to, from, bytes, self.queue.stream())? };
         }
-        self.queue.batch_ends(live)
+        self.queue.batch_ends(live)?;
+        Ok(Runner::Launches)
     }
 
     /// Where the kernels for few rows read them: in the host's memory, unless many blocks would
@@ -242,43 +232,49 @@ impl CudaContext {
     /// Looks once, and publishes the scores if they are there.
     fn advance(&mut self) -> Result<bool, BackendError> {
         self.program.opened.gpu.check()?;
-        let rows = match self.state {
+        let (rows, by) = match self.state {
             State::Idle => return Err(BackendError::Idle),
             State::Complete { .. } => return Ok(true),
-            State::InFlight { rows } => rows,
+            State::InFlight { rows, by } => (rows, by),
         };
-        if !self.reports.are_in() {
-            if !self.reports.is_time_to_ask() {
-                return Ok(false);
-            }
-            let live = self.program.opened.gpu.enter()?;
-            if !self.queue.is_done(live)? {
-                return Ok(false);
-            }
-            self.compute_time = self.queue.compute_time(live)?;
+        let is_done = match (&mut self.resident, by) {
+            (Some(resident), Runner::Resident) => resident.has_answered()?,
+            _ => self.has_ended()?,
+        };
+        if is_done {
+            self.reading = None;
+            self.state = State::Complete { rows };
         }
-        self.reading = None;
-        self.state = State::Complete { rows };
+        Ok(is_done)
+    }
+
+    /// Whether all that was queued is done.
+    fn has_ended(&mut self) -> Result<bool, BackendError> {
+        if self.reports.are_in() {
+            return Ok(true);
+        }
+        if !self.reports.is_time_to_ask() {
+            return Ok(false);
+        }
+        let live = self.program.opened.gpu.enter()?;
+        if !self.queue.is_done(live)? {
+            return Ok(false);
+        }
+        self.compute_time = self.queue.compute_time(live)?;
         Ok(true)
     }
 
     /// Waits until nothing that was queued reads or writes memory any more; where that does not
     /// come true, the device is given up, and the memory left behind.
     fn settle(&mut self) {
-        let gpu = Arc::clone(&self.program.opened.gpu);
-        let deadline = Instant::now() + LAST_LIMIT;
-        let Ok(live) = gpu.enter() else { return };
-        let mut ended = self.queue.batch_ends(live).map(|()| false);
-        while ended == Ok(false) {
-            if Instant::now() >= deadline {
-                ended = Err(BackendError::Timeout { device: gpu.name().to_owned() });
-                break;
-            }
-            std::thread::sleep(NAP);
-            ended = self.queue.is_done(live);
+        if let Some(resident) = &mut self.resident {
+            resident.dismiss();
         }
-        if let Err(error) = ended {
-            gpu.lose(error.to_string());
+        if let Ok(live) = self.program.opened.gpu.enter() {
+            match self.queue.batch_ends(live) {
+                Ok(()) => self.queue.settle(),
+                Err(error) => drop(self.program.opened.gpu.lose(error.to_string())),
+            }
         }
         self.reading = None;
     }
@@ -294,11 +290,8 @@ impl ExecutionContext for CudaContext {
             return Err(BackendError::Busy);
         }
         (self.state, self.compute_time) = (State::Idle, None);
-        if let Err(error) = self.begin(pieces, count) {
-            self.settle();
-            return Err(error);
-        }
-        self.state = State::InFlight { rows: count };
+        let by = self.begin(pieces, count).inspect_err(|_| self.settle())?;
+        self.state = State::InFlight { rows: count, by };
         Ok(())
     }
 

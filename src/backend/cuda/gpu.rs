@@ -14,6 +14,7 @@ use std::ptr::NonNull;
 use std::sync::OnceLock;
 
 use super::driver::{Address, Code, Driver, Handle};
+use super::stay::{Leave, Stays, StopWord};
 use super::verdict::{NOT_READY, SUCCESS, Verdict, verdict};
 use crate::backend::BackendError;
 
@@ -42,12 +43,14 @@ pub(super) struct Gpu {
     name: String,
     /// Why the device was lost; written once, by whoever sees it first.
     lost: OnceLock<String>,
+    stays: Stays,
 }
 
 impl Gpu {
     /// Opens a device of an initialised driver.
     pub(super) fn open(driver: Driver, device: i32, name: String) -> Result<Gpu, BackendError> {
-        let mut gpu = Gpu { driver, device, context: 0, name, lost: OnceLock::new() };
+        let (lost, stays) = (OnceLock::new(), Stays::default());
+        let mut gpu = Gpu { driver, device, context: 0, name, lost, stays };
         // SAFETY: the driver is initialised, the device is one of its own.
         let code = unsafe { (driver.context_retain)(&mut gpu.context, device) };
         if code != SUCCESS {
@@ -76,6 +79,25 @@ impl Gpu {
         BackendError::Lost { device: self.name.clone(), message }
     }
 
+    /// Lets kernels stay on the device.
+    pub(super) fn allow_stays(&self) -> Result<(), BackendError> {
+        let (start, device) = self.enter()?.alloc_host(size_of::<u32>())?;
+        // SAFETY: so many bytes were allocated there, and nobody else knows them yet.
+        unsafe { start.write_bytes(0, size_of::<u32>()) };
+        self.stays.allow(StopWord { start, device });
+        Ok(())
+    }
+
+    /// Whether kernels may stay on the device.
+    pub(super) fn may_stay(&self) -> bool {
+        self.stays.are_allowed()
+    }
+
+    /// Leave to launch a kernel that stays; `None` where none may, or none now.
+    pub(super) fn leave_to_stay(&self) -> Option<Leave<'_>> {
+        self.stays.leave()
+    }
+
     /// Makes the device's context current on this thread, where the device lives.
     pub(super) fn enter(&self) -> Result<Live<'_>, BackendError> {
         self.check()?;
@@ -100,6 +122,10 @@ impl Gpu {
 
 impl Drop for Gpu {
     fn drop(&mut self) {
+        if let (Some(word), Ok(live)) = (self.stays.take(), self.enter()) {
+            // There is nobody to tell; a fatal answer has lost the device.
+            let _ = live.free_host(word.start);
+        }
         if self.lost.get().is_none() {
             // SAFETY: retained in `open`; all that the context holds has kept `self` alive.
             unsafe { (self.driver.context_release)(self.device) };
@@ -129,24 +155,36 @@ impl Live<'_> {
         }
     }
 
+    /// Makes a call that may wait until the device has nothing to do.
+    fn call_alone(
+        self,
+        name: &'static str,
+        call: impl FnOnce(&Driver) -> Code,
+    ) -> Result<(), BackendError> {
+        let _none_stays = self.gpu.stays.clear();
+        self.call(name, call)
+    }
+
     /// Memory of the device.
     pub(super) fn alloc(self, bytes: usize) -> Result<Address, BackendError> {
         let mut start = 0;
         // SAFETY: it writes the address.
-        self.call("cuMemAlloc", |driver| unsafe { (driver.memory_alloc)(&mut start, bytes) })?;
+        self.call_alone("cuMemAlloc", |driver| unsafe {
+            (driver.memory_alloc)(&mut start, bytes)
+        })?;
         Ok(start)
     }
 
     /// Gives memory of the device back; waits for whatever uses it.
     pub(super) fn free(self, start: Address) -> Result<(), BackendError> {
         // SAFETY: the owner is dropped, and the driver waits for the device itself.
-        self.call("cuMemFree", |driver| unsafe { (driver.memory_free)(start) })
+        self.call_alone("cuMemFree", |driver| unsafe { (driver.memory_free)(start) })
     }
 
     /// Pinned memory, and its address on the device.
     pub(super) fn alloc_host(self, bytes: usize) -> Result<(NonNull<u8>, Address), BackendError> {
         let mut start: *mut c_void = std::ptr::null_mut();
-        self.call("cuMemHostAlloc", |driver| {
+        self.call_alone("cuMemHostAlloc", |driver| {
             // SAFETY: it writes the address.
             unsafe { (driver.host_alloc)(&mut start, bytes, HOST_FLAGS) }
         })?;
@@ -169,7 +207,7 @@ impl Live<'_> {
     pub(super) fn free_host(self, start: NonNull<u8>) -> Result<(), BackendError> {
         let start = start.as_ptr().cast();
         // SAFETY: allocated by `alloc_host`; the owner is dropped.
-        self.call("cuMemFreeHost", |driver| unsafe { (driver.host_free)(start) })
+        self.call_alone("cuMemFreeHost", |driver| unsafe { (driver.host_free)(start) })
     }
 
     /// Copies bytes to the device, and waits for it.
@@ -285,7 +323,7 @@ impl Live<'_> {
         let mut values: [*mut c_void; 2] =
             [log.as_mut_ptr().cast(), std::ptr::without_provenance_mut(JIT_LOG_BYTES)];
         let mut module = 0;
-        let loaded = self.call("cuModuleLoadDataEx", |driver| {
+        let loaded = self.call_alone("cuModuleLoadDataEx", |driver| {
             let (options, values) = (options.as_mut_ptr(), values.as_mut_ptr());
             // SAFETY: two options and their values, of which one is the room at the other.
             unsafe { (driver.module_load)(&mut module, image.as_ptr().cast(), 2, options, values) }
@@ -305,7 +343,7 @@ impl Live<'_> {
     /// Unloads a module.
     pub(super) fn unload_module(self, module: Handle) -> Result<(), BackendError> {
         // SAFETY: the owner is dropped, and with it all that launches its functions.
-        self.call("cuModuleUnload", |driver| unsafe { (driver.module_unload)(module) })
+        self.call_alone("cuModuleUnload", |driver| unsafe { (driver.module_unload)(module) })
     }
 
     /// A function of a module, allowed all the shared memory that a block may ask for of
@@ -317,17 +355,17 @@ impl Live<'_> {
         shared_max: usize,
     ) -> Result<(Handle, usize), BackendError> {
         let mut function = 0;
-        self.call("cuModuleGetFunction", |driver| {
+        self.call_alone("cuModuleGetFunction", |driver| {
             // SAFETY: the module lives, the name ends with a zero.
             unsafe { (driver.module_function)(&mut function, module, name.as_ptr()) }
         })?;
         let mut own = 0;
-        self.call("cuFuncGetAttribute", |driver| {
+        self.call_alone("cuFuncGetAttribute", |driver| {
             // SAFETY: the function's module lives.
             unsafe { (driver.function_attribute)(&mut own, STATIC_SHARED, function) }
         })?;
         let most = shared_max.saturating_sub(usize::try_from(own).unwrap_or(0));
-        self.call("cuFuncSetAttribute", |driver| {
+        self.call_alone("cuFuncSetAttribute", |driver| {
             // SAFETY: as above; every loader of the module sets the same number.
             unsafe { (driver.function_set_attribute)(function, MAX_DYNAMIC_SHARED, most as i32) }
         })?;
@@ -342,7 +380,7 @@ impl Live<'_> {
         shared: usize,
     ) -> Result<usize, BackendError> {
         let mut blocks = 0;
-        self.call("cuOccupancyMaxActiveBlocksPerMultiprocessor", |driver| {
+        self.call_alone("cuOccupancyMaxActiveBlocksPerMultiprocessor", |driver| {
             // SAFETY: the function's module lives.
             unsafe { (driver.function_occupancy)(&mut blocks, function, threads as i32, shared) }
         })?;

@@ -7,6 +7,7 @@
 //! All calls go through [`gpu`], which judges every answer and touches nothing of a device that it
 //! has found lost. A plan's stages become blocks of bytes ([`stage`]) and launches ([`shape`],
 //! [`program`]); a [`context`] owns everything that a batch needs, and allocates nothing for one.
+//! Where it is asked for, a kernel stays on the device for batches of few rows ([`resident`]).
 
 mod artefact;
 mod context;
@@ -20,9 +21,11 @@ mod opened;
 mod program;
 mod queue;
 mod reports;
+mod resident;
 mod shape;
 mod special;
 mod stage;
+mod stay;
 #[cfg(test)]
 mod tests;
 mod verdict;
@@ -42,8 +45,12 @@ pub(super) fn open(options: &OpenOptions) -> Result<Arc<dyn Device>, BackendErro
         .and_then(|(driver, devices)| find::choose(options, &devices).map(|found| (driver, found)));
     let (driver, found) = chosen.map_err(find::Missing::error)?;
     let opened = Opened::new(driver, found, options.timestamps)?;
+    if options.persistent {
+        opened.gpu.allow_stays()?;
+    }
     let mut info = opened.found.info();
-    info.detail = format!("{}, {}", info.detail, opened.kernels());
+    let persistent = if options.persistent { ", persistent" } else { "" };
+    info.detail = format!("{}, {}{persistent}", info.detail, opened.kernels());
     tracing::info!(device = info.name, detail = info.detail, "opened");
     let limits = planning_limits(&opened.found, opened.is_new());
     Ok(Arc::new(CudaDevice { opened: Arc::new(opened), info, limits }))

@@ -1,5 +1,6 @@
 //! What all contexts of one loaded plan share: its stages' blocks and their kernels.
 
+use std::ffi::c_void;
 use std::sync::Arc;
 
 use super::driver::Address;
@@ -20,6 +21,8 @@ pub(super) struct Program {
     pub(super) opened: Arc<Opened>,
     pub(super) plan: Arc<Plan>,
     pub(super) launches: Vec<Launch>,
+    /// What stays on the device for batches of few rows, where that was asked for and can be.
+    pub(super) persistent: Option<Persistent>,
     /// The stages' blocks, which the launches point into.
     _blocks: DeviceMemory,
 }
@@ -37,6 +40,38 @@ pub(super) struct Launch {
     any: Kernel,
     /// For batches of at most [`FEW_ROWS_MAX`] rows.
     few: Kernel,
+}
+
+/// The kernel that stays on the device, and whether its stage is on chip.
+#[derive(Debug)]
+pub(super) struct Persistent {
+    pub(super) kernel: Kernel,
+    pub(super) is_on_chip: bool,
+}
+
+/// The arguments that every kernel takes, by the names that most of them have for them.
+#[derive(Debug)]
+pub(super) struct Arguments {
+    pub(super) rows: Address,
+    pub(super) stage: Address,
+    pub(super) scores: Address,
+    pub(super) count: u32,
+    pub(super) done: Address,
+    pub(super) number: u32,
+}
+
+impl Arguments {
+    /// Where each of them lies, as a launch is told.
+    pub(super) fn list(&mut self) -> [*mut c_void; 6] {
+        [
+            (&raw mut self.rows).cast(),
+            (&raw mut self.stage).cast(),
+            (&raw mut self.scores).cast(),
+            (&raw mut self.count).cast(),
+            (&raw mut self.done).cast(),
+            (&raw mut self.number).cast(),
+        ]
+    }
 }
 
 /// A kernel, ready to be launched.
@@ -62,6 +97,7 @@ impl Program {
     pub(super) fn new(opened: Arc<Opened>, plan: Arc<Plan>) -> Result<Program, BackendError> {
         let mut end = 0_usize;
         let mut planned = Vec::new();
+        let mut persistent = None;
         for stage in plan.stages() {
             let layout = Layout::new(&plan, stage);
             let start = end.next_multiple_of(STAGE_ALIGN);
@@ -69,6 +105,7 @@ impl Program {
             let (any, room) = any_kernel(&opened, &plan, stage, &layout)?;
             let fixed = layout.fixed(&plan, stage, room);
             let few = Kernel::new(&opened, shape::few(&plan, stage), fixed.as_ref())?;
+            persistent = Persistent::new(&opened, &plan, stage, &layout, room)?;
             planned.push(Planned { layout, start, room, any, few });
         }
         let mut content = Vec::new();
@@ -91,7 +128,7 @@ impl Program {
             few: planned.few,
         });
         let launches = launches.collect();
-        Ok(Program { opened, plan, launches, _blocks: blocks })
+        Ok(Program { opened, plan, launches, persistent, _blocks: blocks })
     }
 }
 
@@ -104,6 +141,29 @@ impl Launch {
     /// The kernel for so many rows.
     pub(super) fn kernel(&self, rows: usize) -> &Kernel {
         if rows <= FEW_ROWS_MAX { &self.few } else { &self.any }
+    }
+}
+
+impl Persistent {
+    /// The kernel for a stage; `None` where none may stay, or none can run the plan.
+    fn new(
+        opened: &Opened,
+        plan: &Plan,
+        stage: &Stage,
+        layout: &Layout,
+        room: Option<Room>,
+    ) -> Result<Option<Persistent>, BackendError> {
+        if opened.timed || !opened.gpu.may_stay() {
+            return Ok(None);
+        }
+        let shaped = shape::persistent(plan, stage, layout.bytes, opened.found.shared_max);
+        let Some((shape, is_on_chip)) = shaped else {
+            tracing::info!(stages = plan.stages().len(), "no kernel stays for this model");
+            return Ok(None);
+        };
+        let fixed = layout.fixed(plan, stage, room);
+        let kernel = Kernel::new(opened, shape, fixed.as_ref())?;
+        Ok(Some(Persistent { kernel, is_on_chip }))
     }
 }
 

@@ -1,11 +1,16 @@
 //! The stream that a context's work goes through, and the events that say how far it has come.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use super::driver::Handle;
 use super::gpu::{Gpu, Live};
 use crate::backend::BackendError;
+
+/// How long what nobody waits for any more may take to end, and the sleep between two looks at it.
+const LAST_LIMIT: Duration = Duration::from_secs(2);
+const NAP: Duration = Duration::from_micros(20);
 
 /// A stream with its events. Left behind where the device is lost.
 #[derive(Debug)]
@@ -62,6 +67,23 @@ impl Queue {
     /// Whether all is done that was queued before [`batch_ends`](Queue::batch_ends).
     pub(super) fn is_done(&self, live: Live<'_>) -> Result<bool, BackendError> {
         live.has_happened(self.done)
+    }
+
+    /// Waits until all that is done; where that does not come true, the device is given up, and
+    /// what it may still read or write has to be left behind.
+    pub(super) fn settle(&self) {
+        let deadline = Instant::now() + LAST_LIMIT;
+        let ended = loop {
+            match self.gpu.enter().and_then(|live| self.is_done(live)) {
+                Ok(true) => break Ok(()),
+                Ok(false) if Instant::now() < deadline => thread::sleep(NAP),
+                Ok(false) => break Err(BackendError::Timeout { device: self.gpu.name().into() }),
+                Err(error) => break Err(error),
+            }
+        };
+        if let Err(error) = ended {
+            self.gpu.lose(error.to_string());
+        }
     }
 
     /// How long the launches took, once they are done.

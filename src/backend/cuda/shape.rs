@@ -32,6 +32,11 @@ pub(super) const WIDEST_FUSED: usize = FUSED_TILES[3] * TILE;
 /// banks; and how many such steps it has room for.
 const STEPS: [usize; 4] = [7, 5, 3, 1];
 const DEPTHS: [usize; 2] = [3, 2];
+/// Rows that `persistent` takes at once, and the bytes of its letter.
+const PERSISTENT_ROWS: usize = 4;
+const LETTER_BYTES: usize = 32;
+/// Shared memory that a kernel may have besides what a launch asks for.
+const STATIC_BYTES_MAX: usize = 2048;
 /// Bytes of a barrier, one for each warp and step.
 const BARRIER_BYTES: usize = 8;
 /// Blocks along a grid's second dimension.
@@ -157,6 +162,30 @@ fn of_few_rows(plan: &Plan, stage: &Stage, rows: usize) -> Shape {
         columns,
         stays: false,
     }
+}
+
+/// The kernel that stays on the device, for plans of one stage of narrow layers; and whether the
+/// stage, of so many bytes, is on chip, where a block may have `shared_max`.
+pub(super) fn persistent(
+    plan: &Plan,
+    stage: &Stage,
+    stage_bytes: usize,
+    shared_max: usize,
+) -> Option<(Shape, bool)> {
+    if plan.stages().len() > 1 || stage.kind != StageKind::Fused {
+        return None;
+    }
+    let own = LETTER_BYTES + block_shared(plan, stage, PERSISTENT_ROWS, 1);
+    let is_on_chip = own + stage_bytes + STATIC_BYTES_MAX <= shared_max;
+    let shape = Shape {
+        name: format!("persistent_{}", types(plan, stage)),
+        threads: THREADS,
+        shared: own + if is_on_chip { stage_bytes } else { 0 },
+        rows: FEW_ROWS_MAX,
+        columns: 1,
+        stays: true,
+    };
+    Some((shape, is_on_chip))
 }
 
 /// What a block of `kernels/block.cuh` needs for so many rows: the rows, the values of two layers,

@@ -21,11 +21,13 @@ const DIGEST_BYTES: usize = 32;
 
 const FUSED_MLP: Text = ("fused_mlp.cu", include_str!("../../../kernels/fused_mlp.cu"));
 const FEW_ROWS: Text = ("few_rows.cu", include_str!("../../../kernels/few_rows.cu"));
-const INCLUDES: [Text; 7] = [
+const PERSISTENT: Text = ("persistent.cu", include_str!("../../../kernels/persistent.cu"));
+const INCLUDES: [Text; 8] = [
     ("activation.cuh", include_str!("../../../kernels/activation.cuh")),
     ("block.cuh", include_str!("../../../kernels/block.cuh")),
     ("device.cuh", include_str!("../../../kernels/device.cuh")),
     ("epilogue.cuh", include_str!("../../../kernels/epilogue.cuh")),
+    ("mail.cuh", include_str!("../../../kernels/mail.cuh")),
     ("product.cuh", include_str!("../../../kernels/product.cuh")),
     ("rows.cuh", include_str!("../../../kernels/rows.cuh")),
     ("stage.cuh", include_str!("../../../kernels/stage.cuh")),
@@ -116,10 +118,14 @@ impl Specialist {
 /// The source of a kernel, and what a compiler is told to make it; `None` for those that are as
 /// good as they are.
 fn told(kernel: &str) -> Option<(Text, Vec<String>)> {
-    let (types, source, size) = match kernel.strip_prefix("fused_mlp_") {
-        Some(types) => (types, FUSED_MLP, "TILES"),
-        None => (kernel.strip_prefix("few_rows_")?, FEW_ROWS, "ROWS"),
-    };
+    // What their names begin with, their source, and the macro of their size, where they have one.
+    let kinds = [
+        ("fused_mlp_", FUSED_MLP, Some("TILES")),
+        ("few_rows_", FEW_ROWS, Some("ROWS")),
+        ("persistent_", PERSISTENT, None),
+    ];
+    let named = |(name, source, size)| Some((kernel.strip_prefix(name)?, source, size));
+    let (types, source, size) = kinds.into_iter().find_map(named)?;
     let mut parts = types.split('_');
     let row = match parts.next()? {
         "f32" => "float",
@@ -132,9 +138,12 @@ fn told(kernel: &str) -> Option<(Text, Vec<String>)> {
         "bf16" => "Bf16",
         _ => return None,
     };
-    let defined = [("ROW", row), ("WEIGHTS", weights), (size, parts.next()?)];
-    let options = defined.map(|(name, value)| format!("--define-macro={name}={value}"));
-    Some((source, options.to_vec()))
+    let mut defined = vec![("ROW", row), ("WEIGHTS", weights)];
+    if let Some(size) = size {
+        defined.push((size, parts.next()?));
+    }
+    let options = defined.iter().map(|(name, value)| format!("--define-macro={name}={value}"));
+    Some((source, options.collect()))
 }
 
 /// Where compiled kernels are kept.
@@ -179,6 +188,8 @@ mod tests {
         assert_eq!(options, expected.map(|it| format!("--define-macro={it}")));
         let (source, options) = told("few_rows_f32_f32_1").unwrap();
         assert_eq!((source.0, options[2].as_str()), ("few_rows.cu", "--define-macro=ROWS=1"));
+        let (source, options) = told("persistent_u8_f32").unwrap();
+        assert_eq!((source.0, options.len()), ("persistent.cu", 2));
         assert_eq!((told("head"), told("dense_f32_f32")), (None, None));
     }
 
