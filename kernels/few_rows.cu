@@ -30,12 +30,30 @@ DEVICE void read_four(float (&x)[4], const unsigned char* row) {
     }
 }
 
+template <class Half>
+DEVICE void read_four(float (&x)[4], const Half* row) {
+    widen_four<Half>(x, *(const uint2*)row);
+}
+
+DEVICE float value_of(float x) {
+    return x;
+}
+
+DEVICE float value_of(unsigned char x) {
+    return (float)x;
+}
+
+template <class Half>
+DEVICE float value_of(Half x) {
+    return widen(x);
+}
+
 // Four neighbours anywhere; those past the row's end are 0.
 template <class Row>
 DEVICE void read_some(float (&x)[4], const Row* row, unsigned at, unsigned inputs) {
 #pragma unroll
     for (unsigned i = 0; i < 4; i++) {
-        x[i] = at + i < inputs ? (float)row[at + i] : 0.0f;
+        x[i] = at + i < inputs ? value_of(row[at + i]) : 0.0f;
     }
 }
 

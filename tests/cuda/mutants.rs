@@ -28,7 +28,7 @@ const MUTANTS: [(&str, &str, &str); 10] = [
     // Too few of the bits of a split number.
     (
         "product.cuh",
-        "if (!IsExact) {\n                multiply",
+        "if (!IS_EXACT) {\n                multiply",
         "if (false) {\n                multiply",
     ),
 ];
