@@ -123,6 +123,8 @@ fn told(kernel: &str) -> Option<(Text, Vec<String>)> {
     let row = match parts.next()? {
         "f32" => "float",
         "u8" => "unsigned char",
+        "f16" => "F16",
+        "bf16" => "Bf16",
         _ => return None,
     };
     let weights = match parts.next()? {
@@ -178,6 +180,11 @@ mod tests {
         assert_eq!(options, expected.map(|it| format!("--define-macro={it}")));
         let (source, options) = told("few_rows_f32_f32_1").unwrap();
         assert_eq!((source.0, options[2].as_str()), ("few_rows.cu", "--define-macro=ROWS=1"));
+        let (_, options) = told("fused_mlp_bf16_f32_2").unwrap();
+        assert_eq!(
+            options[..2],
+            ["ROW=Bf16", "WEIGHTS=F32"].map(|it| format!("--define-macro={it}"))
+        );
         assert_eq!((told("head"), told("dense_f32_f32")), (None, None));
     }
 
