@@ -2,7 +2,7 @@
 
 use fusewire::backend::cpu::oracle;
 use fusewire::backend::{Device, Executable, arg_max};
-use fusewire::{Activation, Head, InputType, Model, PlanOptions, Precision};
+use fusewire::{Activation, Dense, Head, InputType, Model, PlanOptions, Precision};
 
 use crate::common::{self, Batch, Random};
 use crate::devices::{devices, load};
@@ -26,6 +26,12 @@ fn networks() -> Vec<Model> {
     let relu = || Activation::Relu;
     networks.push(common::model(&mut random, &[50, 700, 6], relu).with_head(Head::Softmax));
     networks.push(common::model(&mut random, &[50, 20, 6], relu).with_head(Head::LogSoftmax));
+    // Nothing is left of these weights where the others are split in two.
+    let halves = |outputs, inputs| {
+        let weights = (0..inputs * outputs).map(|at| if at % 3 == 0 { -0.5 } else { 0.25 });
+        Dense::new(inputs, outputs, weights.collect(), None, Activation::Relu).expect("sound")
+    };
+    networks.push(Model::from_layers(vec![halves(20, 50), halves(6, 20)]).expect("a sound chain"));
     networks
 }
 
