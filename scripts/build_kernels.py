@@ -26,7 +26,7 @@ UNCOMPILED = {("f16", "bf16"), ("bf16", "f16")}
 # Tiles of the widest layer of a fused launch, and the registers a thread may take: with more, its
 # blocks could not have the threads that they are compiled for (256 of the wide ones, else 384).
 FUSED_TILES = {2: 168, 4: 168, 8: 208, 16: 208}
-FEW_ROWS = {1: 64, 8: 192}
+FEW_ROWS = {1: 128, 8: 192}
 DENSE_REGISTERS = 128
 HEAD_REGISTERS = 64
 # An architecture, whether it is compiled to the end, and the kernels that run on it.

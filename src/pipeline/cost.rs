@@ -15,7 +15,7 @@ const LAST: usize = BUCKETS - 1;
 const WEIGHT: f64 = 1.0 / 16.0;
 /// A batch that took longer than this many times its estimate counts as that many times.
 const OUTLIER: f64 = 8.0;
-/// How much of the way back to its first measurement a figure goes with a batch that went elsewhere.
+/// How much of the way back to its first measurement a figure goes with a batch run elsewhere.
 const FORGOTTEN: f64 = 1.0 / 1024.0;
 
 /// Estimates of a batch's time on one backend, by rows.

@@ -33,8 +33,11 @@ impl Kernels {
     /// Where an object was compiled that the mutant is no part of.
     fn compiled(&self, object: &str) -> Option<PathBuf> {
         let (file, folder) = self.mutant.as_ref()?;
-        let stem = file.strip_suffix(".cu")?;
-        (!object.starts_with(stem)).then(|| folder.join(object).with_extension("o"))
+        let is_part = match file.strip_suffix(".cu") {
+            Some(stem) => object.starts_with(stem),
+            None => *file != "block.cuh" || object.starts_with("few_rows"),
+        };
+        (!is_part).then(|| folder.join(object).with_extension("o"))
     }
 }
 

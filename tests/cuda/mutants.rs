@@ -12,7 +12,7 @@ use crate::kernels::Kernels;
 use crate::stub;
 
 /// A file, a piece of it, and what stands there instead.
-const MUTANTS: [(&str, &str, &str); 14] = [
+const MUTANTS: [(&str, &str, &str); 16] = [
     // Rows are read before they are there.
     ("fused_mlp.cu", "wait_for_step(stage.depth);", ""),
     ("fused_mlp.cu", "wait_for_phase(barriers +", "(void)(barriers +"),
@@ -20,11 +20,13 @@ const MUTANTS: [(&str, &str, &str); 14] = [
     // Some threads are ahead of the others.
     ("fused_mlp.cu", "(stage.depth);\n        __syncwarp();", "(stage.depth);"),
     ("dense.cu", "is written again.\n            __syncthreads();", "\n"),
-    ("few_rows.cu", "leave(sums);\n                __syncthreads();", "leave(sums);"),
+    ("block.cuh", "leave(sums);\n                __syncthreads();", "leave(sums);"),
+    ("few_rows.cu", "from = on_chip.rows;\n        __syncthreads();", "from = on_chip.rows;"),
     // The ends of batches and rows.
     ("rows.cuh", "min(span.row + row, span.count - 1)", "span.row + row"),
     ("epilogue.cuh", "to < count && at < width", "at < width"),
     ("product.cuh", "at + i < end ? of_low[i] : 0.0f", "of_low[i]"),
+    ("block.cuh", "of < count && output < stage.width", "output < stage.width"),
     // Too few of the bits of a split number.
     (
         "product.cuh",
@@ -39,7 +41,7 @@ const MUTANTS: [(&str, &str, &str); 14] = [
     ),
     ("product.cuh", "this->pairs[1] = b.x;", "this->pairs[1] = b.y;"),
     ("product.cuh", "at < end ? four.x & 0xffff : 0", "0"),
-    ("few_rows.cu", "return widen(x);", "return (float)x.bits;"),
+    ("block.cuh", "return widen(x);", "return (float)x.bits;"),
 ];
 
 const TEST: &str = "mutants::every_planted_bug_is_seen";

@@ -2,7 +2,8 @@
 //!
 //! The names and numbers are what the kernels under `kernels/` are written for.
 
-use super::stage::{CHUNK, Room, TILE, chunks, input_of, tiles, weights_of};
+use super::stage::{CHUNK, Room, TILE, chunks, input_of, row_bytes, tiles, weights_of};
+use crate::model::Head;
 use crate::plan::{Plan, Stage, StageKind};
 
 /// Batches of at most so many rows run in kernels made for few.
@@ -19,6 +20,8 @@ const DENSE_OUTPUTS: usize = 64;
 const DENSE_SHARED_BYTES: usize = 49_152;
 /// Tiles of outputs that a block of `few_rows` takes of a dense stage.
 const FEW_TILES: usize = 4;
+/// The most bytes of rows that a block of `few_rows` brings on chip.
+const ROWS_ON_CHIP: usize = 32 << 10;
 /// Rows of a block of `few_rows` for batches that are not few, where there is no other kernel.
 const MANY_OF_FEW: usize = 8;
 /// The widest layers that `fused_mlp` is compiled for, in tiles.
@@ -101,8 +104,10 @@ pub(super) fn any(
             let rooms = DEPTHS.into_iter().flat_map(|depth| STEPS.map(|step| Room { step, depth }));
             // No row has more chunks than its own, and an odd number covers them.
             let longest = layers.first().map_or(1, |layer| chunks(layer) | 1);
-            let mut rooms = rooms.filter(|room| room.step <= longest);
-            let room = rooms.find(|room| shared_of(room) <= shared_max)?;
+            let fits = |room: &Room| room.step <= longest && shared_of(room) <= shared_max;
+            // All steps but the one that is computed are under way.
+            let room =
+                rooms.filter(fits).max_by_key(|room| ((room.depth - 1) * room.step, room.depth))?;
             let shape = Shape {
                 name: fused_name(plan, stage)?,
                 threads: THREADS,
@@ -139,21 +144,32 @@ pub(super) fn any_old(plan: &Plan, stage: &Stage) -> Shape {
 }
 
 fn of_few_rows(plan: &Plan, stage: &Stage, rows: usize) -> Shape {
-    let layers = plan.layers_of(stage);
-    let Some((last, others)) = layers.split_last() else { return head() };
-    let columns = match stage.kind {
-        StageKind::Fused => 1,
-        StageKind::Dense | StageKind::Head => tiles(last).div_ceil(FEW_TILES),
+    let columns = match (stage.kind, plan.layers_of(stage).last()) {
+        (_, None) => return head(),
+        (StageKind::Fused, _) => 1,
+        (_, Some(last)) => tiles(last).div_ceil(FEW_TILES),
     };
-    let widest = others.iter().map(|layer| tiles(layer) * TILE).max().unwrap_or(0);
     Shape {
         name: format!("few_rows_{}_{rows}", types(plan, stage)),
         threads: THREADS,
-        shared: 4 * (2 * rows * widest + WARPS * rows * 32),
+        shared: block_shared(plan, stage, rows, columns),
         rows,
         columns,
         stays: false,
     }
+}
+
+/// What a block of `kernels/block.cuh` needs for so many rows: the rows, the values of two layers,
+/// and what every warp summed up.
+fn block_shared(plan: &Plan, stage: &Stage, rows: usize, columns: usize) -> usize {
+    let row_bytes = rows * row_bytes(plan, stage);
+    let on_chip = if row_bytes <= ROWS_ON_CHIP { row_bytes.next_multiple_of(16) } else { 0 };
+    // The last layer's values stay only for a head.
+    let layers = plan.layers_of(stage);
+    let has_head = stage.head != Head::Logits && columns == 1;
+    let kept = layers.len() - usize::from(!has_head);
+    let widest = layers[..kept].iter().map(|layer| tiles(layer) * TILE).max().unwrap_or(0);
+    on_chip + 4 * (2 * rows * widest + WARPS * rows * FEW_TILES * TILE)
 }
 
 fn head() -> Shape {

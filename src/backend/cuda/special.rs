@@ -21,8 +21,9 @@ const DIGEST_BYTES: usize = 32;
 
 const FUSED_MLP: Text = ("fused_mlp.cu", include_str!("../../../kernels/fused_mlp.cu"));
 const FEW_ROWS: Text = ("few_rows.cu", include_str!("../../../kernels/few_rows.cu"));
-const INCLUDES: [Text; 6] = [
+const INCLUDES: [Text; 7] = [
     ("activation.cuh", include_str!("../../../kernels/activation.cuh")),
+    ("block.cuh", include_str!("../../../kernels/block.cuh")),
     ("device.cuh", include_str!("../../../kernels/device.cuh")),
     ("epilogue.cuh", include_str!("../../../kernels/epilogue.cuh")),
     ("product.cuh", include_str!("../../../kernels/product.cuh")),
