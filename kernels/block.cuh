@@ -36,12 +36,30 @@ DEVICE void read_four(float (&x)[4], const unsigned char* row) {
     }
 }
 
+template <class Half>
+DEVICE void read_four(float (&x)[4], const Half* row) {
+    widen_four<Half>(x, *(const uint2*)row);
+}
+
+DEVICE float value_of(float x) {
+    return x;
+}
+
+DEVICE float value_of(unsigned char x) {
+    return (float)x;
+}
+
+template <class Half>
+DEVICE float value_of(Half x) {
+    return widen(x);
+}
+
 // Four neighbours anywhere; those past the row's end are 0.
 template <class Row>
 DEVICE void read_some(float (&x)[4], const Row* row, unsigned at, unsigned inputs) {
 #pragma unroll
     for (unsigned i = 0; i < 4; i++) {
-        x[i] = at + i < inputs ? (float)row[at + i] : 0.0f;
+        x[i] = at + i < inputs ? value_of(row[at + i]) : 0.0f;
     }
 }
 
@@ -75,20 +93,27 @@ DEVICE OnChip lay_out(unsigned char* shared, const Stage& stage, unsigned rows, 
     return {shared, before, after, widest, after + rows * widest};
 }
 
+// Copies whole pieces of a type, by all threads.
+template <class Piece>
+DEVICE void bring_as(unsigned char* to, const unsigned char* from, unsigned bytes) {
+    for (unsigned at = threadIdx.x; at < bytes / sizeof(Piece); at += THREADS) {
+        ((Piece*)to)[at] = ((const Piece*)from)[at];
+    }
+}
+
 // Copies rows, which lie one behind the other in pieces of the stage's, by all threads.
 DEVICE void bring(unsigned char* to, const unsigned char* from, unsigned bytes, unsigned piece) {
-    if (piece == 16) {
-        for (unsigned at = threadIdx.x; at < bytes / 16; at += THREADS) {
-            ((float4*)to)[at] = ((const float4*)from)[at];
-        }
-    } else if (piece >= 4) {
-        for (unsigned at = threadIdx.x; at < bytes / 4; at += THREADS) {
-            ((float*)to)[at] = ((const float*)from)[at];
-        }
-    } else {
-        for (unsigned at = threadIdx.x; at < bytes; at += THREADS) {
-            to[at] = from[at];
-        }
+    switch (piece) {
+        case 16:
+            return bring_as<float4>(to, from, bytes);
+        case 8:
+            return bring_as<uint2>(to, from, bytes);
+        case 4:
+            return bring_as<unsigned>(to, from, bytes);
+        case 2:
+            return bring_as<unsigned short>(to, from, bytes);
+        default:
+            return bring_as<unsigned char>(to, from, bytes);
     }
 }
 

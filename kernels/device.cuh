@@ -57,11 +57,16 @@ DEVICE unsigned shared_address(const void* pointer) {
     return (unsigned)__cvta_generic_to_shared(pointer);
 }
 
-// Copies 16 or 4 bytes to shared memory, both ends on such a boundary. What was begun until
+// Copies 16, 8 or 4 bytes to shared memory, both ends on such a boundary. What was begun until
 // `commit_copies` is one group of this thread; `wait_for_copies<N>` waits for all groups but the
 // last N.
 DEVICE void begin_copy16(void* to, const void* from) {
     asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(shared_address(to)), "l"(from)
+                 : "memory");
+}
+
+DEVICE void begin_copy8(void* to, const void* from) {
+    asm volatile("cp.async.ca.shared.global [%0], [%1], 8;" ::"r"(shared_address(to)), "l"(from)
                  : "memory");
 }
 

@@ -156,7 +156,7 @@ struct Warp {
 #pragma unroll
         for (unsigned chunk = 0; chunk < MOST_TILES / 2; chunk++) {
             if (chunk < to.chunks) {
-                Operand<Weights, false> x[GROUPS];
+                Operand<Weights, ANY> x[GROUPS];
 #pragma unroll
                 for (int group = 0; group < GROUPS; group++) {
                     const float(&even)[4] = before[group][2 * chunk];

@@ -8,13 +8,17 @@
 
 #if defined(FUSEWIRE_ON_CPU) || __CUDA_ARCH__ >= 800
 
-// Copies bytes in pieces of 16, 4 or 1, which both ends are a multiple of. Single bytes are there
-// at once, the others once they are waited for.
+// Copies bytes in pieces of 16, 8, 4, 2 or 1, which both ends are a multiple of. One or two bytes
+// are there at once, the others once they are waited for.
 DEVICE void begin_piece(unsigned char* to, const unsigned char* from, unsigned piece) {
     if (piece == 16) {
         begin_copy16(to, from);
+    } else if (piece == 8) {
+        begin_copy8(to, from);
     } else if (piece == 4) {
         begin_copy4(to, from);
+    } else if (piece == 2) {
+        *(unsigned short*)to = *(const unsigned short*)from;
     } else {
         *to = *from;
     }

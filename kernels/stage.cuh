@@ -61,7 +61,7 @@ struct Stage {
     // steps it has room for. Of fused_mlp alone.
     unsigned step;
     unsigned depth;
-    // What rows are read in pieces of: 16, 4 or 1 bytes, of which they begin on a multiple.
+    // What rows are read in pieces of: 16, 8, 4, 2 or 1 bytes, of which they begin on a multiple.
     unsigned piece;
     Layer layer[LAYERS];
 };

@@ -19,8 +19,10 @@ KERNELS = ROOT / "kernels"
 GENERATED = KERNELS / "generated"
 # Of the oldest driver that is served: a newer compiler's PTX would be refused by it.
 NVRTC_VERSION = (12, 0)
-ROW_TYPES = {"f32": "float", "u8": "unsigned char"}
+ROW_TYPES = {"f32": "float", "u8": "unsigned char", "f16": "F16", "bf16": "Bf16"}
 WEIGHT_TYPES = {"f32": "F32", "f16": "F16", "bf16": "Bf16"}
+# Rows of one type of 16 bits and weights of the other: these weights are laid out as f32.
+UNCOMPILED = {("f16", "bf16"), ("bf16", "f16")}
 # Tiles of the widest layer of a fused launch, and the registers a thread may take: with more, its
 # blocks could not have the threads that they are compiled for (256 of the wide ones, else 384).
 FUSED_TILES = {2: 168, 4: 168, 8: 208, 16: 208}
@@ -39,6 +41,8 @@ ARCHITECTURES = {
 def kernels():
     """Every kernel: file, name, what the compiler is told, and the most registers."""
     for rows, weights in itertools.product(ROW_TYPES, WEIGHT_TYPES):
+        if (rows, weights) in UNCOMPILED:
+            continue
         types = {"ROW": ROW_TYPES[rows], "WEIGHTS": WEIGHT_TYPES[weights]}
         for tiles, registers in FUSED_TILES.items():
             name = f"fused_mlp_{rows}_{weights}_{tiles}"

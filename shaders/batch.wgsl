@@ -29,6 +29,15 @@ struct Layer {
 // [rows, OUTPUT_STRIDE]
 @group(0) @binding(5) var<storage, read_write> output: array<f32>;
 
+// Four numbers of 16 bits, two to a word, the first in its lower half.
+fn unpack_f16(x: vec2u) -> vec4f {
+    return vec4f(unpack2x16float(x.x), unpack2x16float(x.y));
+}
+
+fn unpack_bf16(x: vec2u) -> vec4f {
+    return bitcast<vec4f>(vec4u(x.x << 16u, x.x, x.y << 16u, x.y) & vec4u(0xffff0000u));
+}
+
 fn fours(width: u32) -> u32 {
     return (width + 3u) / 4u;
 }

@@ -16,7 +16,7 @@ use std::task::{Context, Poll, Waker};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use common::Random;
+use common::{Batch, Random};
 use counting::allocations;
 use fusewire::backend::null::NullDevice;
 use fusewire::backend::{Device, Executable, cpu};
@@ -135,15 +135,14 @@ fn calls_after_the_first_allocate_nothing() {
     for widths in [&[784, 32, 32, 32, 32, 10][..], &[256, 700, 20, 20, 9]] {
         let model = common::model(&mut random, widths, || Activation::Gelu);
         let model = model.with_head(Head::Softmax);
-        let floats = random.values(1000 * widths[0]);
-        let bytes = random.bytes(1000 * widths[0]);
+        let batch = |input| Batch::random(input, 1000 * widths[0], &mut random);
+        let batches = InputType::ALL.map(batch);
         let open = |level| cpu::open_level(level).expect("the level is there");
         let mut devices: Vec<Arc<dyn Device>> = cpu::levels().into_iter().map(open).collect();
         devices.push(Arc::new(NullDevice::new(*devices[0].limits())));
         for device in devices {
-            for (input, rows) in
-                [(InputType::F32, Rows::F32(&floats)), (InputType::U8, Rows::U8(&bytes))]
-            {
+            for rows in batches.iter().map(Batch::rows) {
+                let input = rows.input();
                 let options = PlanOptions { input, ..PlanOptions::default() };
                 let plan = Plan::new(&model, device.limits(), &options).expect("a plan");
                 let executable = device.load(plan).expect("memory is there");

@@ -11,7 +11,7 @@ use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use files::Files;
-use fusewire::{Activation, Dense, Model};
+use fusewire::{Activation, Dense, Model, bf16, f16};
 use serde_json::Value;
 
 /// The scores of a row are its first three values, so that a test sees at once what must come out.
@@ -126,6 +126,10 @@ fn inspect_shows_the_model_and_its_plan() {
     assert_eq!(document["plan"]["input"], "u8");
     assert_eq!(document["plan"]["flops_per_row"], 24);
     assert_keys(&document["costs"][0], &["batch", "flops", "moved_bytes", "roofline_us"]);
+    for input in ["f16", "bf16"] {
+        let document = json(&["inspect", &path, "--backend", "cpu", "--input", input]);
+        assert_eq!(document["plan"]["input"], input);
+    }
     let text = stdout(&["inspect", &path, "--backend", "cpu"]);
     for word in ["first three: 4-3", "content hash", "u8 scale", "cat", "plan of", "FLOP"] {
         assert!(text.contains(word), "no {word} in {text}");
@@ -144,7 +148,7 @@ fn every_kind_of_input_gives_the_same_answers() {
         files.write("images.gz", &files::gzip(&idx)),
         files.write("rows.npy", &files::npy("|u1", "(3, 4)", &PIXELS)),
     ];
-    for input in ["f32", "u8"] {
+    for input in ["f32", "f16", "bf16", "u8"] {
         let classify = |file: &str| {
             json(&["classify", &model, file, "--input", input, "--backend", "cpu", "--batch", "2"])
         };
@@ -160,6 +164,38 @@ fn every_kind_of_input_gives_the_same_answers() {
     assert_eq!(classes(&json(&["classify", &model, &npy, "--backend", "cpu"])), [1, 2, 0]);
     let text = stdout(&["classify", &model, &raw, "--top-k", "2", "--backend", "cpu"]);
     assert!(text.lines().next().unwrap().ends_with("0: 1 bee (1.0000), 2 cat (0.2000)"), "{text}");
+}
+
+#[test]
+fn rows_of_halves_are_classified_as_they_are() {
+    let files = Files::new();
+    let model = files.model("m.safetensors", &model());
+    // 0.3 is another number in each type.
+    let values = [0.1_f32, 0.3, -2.0, 5.0, 1000.0, 999.0, 998.5, 0.0];
+    let halves: Vec<u8> = values.iter().flat_map(|v| f16::from_f32(*v).to_le_bytes()).collect();
+    let brains: Vec<u8> = values.iter().flat_map(|v| bf16::from_f32(*v).to_le_bytes()).collect();
+    let npy = files.write("rows.npy", &files::npy("<f2", "(2, 4)", &halves));
+    let (raw_f16, raw_bf16) = (files.write("r.f16", &halves), files.write("r.bf16", &brains));
+    let scores = |file: &str, input: &str| {
+        let document =
+            json(&["classify", &model, file, "--input", input, "--backend", "cpu", "--top-k", "3"]);
+        assert_eq!(document["input"], input);
+        assert_eq!(classes(&document), [1, 0], "{file} as {input}");
+        [0, 1].map(|row| document["results"][row]["top"][0]["score"].as_f64().unwrap() as f32)
+    };
+    let of_f16 = [0.3, 1000.0].map(|value| f16::from_f32(value).to_f32());
+    let of_bf16 = [0.3, 1000.0].map(|value| bf16::from_f32(value).to_f32());
+    for (file, input, expected) in [
+        (&npy, "f16", of_f16),
+        (&npy, "f32", of_f16),
+        (&npy, "bf16", of_bf16),
+        (&raw_f16, "f16", of_f16),
+        (&raw_bf16, "bf16", of_bf16),
+    ] {
+        assert_eq!(scores(file, input), expected, "{file} as {input}");
+    }
+    let refused = error(1, &["classify", &model, &npy, "--input", "u8", "--backend", "cpu"]);
+    assert!(refused.contains("--input f32"), "{refused}");
 }
 
 #[test]
@@ -253,6 +289,11 @@ fn compare_checks_measures_and_writes() {
     let text = stdout(&["compare", &small, "--backend", "cpu", "--batch", "2", "--input", "u8"]);
     for word in ["plan of first three", "agrees with the oracle on 1,000", "fastest"] {
         assert!(text.contains(word), "no {word} in {text}");
+    }
+    for input in ["f16", "bf16"] {
+        let arguments = ["compare", &small, "--backend", "cpu", "--batch", "2", "--input", input];
+        let text = stdout(&arguments);
+        assert!(text.contains("agrees with the oracle on 1,000"), "{text}");
     }
 }
 

@@ -88,6 +88,37 @@ fn fusion_follows_the_room_for_parameters() {
     assert_eq!(ends(&[1, 1, 1], narrow - 1, Precision::F32), [1, 2]);
 }
 
+/// Where halves of the two kinds meet, the weights that rows meet are kept as f32.
+#[test]
+fn halves_of_two_kinds_take_the_room_of_f32() {
+    use {InputType as Of, Precision as By};
+    let ends = |widths: &[usize], input, precision, resident_bytes| -> Vec<usize> {
+        let limits = Limits { panel: 16, resident_bytes, ..SMALL };
+        let options = PlanOptions { input, precision, ..PlanOptions::default() };
+        let plan = Plan::new(&relu_model(widths), &limits, &options).unwrap();
+        plan.stages().iter().map(|stage| stage.layers.end).collect()
+    };
+    let narrow = [784, 32, 32, 10];
+    for (input, precision, weight) in [
+        (Of::F16, By::F16, 2),
+        (Of::Bf16, By::Bf16, 2),
+        (Of::F32, By::Bf16, 2),
+        (Of::U8, By::F16, 2),
+        (Of::F16, By::Bf16, 4),
+        (Of::Bf16, By::F16, 4),
+        (Of::Bf16, By::F32, 4),
+    ] {
+        let weights = 784 * 32 + 32 * 32 + 32 * 16;
+        let bytes = weights * weight + (32 + 32 + 16) * 4 + 3 * 64;
+        assert_eq!(ends(&narrow, input, precision, bytes), [3], "{input:?} {precision:?}");
+        assert_eq!(ends(&narrow, input, precision, bytes - 1), [2, 3], "{input:?} {precision:?}");
+    }
+    // Behind the first launch rows are f32, and weights are what they are.
+    let bytes = (3008 * 32 + 32 * 16) * 2 + (32 + 16) * 4 + 2 * 64;
+    assert_eq!(ends(&[20, 3000, 32, 10], Of::F16, By::Bf16, bytes), [1, 3]);
+    assert_eq!(ends(&[20, 3000, 32, 10], Of::F16, By::Bf16, bytes - 1), [1, 2, 3]);
+}
+
 #[test]
 fn input_type_and_precision_show_in_the_plan() {
     let model = relu_model(&[784, 32, 32, 32, 32, 10]);
@@ -166,6 +197,12 @@ fn normalisation_stays_out_of_the_weights() {
     let (as_f32, as_u8) = (plan(&model, InputType::F32), plan(&model, InputType::U8));
     assert_eq!(as_f32.parameters(), as_u8.parameters());
     assert_eq!((as_f32.layers()[0].scale, as_u8.layers()[0].scale), (1.0, 1.0 / 255.0));
+    for input in [InputType::F16, InputType::Bf16] {
+        let halves = plan(&model, input);
+        assert_eq!(halves.parameters(), as_f32.parameters());
+        assert_eq!((halves.layers(), halves.input()), (as_f32.layers(), input));
+        assert_eq!(halves.cost().input_bytes_per_row, 10);
+    }
 
     let uniform = InputTransform { scale: PerInput::Uniform(0.5), offset: PerInput::Uniform(0.0) };
     let halved = plan(&model.clone().with_transform(uniform).unwrap(), InputType::F32);

@@ -6,7 +6,7 @@ mod common;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use common::Random;
+use common::{Batch, Random};
 use fusewire::backend::{self, Device, Executable, OpenOptions, cpu::oracle};
 use fusewire::model::PerInput;
 use fusewire::{
@@ -98,14 +98,11 @@ fn every_batch_size_and_input_type() {
     let mut numbers = Random(2);
     let model = network(&mut numbers, &[784, 32, 32, 32, 32, 10], Activation::Relu);
     let model = model.with_head(Head::Softmax);
-    let (floats, bytes) = (numbers.values(1000 * 784), numbers.bytes(1000 * 784));
-    for input in [InputType::F32, InputType::U8] {
+    for input in InputType::ALL {
+        let batch = Batch::random(input, 1000 * 784, &mut numbers);
         let executable = load(&*device, &model, options(input, Precision::F32, 1000));
         for rows in [1, 2, 3, 7, 16, 33, 64, 100, 1000] {
-            let rows = match input {
-                InputType::U8 => Rows::U8(&bytes[..rows * 784]),
-                _ => Rows::F32(&floats[..rows * 784]),
-            };
+            let rows = batch.rows().slice(0..rows, 784);
             let (got, expected) = (run(&*executable, rows), oracle(&model, rows));
             let what = format!("{input:?}, {} values", rows.values());
             assert_close(&got, &expected, 10, Precision::F32, &what);
@@ -117,7 +114,7 @@ fn every_batch_size_and_input_type() {
 fn random_architectures() {
     let Some(device) = device() else { return };
     let mut numbers = Random(3);
-    for case in 0..12 {
+    for case in 0..16 {
         let depth = 1 + numbers.below(4);
         let widths: Vec<usize> = (0..=depth).map(|_| 1 + numbers.below(140)).collect();
         let activation = Activation::ALL[numbers.below(Activation::ALL.len())];
@@ -125,15 +122,10 @@ fn random_architectures() {
         let model = network(&mut numbers, &widths, activation).with_head(heads[case % 3]);
         let rows = 1 + numbers.below(150);
         let precision = [Precision::F32, Precision::F16, Precision::Bf16][numbers.below(3)];
-        if case % 2 == 0 {
-            let values = numbers.values(rows * widths[0]);
-            let options = options(InputType::F32, precision, 150);
-            check(&*device, &model, options, Rows::F32(&values), activation.name());
-        } else {
-            let values = numbers.bytes(rows * widths[0]);
-            let options = options(InputType::U8, precision, 150);
-            check(&*device, &model, options, Rows::U8(&values), activation.name());
-        }
+        let input = InputType::ALL[case % 4];
+        let batch = Batch::random(input, rows * widths[0], &mut numbers);
+        let options = options(input, precision, 150);
+        check(&*device, &model, options, batch.rows(), activation.name());
     }
 }
 
@@ -256,10 +248,11 @@ fn the_input_transform_ends_in_scale_weights_and_bias() {
     let model =
         network(&mut numbers, &[50, 24, 5], Activation::Gelu).with_transform(transform).unwrap();
     for precision in [Precision::F32, Precision::F16, Precision::Bf16] {
-        let (floats, bytes) = (numbers.values(17 * 50), numbers.bytes(17 * 50));
-        let of = |input| options(input, precision, 32);
-        check(&*device, &model, of(InputType::F32), Rows::F32(&floats), "transform");
-        check(&*device, &model, of(InputType::U8), Rows::U8(&bytes), "transform");
+        for input in InputType::ALL {
+            let batch = Batch::random(input, 17 * 50, &mut numbers);
+            let options = options(input, precision, 32);
+            check(&*device, &model, options, batch.rows(), "transform");
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! A device that computes nothing: what a batch takes on it is what handing it over takes.
 //!
-//! Score `c` of a row is the row's value `c`, a byte as the number it is; 0 where the row has no
-//! such value. Batches complete while they are submitted, and nothing is allocated for one.
+//! Score `c` of a row is the row's value `c`, a byte or a half as the number it is; 0 where the row
+//! has no such value. Batches complete while they are submitted, and nothing is allocated for one.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -136,12 +136,17 @@ fn copy(plan: &Plan, rows: Rows<'_>, scores: &mut [f32]) {
         let (head, rest) = scores.split_at_mut(copied);
         match rows.slice(row..row + 1, inputs) {
             Rows::F32(values) => head.copy_from_slice(&values[..copied]),
-            Rows::U8(bytes) => {
-                head.iter_mut().zip(bytes).for_each(|(score, byte)| *score = f32::from(*byte));
-            }
+            Rows::U8(bytes) => widen(bytes, head),
+            Rows::F16(values) => widen(values, head),
+            Rows::Bf16(values) => widen(values, head),
         }
         rest.fill(0.0);
     }
+}
+
+/// As many values as there are scores for.
+fn widen<T: Copy + Into<f32>>(values: &[T], scores: &mut [f32]) {
+    scores.iter_mut().zip(values).for_each(|(score, value)| *score = (*value).into());
 }
 
 #[cfg(test)]
@@ -184,6 +189,18 @@ mod tests {
         assert_eq!(scores, [1.0, 0.0, 2.0, 0.0]);
         context.submit(Rows::U8(&[9])).unwrap();
         assert_eq!(context.scores(), [9.0, 0.0]);
+    }
+
+    #[test]
+    fn halves_are_scores_too() {
+        use half::{bf16, f16};
+        let mut scores = [0.0; 2];
+        let halves = [0.5, -3.0].map(f16::from_f32);
+        loaded(2, 2, InputType::F16).run(Rows::F16(&halves), &mut scores).unwrap();
+        assert_eq!(scores, [0.5, -3.0]);
+        let halves = [1e30, -0.25].map(bf16::from_f32);
+        loaded(2, 2, InputType::Bf16).run(Rows::Bf16(&halves), &mut scores).unwrap();
+        assert_eq!(scores, [halves[0].to_f32(), -0.25]);
     }
 
     #[test]

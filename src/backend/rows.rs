@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use half::{bf16, f16};
+
 use super::BackendError;
 use crate::plan::{InputType, Plan};
 
@@ -13,6 +15,10 @@ pub enum Rows<'a> {
     F32(&'a [f32]),
     /// Values as bytes.
     U8(&'a [u8]),
+    /// Values as IEEE halves.
+    F16(&'a [f16]),
+    /// Values as bfloat16.
+    Bf16(&'a [bf16]),
 }
 
 impl<'a> Rows<'a> {
@@ -21,6 +27,8 @@ impl<'a> Rows<'a> {
         match self {
             Rows::F32(_) => InputType::F32,
             Rows::U8(_) => InputType::U8,
+            Rows::F16(_) => InputType::F16,
+            Rows::Bf16(_) => InputType::Bf16,
         }
     }
 
@@ -29,6 +37,8 @@ impl<'a> Rows<'a> {
         match self {
             Rows::F32(values) => values.len(),
             Rows::U8(values) => values.len(),
+            Rows::F16(values) => values.len(),
+            Rows::Bf16(values) => values.len(),
         }
     }
 
@@ -37,6 +47,21 @@ impl<'a> Rows<'a> {
         match self {
             Rows::F32(values) => bytemuck::cast_slice(values),
             Rows::U8(values) => values,
+            Rows::F16(values) => bytemuck::cast_slice(values),
+            Rows::Bf16(values) => bytemuck::cast_slice(values),
+        }
+    }
+
+    /// The rows that these bytes are, in the machine's own order.
+    ///
+    /// # Panics
+    /// Where they are no whole number of values, or do not begin where such a value may.
+    pub(crate) fn of_bytes(input: InputType, bytes: &'a [u8]) -> Rows<'a> {
+        match input {
+            InputType::F32 => Rows::F32(bytemuck::cast_slice(bytes)),
+            InputType::U8 => Rows::U8(bytes),
+            InputType::F16 => Rows::F16(bytemuck::cast_slice(bytes)),
+            InputType::Bf16 => Rows::Bf16(bytemuck::cast_slice(bytes)),
         }
     }
 
@@ -49,6 +74,8 @@ impl<'a> Rows<'a> {
         match self {
             Rows::F32(all) => Rows::F32(&all[values]),
             Rows::U8(all) => Rows::U8(&all[values]),
+            Rows::F16(all) => Rows::F16(&all[values]),
+            Rows::Bf16(all) => Rows::Bf16(&all[values]),
         }
     }
 
@@ -94,38 +121,30 @@ impl<'a> Rows<'a> {
     }
 }
 
-impl<'a> From<&'a [f32]> for Rows<'a> {
-    fn from(values: &'a [f32]) -> Rows<'a> {
-        Rows::F32(values)
-    }
+/// What holds values of a type, as rows of that type.
+macro_rules! from_values {
+    ($value:ty, $rows:ident) => {
+        impl<'a> From<&'a [$value]> for Rows<'a> {
+            fn from(values: &'a [$value]) -> Rows<'a> {
+                Rows::$rows(values)
+            }
+        }
+
+        impl<'a> From<&'a Vec<$value>> for Rows<'a> {
+            fn from(values: &'a Vec<$value>) -> Rows<'a> {
+                Rows::$rows(values)
+            }
+        }
+
+        impl<'a, const N: usize> From<&'a [$value; N]> for Rows<'a> {
+            fn from(values: &'a [$value; N]) -> Rows<'a> {
+                Rows::$rows(values)
+            }
+        }
+    };
 }
 
-impl<'a> From<&'a [u8]> for Rows<'a> {
-    fn from(values: &'a [u8]) -> Rows<'a> {
-        Rows::U8(values)
-    }
-}
-
-impl<'a> From<&'a Vec<f32>> for Rows<'a> {
-    fn from(values: &'a Vec<f32>) -> Rows<'a> {
-        Rows::F32(values)
-    }
-}
-
-impl<'a> From<&'a Vec<u8>> for Rows<'a> {
-    fn from(values: &'a Vec<u8>) -> Rows<'a> {
-        Rows::U8(values)
-    }
-}
-
-impl<'a, const N: usize> From<&'a [f32; N]> for Rows<'a> {
-    fn from(values: &'a [f32; N]) -> Rows<'a> {
-        Rows::F32(values)
-    }
-}
-
-impl<'a, const N: usize> From<&'a [u8; N]> for Rows<'a> {
-    fn from(values: &'a [u8; N]) -> Rows<'a> {
-        Rows::U8(values)
-    }
-}
+from_values!(f32, F32);
+from_values!(u8, U8);
+from_values!(f16, F16);
+from_values!(bf16, Bf16);

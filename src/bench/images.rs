@@ -1,5 +1,7 @@
 //! Generated images: pixel-like rows that need no data set and are the same on every machine.
 
+use half::{bf16, f16};
+
 use crate::backend::Rows;
 use crate::plan::InputType;
 
@@ -13,16 +15,22 @@ pub enum OwnedRows {
     F32(Vec<f32>),
     /// Values as bytes.
     U8(Vec<u8>),
+    /// Values as IEEE halves.
+    F16(Vec<f16>),
+    /// Values as bfloat16.
+    Bf16(Vec<bf16>),
 }
 
 impl OwnedRows {
-    /// Pixels as rows of `input`: bytes as they are, or each byte as the value `byte * u8_scale`.
+    /// Pixels as rows of `input`: bytes as they are, or each byte as the value `byte * u8_scale`,
+    /// rounded to that type.
     pub fn from_pixels(pixels: Vec<u8>, input: InputType, u8_scale: f32) -> OwnedRows {
+        let values = pixels.iter().map(|byte| f32::from(*byte) * u8_scale);
         match input {
             InputType::U8 => OwnedRows::U8(pixels),
-            InputType::F32 => {
-                OwnedRows::F32(pixels.iter().map(|byte| f32::from(*byte) * u8_scale).collect())
-            }
+            InputType::F32 => OwnedRows::F32(values.collect()),
+            InputType::F16 => OwnedRows::F16(values.map(f16::from_f32).collect()),
+            InputType::Bf16 => OwnedRows::Bf16(values.map(bf16::from_f32).collect()),
         }
     }
 
@@ -31,6 +39,8 @@ impl OwnedRows {
         match self {
             OwnedRows::F32(values) => Rows::F32(values),
             OwnedRows::U8(bytes) => Rows::U8(bytes),
+            OwnedRows::F16(values) => Rows::F16(values),
+            OwnedRows::Bf16(values) => Rows::Bf16(values),
         }
     }
 }

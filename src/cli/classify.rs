@@ -15,11 +15,13 @@ use crate::Classifier;
 
 const EXAMPLES: &str = "\
 Inputs:
-  .png .jpg           one grey picture of the model's size
-  .npy                rows of f4, f8 or u1 values, in C order
-  idx, idx.gz         unsigned bytes, as MNIST and its successors come
-  .raw .bin .f32 .u8  nothing but values, of the type --input says, little-endian
-  -                   the same, from standard input
+  .png .jpg    one grey picture of the model's size
+  .npy         rows of f2, f4, f8 or u1 values, in C order, rounded to what --input says
+  idx, idx.gz  unsigned bytes, as MNIST and its successors come
+  .raw .bin    nothing but values, of the type --input says, little-endian
+  .f32 .f16 .bf16 .u8
+               the same; the name does not say the type, --input does
+  -            the same, from standard input
 
 Examples:
   fusewire classify model.onnx image.png

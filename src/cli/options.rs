@@ -107,7 +107,7 @@ pub(super) struct PlanArgs {
     /// What weights are rounded to; sums are in f32 whatever this says.
     #[arg(long, default_value = "f32", value_parser = precision_parser())]
     precision: Precision,
-    /// The rows' type: u8 hands bytes over as they are, f32 as byte * u8_scale.
+    /// The rows' type: u8 hands bytes over as they are, the others as byte * u8_scale.
     #[arg(long, default_value = "f32", value_parser = input_parser())]
     pub(super) input: InputType,
 }
@@ -209,7 +209,7 @@ fn precision_parser() -> impl TypedValueParser<Value = Precision> {
 }
 
 fn input_parser() -> impl TypedValueParser<Value = InputType> {
-    named(&[InputType::F32, InputType::U8], InputType::name)
+    named(&InputType::ALL, InputType::name)
 }
 
 /// Parses one of `all` from its name, and lists the names in the help.

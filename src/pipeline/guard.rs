@@ -7,6 +7,7 @@ use std::marker::PhantomData;
 use std::mem::ManuallyDrop;
 use std::ops::{Deref, DerefMut};
 
+use super::super::backend::Rows;
 use super::super::plan::InputType;
 use super::super::sync::Arc;
 use super::clock::NEVER;
@@ -19,9 +20,11 @@ mod sealed {
     pub trait Sealed {}
     impl Sealed for f32 {}
     impl Sealed for u8 {}
+    impl Sealed for half::f16 {}
+    impl Sealed for half::bf16 {}
 }
 
-/// A type that rows may have: `f32` or `u8`.
+/// A type that rows may have: `f32`, `u8`, `f16` or `bf16`.
 pub trait Value: sealed::Sealed + bytemuck::Pod {
     /// The type's name among those a plan takes.
     const INPUT: InputType;
@@ -33,6 +36,14 @@ impl Value for f32 {
 
 impl Value for u8 {
     const INPUT: InputType = InputType::U8;
+}
+
+impl Value for half::f16 {
+    const INPUT: InputType = InputType::F16;
+}
+
+impl Value for half::bf16 {
+    const INPUT: InputType = InputType::Bf16;
 }
 
 /// A reserved row, `[inputs]`: a slice of the memory that a device reads it from. What it holds at
@@ -57,8 +68,9 @@ impl<T: Value> RowGuard<T> {
     /// # Errors
     /// [`SubmitError::NotFinite`], where the pipeline refuses such rows; it is given back then.
     pub fn commit(self) -> Result<Ticket, SubmitError> {
-        if self.shard.core.config.not_finite == NotFinite::Refuse && T::INPUT == InputType::F32 {
-            finite(bytemuck::cast_slice(&self), self.len())?;
+        if self.shard.core.config.not_finite == NotFinite::Refuse {
+            let row = Rows::of_bytes(T::INPUT, bytemuck::cast_slice(&self));
+            finite(row, self.len())?;
         }
         let guard = ManuallyDrop::new(self);
         // SAFETY: the guard is not dropped, so its part of the shard is moved out this once.
@@ -113,8 +125,14 @@ pub(crate) fn commit(shard: &Arc<Shard>, (first, rows): (u32, u64), deadline_ns:
 }
 
 /// Whether every value of rows of `inputs` is a number.
-pub(crate) fn finite(values: &[f32], inputs: usize) -> Result<(), SubmitError> {
-    match values.iter().position(|value| !value.is_finite()) {
+pub(crate) fn finite(rows: Rows<'_>, inputs: usize) -> Result<(), SubmitError> {
+    let first = match rows {
+        Rows::F32(values) => values.iter().position(|value| !value.is_finite()),
+        Rows::F16(values) => values.iter().position(|value| !value.is_finite()),
+        Rows::Bf16(values) => values.iter().position(|value| !value.is_finite()),
+        Rows::U8(_) => None,
+    };
+    match first {
         None => Ok(()),
         Some(at) => Err(SubmitError::NotFinite { row: at / inputs, column: at % inputs }),
     }

@@ -117,13 +117,8 @@ fn calibrate(
     let shape = Shape::of(executable.plan());
     let rows_max = config.max_rows.min(executable.plan().rows_max());
     let deadline = now() + config.batch_timeout + CALIBRATION;
-    let mut measure = |rows| {
-        CostTable::calibrate(&mut *context, rows, shape.inputs, rows_max, CALIBRATION, deadline)
-    };
-    match shape.input {
-        InputType::F32 => measure(Rows::F32(&vec![0.0; rows_max * shape.inputs])),
-        InputType::U8 => measure(Rows::U8(&vec![0; rows_max * shape.inputs])),
-    }
+    let zeros = Zeros::new(shape, rows_max);
+    CostTable::calibrate(&mut *context, zeros.rows(), shape.inputs, rows_max, CALIBRATION, deadline)
 }
 
 /// Runs a row of zeros.
@@ -132,9 +127,25 @@ fn warm(
     shape: Shape,
     deadline: Instant,
 ) -> Result<(), BackendError> {
-    match shape.input {
-        InputType::F32 => context.submit(Rows::F32(&vec![0.0; shape.inputs]))?,
-        InputType::U8 => context.submit(Rows::U8(&vec![0; shape.inputs]))?,
-    }
+    context.submit(Zeros::new(shape, 1).rows())?;
     context.wait(deadline)
+}
+
+/// Rows of zeros, of any type.
+struct Zeros {
+    input: InputType,
+    /// Words, so that values of every type may begin there; and how many bytes of them are rows.
+    words: Vec<u32>,
+    bytes: usize,
+}
+
+impl Zeros {
+    fn new(shape: Shape, rows: usize) -> Zeros {
+        let bytes = rows * shape.row_bytes();
+        Zeros { input: shape.input, words: vec![0; bytes.div_ceil(4)], bytes }
+    }
+
+    fn rows(&self) -> Rows<'_> {
+        Rows::of_bytes(self.input, &bytemuck::cast_slice(&self.words)[..self.bytes])
+    }
 }

@@ -34,7 +34,8 @@ impl Shape {
         Shape { input: plan.input(), inputs: plan.inputs(), classes: plan.classes() }
     }
 
-    fn row_bytes(&self) -> usize {
+    /// Bytes of its values.
+    pub(crate) fn row_bytes(&self) -> usize {
         self.inputs * self.input.bytes()
     }
 }
@@ -80,11 +81,8 @@ impl Store {
         let (start, len) = self.span(&rows, self.shape.row_bytes());
         // SAFETY: within the block, which was zero at first; nobody writes to taken rows.
         let bytes = unsafe { slice::from_raw_parts(self.values.as_ptr().add(start), len) };
-        match self.shape.input {
-            // The block begins on a page, and rows are whole numbers of values.
-            InputType::F32 => Rows::F32(bytemuck::cast_slice(bytes)),
-            InputType::U8 => Rows::U8(bytes),
-        }
+        // The block begins on a page, and rows are whole numbers of values.
+        Rows::of_bytes(self.shape.input, bytes)
     }
 
     /// The scores of a row, to write.

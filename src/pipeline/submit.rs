@@ -199,9 +199,9 @@ impl Pipeline {
     }
 
     fn check_finite(&self, rows: Rows<'_>) -> Result<(), SubmitError> {
-        match (self.core().config.not_finite, rows) {
-            (NotFinite::Refuse, Rows::F32(values)) => finite(values, self.inputs()),
-            _ => Ok(()),
+        match self.core().config.not_finite {
+            NotFinite::Refuse => finite(rows, self.inputs()),
+            NotFinite::Run => Ok(()),
         }
     }
 

@@ -1,6 +1,6 @@
 //! Which layers share a launch.
 
-use super::{Limits, PlannedLayer, Precision, Stage, StageKind};
+use super::{Limits, PlanOptions, PlannedLayer, Precision, Stage, StageKind};
 use crate::model::Head;
 
 /// Groups consecutive layers into launches.
@@ -14,12 +14,16 @@ pub(super) fn fuse(
     layers: &[PlannedLayer],
     head: Head,
     limits: &Limits,
-    precision: Precision,
+    options: &PlanOptions,
 ) -> Vec<Stage> {
     let mut stages = Vec::new();
     let mut start = 0;
     while start < layers.len() {
         let mut resident = 0_usize;
+        let precision = match start {
+            0 => options.precision.beside(options.input),
+            _ => options.precision,
+        };
         let fusible = layers[start..].iter().take_while(|layer| {
             resident = resident.saturating_add(resident_bytes(layer, limits, precision));
             is_narrow(layer, limits) && resident <= limits.resident_bytes

@@ -29,14 +29,24 @@ pub enum InputType {
     F32,
     /// Bytes; byte `b` stands for the value `b *` [`Model::u8_scale`].
     U8,
+    /// IEEE half precision, of the values the model was trained on.
+    F16,
+    /// bfloat16, of the values the model was trained on.
+    Bf16,
 }
 
 impl InputType {
+    /// All of them.
+    pub const ALL: [InputType; 4] =
+        [InputType::F32, InputType::F16, InputType::Bf16, InputType::U8];
+
     /// The type's name in options and reports.
     pub fn name(self) -> &'static str {
         match self {
             InputType::F32 => "f32",
             InputType::U8 => "u8",
+            InputType::F16 => "f16",
+            InputType::Bf16 => "bf16",
         }
     }
 
@@ -44,6 +54,7 @@ impl InputType {
     pub fn bytes(self) -> usize {
         match self {
             InputType::F32 => 4,
+            InputType::F16 | InputType::Bf16 => 2,
             InputType::U8 => 1,
         }
     }
@@ -77,6 +88,15 @@ impl Precision {
         match self {
             Precision::F32 => 4,
             Precision::F16 | Precision::Bf16 => 2,
+        }
+    }
+
+    /// What weights are laid out as where a device multiplies rows by weights of the rows' own type
+    /// or of f32: the same, but for f16 beside bf16.
+    pub(crate) fn beside(self, input: InputType) -> Precision {
+        match (input, self) {
+            (InputType::F16, Precision::Bf16) | (InputType::Bf16, Precision::F16) => Precision::F32,
+            (_, precision) => precision,
         }
     }
 
@@ -198,7 +218,7 @@ impl Plan {
         limits.check()?;
         let rows_max = limits.rows_that_fit(model, options)?;
         let (layers, parameters) = pack::pack(model, limits, options)?;
-        let stages = fuse::fuse(&layers, model.head(), limits, options.precision);
+        let stages = fuse::fuse(&layers, model.head(), limits, options);
         let cost = cost::of(&layers, &stages, options);
         Ok(Arc::new(Plan {
             name: model.name().to_owned(),

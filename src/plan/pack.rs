@@ -72,7 +72,7 @@ impl<'a> Entry<'a> {
 
     fn of(model: &'a Model, input: InputType) -> Entry<'a> {
         let unit = match input {
-            InputType::F32 => 1.0,
+            InputType::F32 | InputType::F16 | InputType::Bf16 => 1.0,
             InputType::U8 => f64::from(model.u8_scale()),
         };
         let offset = match &model.transform().offset {

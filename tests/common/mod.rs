@@ -6,7 +6,7 @@ pub mod paper;
 
 use std::path::PathBuf;
 
-use fusewire::{Activation, Dense, Model};
+use fusewire::{Activation, Dense, InputType, Model, Rows, bf16, f16};
 
 /// SplitMix64 (Steele, Lea, Flood 2014): seeded numbers, the same on every machine.
 #[derive(Clone, Debug)]
@@ -46,6 +46,46 @@ impl Random {
     /// `count` bytes.
     pub fn bytes(&mut self, count: usize) -> Vec<u8> {
         (0..count).map(|_| self.bits() as u8).collect()
+    }
+}
+
+/// Rows of any type, which own their values.
+#[derive(Clone, Debug)]
+pub enum Batch {
+    F32(Vec<f32>),
+    F16(Vec<f16>),
+    Bf16(Vec<bf16>),
+    U8(Vec<u8>),
+}
+
+impl Batch {
+    /// `count` random values of a type: numbers in `-1.0..1.0`, or bytes.
+    pub fn random(input: InputType, count: usize, random: &mut Random) -> Batch {
+        match input {
+            InputType::U8 => Batch::U8(random.bytes(count)),
+            _ => Batch::of(input, &random.values(count)),
+        }
+    }
+
+    /// Numbers, rounded to a type of floats.
+    pub fn of(input: InputType, values: &[f32]) -> Batch {
+        let values = values.iter().copied();
+        match input {
+            InputType::F16 => Batch::F16(values.map(f16::from_f32).collect()),
+            InputType::Bf16 => Batch::Bf16(values.map(bf16::from_f32).collect()),
+            InputType::F32 => Batch::F32(values.collect()),
+            other => panic!("{other:?} is no type of floats"),
+        }
+    }
+
+    /// As backends take them.
+    pub fn rows(&self) -> Rows<'_> {
+        match self {
+            Batch::F32(values) => Rows::F32(values),
+            Batch::F16(values) => Rows::F16(values),
+            Batch::Bf16(values) => Rows::Bf16(values),
+            Batch::U8(values) => Rows::U8(values),
+        }
     }
 }
 

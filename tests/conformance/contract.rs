@@ -7,7 +7,7 @@ use fusewire::backend::fake::{FakeDevice, Fault};
 use fusewire::backend::{BackendError, Device, Executable};
 use fusewire::{Activation, InputType, Model, Plan, PlanOptions, Rows};
 
-use crate::common::{self, Random};
+use crate::common::{self, Batch, Random};
 use crate::devices::{devices, load};
 
 const WIDTHS: [usize; 4] = [30, 20, 20, 5];
@@ -116,9 +116,9 @@ fn a_batch_in_pieces_has_the_bits_of_the_whole() {
     for (name, device) in devices() {
         for widths in [&WIDTHS[..], &[7, 300, 3], &[64, 32, 10]] {
             let model = common::model(&mut random, widths, || Activation::Gelu);
-            let floats = random.values(97 * widths[0]);
-            let bytes = random.bytes(97 * widths[0]);
-            for rows in [Rows::F32(&floats), Rows::U8(&bytes)] {
+            for input in InputType::ALL {
+                let batch = Batch::random(input, 97 * widths[0], &mut random);
+                let rows = batch.rows();
                 let options = PlanOptions { input: rows.input(), ..PlanOptions::default() };
                 let executable = load(&*device, &model, &options);
                 let mut context = executable.create_context().expect("memory is there");

@@ -15,8 +15,9 @@ fn check(model_file: &str, reference_file: &str, expected_correct: usize) {
     let pixels: Vec<f32> = bytes.iter().map(|byte| f32::from(*byte) / 255.0).collect();
     let want = reference(reference_file).expect(seen);
     for (name, device) in devices() {
-        for input in [InputType::F32, InputType::U8] {
-            let rows = if input == InputType::U8 { Rows::U8(&bytes) } else { Rows::F32(&pixels) };
+        for (input, rows) in
+            [(InputType::F32, Rows::F32(&pixels)), (InputType::U8, Rows::U8(&bytes))]
+        {
             let options = PlanOptions { input, ..PlanOptions::default() };
             let mut scores = vec![0.0; IMAGES * 10];
             load(&*device, &model, &options).run(rows, &mut scores).expect("the batch runs");

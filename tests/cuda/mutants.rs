@@ -6,14 +6,14 @@ use std::path::Path;
 use fusewire::backend::cpu::oracle;
 use fusewire::{Activation, InputType, PlanOptions, Precision, Rows};
 
-use crate::common::{self, Random};
+use crate::common::{self, Batch, Random};
 use crate::devices::{load, open, soon};
 use crate::kernels::Kernels;
 use crate::persistent;
 use crate::stub;
 
 /// A file, a piece of it, and what stands there instead.
-const MUTANTS: [(&str, &str, &str); 15] = [
+const MUTANTS: [(&str, &str, &str); 19] = [
     // Rows are read before they are there.
     ("fused_mlp.cu", "wait_for_step(stage.depth);", ""),
     ("fused_mlp.cu", "wait_for_phase(barriers +", "(void)(barriers +"),
@@ -36,9 +36,18 @@ const MUTANTS: [(&str, &str, &str); 15] = [
     // Too few of the bits of a split number.
     (
         "product.cuh",
-        "if (!IsExact) {\n                multiply",
+        "if (!IS_EXACT) {\n                multiply",
         "if (false) {\n                multiply",
     ),
+    // Halves that are swapped, lost, or read past a row's end.
+    (
+        "product.cuh",
+        "x[1] = widen(Row{(unsigned short)(four.x >> 16)",
+        "x[1] = widen(Row{(unsigned short)(four.y >> 16)",
+    ),
+    ("product.cuh", "this->pairs[1] = b.x;", "this->pairs[1] = b.y;"),
+    ("product.cuh", "at < end ? four.x & 0xffff : 0", "0"),
+    ("block.cuh", "return widen(x);", "return (float)x.bits;"),
 ];
 
 const TEST: &str = "mutants::every_planted_bug_is_seen";
@@ -84,32 +93,34 @@ fn plant(file: &str, line: &str, instead: &str, folder: &Path) {
 
 /// Networks that every kernel has a part in, with ends of every kind, against the oracle.
 fn check() {
-    let networks: [(&[usize], InputType); 4] = [
+    let networks: [(&[usize], InputType); 6] = [
         (&[200, 32, 20, 10], InputType::F32),
         (&[17, 5, 1], InputType::F32),
         (&[500, 300, 3], InputType::F32),
         (&[31, 128, 7], InputType::U8),
+        (&[45, 20, 10], InputType::F16),
+        (&[47, 200], InputType::Bf16),
     ];
     let mut random = Random(3);
     for number in 0..3 {
         let device = open(number).expect("the stub has it");
         for (widths, input) in networks {
             let model = common::model(&mut random, widths, || Activation::Sigmoid);
-            for (precision, rows) in
-                [(Precision::F32, 3), (Precision::F32, 75), (Precision::F16, 75)]
-            {
+            // Rows of halves meet weights of their own type.
+            let reduced = match input {
+                InputType::Bf16 => Precision::Bf16,
+                _ => Precision::F16,
+            };
+            for (precision, rows) in [(Precision::F32, 3), (Precision::F32, 75), (reduced, 75)] {
                 let options = PlanOptions { input, precision, ..PlanOptions::default() };
-                let values = random.values(rows * widths[0]);
-                let bytes = random.bytes(rows * widths[0]);
-                let batch = match input {
-                    InputType::U8 => Rows::U8(&bytes),
-                    _ => Rows::F32(&values),
-                };
+                let batch = Batch::random(input, rows * widths[0], &mut random);
+                let batch = batch.rows();
                 let mut scores = vec![f32::NAN; rows * model.classes()];
                 load(&*device, &model, &options).run(batch, &mut scores).expect("it runs");
                 for (got, want) in scores.iter().zip(oracle(&model, batch)) {
                     let error = (f64::from(*got) - want).abs();
-                    let most = if precision == Precision::F32 { 1e-5 } else { 1e-2 };
+                    let most =
+                        if precision == Precision::F32 { 1e-5 } else { precision.tolerance() };
                     assert!(error <= most, "{widths:?}, {rows} rows, {precision:?}: {got}, {want}");
                 }
             }

@@ -13,7 +13,7 @@ use fusewire::{
 };
 
 use crate::allocator::allocations;
-use crate::common::{self, Random};
+use crate::common::{self, Batch, Random};
 use crate::devices::{self, load, soon};
 use crate::stub;
 
@@ -54,10 +54,8 @@ fn finish(context: &mut dyn ExecutionContext, rows: &[f32]) -> Result<Vec<f32>, 
 fn agree(staying: &dyn Executable, launching: &dyn Executable, model: &Model, random: &mut Random) {
     let plan = staying.plan();
     for rows in 1..=FEW_ROWS {
-        let values = random.values(rows * model.inputs());
-        let bytes = random.bytes(rows * model.inputs());
-        let batch =
-            if plan.input() == InputType::U8 { Rows::U8(&bytes) } else { Rows::F32(&values) };
+        let batch = Batch::random(plan.input(), rows * model.inputs(), random);
+        let batch = batch.rows();
         let [stayed, launched] = [staying, launching].map(|executable| {
             let mut scores = vec![f32::NAN; rows * model.classes()];
             executable.run(batch, &mut scores).expect("it runs");
@@ -94,7 +92,8 @@ fn what_stays_computes_what_launches_do() {
             for (input, precision) in [
                 (InputType::F32, Precision::F32),
                 (InputType::U8, Precision::F16),
-                (InputType::F32, Precision::Bf16),
+                (InputType::Bf16, Precision::Bf16),
+                (InputType::F16, Precision::F32),
             ] {
                 let options = PlanOptions { input, precision, ..PlanOptions::default() };
                 let [staying, launching] =

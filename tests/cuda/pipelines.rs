@@ -6,7 +6,8 @@ use fusewire::backend::cpu;
 use fusewire::backend::fake::FakeDevice;
 use fusewire::pipeline::{Health, PipelineOptions};
 use fusewire::{
-    Activation, BackendKind, Dense, Model, Pipeline, PipelineConfig, PlanOptions, Reply,
+    Activation, BackendKind, Dense, InputType, Model, Pipeline, PipelineConfig, PlanOptions, Reply,
+    f16,
 };
 
 use crate::devices::{load, open};
@@ -18,10 +19,15 @@ const WIDTH: usize = 4;
 
 /// Scores are values times `factor`, through two layers, so that they are fused.
 fn scaled(factor: f32) -> Model {
+    scaled_of(WIDTH, factor)
+}
+
+/// The same, of rows of so many values.
+fn scaled_of(width: usize, factor: f32) -> Model {
     let diagonal = |factor: f32| {
-        let at = |index: usize| if index / WIDTH == index % WIDTH { factor } else { 0.0 };
-        let weight = (0..WIDTH * WIDTH).map(at).collect();
-        Dense::new(WIDTH, WIDTH, weight, None, Activation::Identity).unwrap()
+        let at = |index: usize| if index / width == index % width { factor } else { 0.0 };
+        let weight = (0..width * width).map(at).collect();
+        Dense::new(width, width, weight, None, Activation::Identity).unwrap()
     };
     Model::from_layers(vec![diagonal(factor), diagonal(1.0)]).unwrap()
 }
@@ -69,6 +75,28 @@ fn a_pipeline_runs_on_the_device_and_gives_everything_back() {
     }
     assert!(pipeline.shutdown(Duration::from_secs(20)).drained);
     until(|| stub::live() == 0);
+}
+
+/// Rows of halves lie in the device's own block, and begin on 2, 4, 8 or 16 bytes.
+#[test]
+fn halves_are_read_from_the_ring() {
+    if stub::alone("pipelines::halves_are_read_from_the_ring", &[""], &[]).is_none() {
+        return;
+    }
+    for width in [5, 6, 8, 12] {
+        let mut options = PipelineOptions { config: config(), ..PipelineOptions::default() };
+        options.device.backend = BackendKind::Cuda;
+        options.plan.input = InputType::F16;
+        let pipeline = Pipeline::open(&scaled_of(width, 2.0), &options).unwrap();
+        for round in 0..60 {
+            let values = (0..(1 + round % 40) * width).map(|at| ((at + 7 * round) % 512) as f32);
+            let rows: Vec<f16> = values.clone().map(f16::from_f32).collect();
+            let reply = pipeline.submit_many(&rows).unwrap().wait().unwrap();
+            let scores = reply.rows().flat_map(|row| row.scores().to_vec());
+            assert!(scores.eq(values.map(|value| 2.0 * value)), "{width}, round {round}");
+        }
+        assert!(pipeline.shutdown(Duration::from_secs(20)).drained);
+    }
 }
 
 #[test]

@@ -8,12 +8,20 @@ use std::time::SystemTime;
 use fusewire::backend::cpu::oracle;
 use fusewire::{Activation, Head, InputType, Model, PlanOptions, Precision, Rows};
 
-use crate::common::{self, Random};
+use crate::common::{self, Batch, Random};
 use crate::devices::{load, open};
 use crate::stub;
 
 const COMPILER: &str = "FUSEWIRE_NVRTC";
 const CACHE: &str = "FUSEWIRE_CACHE";
+
+/// Rows and weights.
+const TYPES: [(InputType, Precision); 4] = [
+    (InputType::F32, Precision::F32),
+    (InputType::U8, Precision::F16),
+    (InputType::F16, Precision::F32),
+    (InputType::Bf16, Precision::Bf16),
+];
 
 /// Networks with layers of all kinds of ends.
 fn models() -> Vec<Model> {
@@ -29,7 +37,7 @@ fn models() -> Vec<Model> {
     networks.map(make).map(|model| model.with_head(Head::Softmax)).to_vec()
 }
 
-/// Runs every model on every device, in both kinds of rows.
+/// Runs every model on every device, in rows of every kind.
 fn agree_with_the_oracle() {
     let mut random = Random(12);
     for (number, model) in
@@ -37,18 +45,12 @@ fn agree_with_the_oracle() {
     {
         let device = open(number).expect("the stub has it");
         assert!(device.info().detail.ends_with(", NVRTC 12.4"), "{:?}", device.info());
-        for (input, precision) in
-            [(InputType::F32, Precision::F32), (InputType::U8, Precision::F16)]
-        {
+        for (input, precision) in TYPES {
             let options = PlanOptions { input, precision, ..PlanOptions::default() };
             let executable = load(&*device, &model, &options);
             for rows in [1, 16, 90] {
-                let values = random.values(rows * model.inputs());
-                let bytes = random.bytes(rows * model.inputs());
-                let batch = match input {
-                    InputType::U8 => Rows::U8(&bytes),
-                    _ => Rows::F32(&values),
-                };
+                let batch = Batch::random(input, rows * model.inputs(), &mut random);
+                let batch = batch.rows();
                 let mut scores = vec![f32::NAN; rows * model.classes()];
                 executable.run(batch, &mut scores).expect("it runs");
                 for (got, want) in scores.iter().zip(oracle(&model, batch)) {
@@ -93,9 +95,9 @@ fn stages_are_run_by_kernels_made_for_them() {
     run("made", &compiler);
     let made = kept(&cache);
     // On each of the three devices: of three models a fused stage, by two kernels; the wide layer
-    // of one, by a kernel for few rows; in two types each. On the old device the kernels for many
+    // of one, by a kernel for few rows; in four types each. On the old device the kernels for many
     // rows are those for few.
-    assert!(made.len() >= 30, "{made:?}");
+    assert!(made.len() >= 60, "{made:?}");
     assert!(made.iter().all(|(name, _)| name.ends_with(".cubin")), "{made:?}");
     run("kept", &compiler);
     assert_eq!(kept(&cache), made, "made again");
@@ -120,7 +122,7 @@ fn nvidias_compiler() -> Option<PathBuf> {
 fn nvidias_compiler_takes_the_stages() {
     const TEST: &str = "special::nvidias_compiler_takes_the_stages";
     if stub::told().is_some() {
-        return make_two();
+        return make_them();
     }
     let Some(compiler) = nvidias_compiler() else {
         println!("skipped: no NVRTC in target/venv");
@@ -133,14 +135,14 @@ fn nvidias_compiler_takes_the_stages() {
     stub::run_alone(TEST, "made", |command| {
         command.env(COMPILER, &compiler).env(CACHE, folder.path());
     });
-    // A kernel for any batch and one for few rows, of each of two types.
-    assert_eq!(kept(folder.path()).len(), 4);
+    // A kernel for any batch and one for few rows, of each of four types.
+    assert_eq!(kept(folder.path()).len(), 8);
 }
 
-fn make_two() {
+fn make_them() {
     let device = open(0).expect("the stub has it");
     assert!(device.info().detail.ends_with(", NVRTC 12.0"), "{:?}", device.info());
-    for (input, precision) in [(InputType::F32, Precision::F32), (InputType::U8, Precision::F16)] {
+    for (input, precision) in TYPES {
         let options = PlanOptions { input, precision, ..PlanOptions::default() };
         load(&*device, &models()[0], &options);
     }

@@ -20,7 +20,11 @@ namespace {
     OF(f32, bf16, float, Bf16)        \
     OF(u8, f32, unsigned char, F32)   \
     OF(u8, f16, unsigned char, F16)   \
-    OF(u8, bf16, unsigned char, Bf16)
+    OF(u8, bf16, unsigned char, Bf16) \
+    OF(f16, f32, F16, F32)            \
+    OF(f16, f16, F16, F16)            \
+    OF(bf16, f32, Bf16, F32)          \
+    OF(bf16, bf16, Bf16, Bf16)
 
 #define NAME_OF(kernel, rows, weights) PREFIX #kernel "_" #rows "_" #weights
 

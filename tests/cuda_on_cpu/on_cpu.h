@@ -33,6 +33,10 @@ struct alignas(16) float4 {
     float x, y, z, w;
 };
 
+struct alignas(8) uint2 {
+    unsigned x, y;
+};
+
 inline float4 make_float4(float x, float y, float z, float w) {
     return {x, y, z, w};
 }
@@ -104,6 +108,10 @@ void wait_for_copies_but(unsigned groups);
 
 inline void begin_copy16(void* to, const void* from) {
     begin_copy(to, from, 16);
+}
+
+inline void begin_copy8(void* to, const void* from) {
+    begin_copy(to, from, 8);
 }
 
 inline void begin_copy4(void* to, const void* from) {

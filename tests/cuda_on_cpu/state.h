@@ -313,11 +313,12 @@ template <typename T> unsigned destroy(void* object, const char* what) {
 
 bool is_kernel(const std::string& name) {
     if (name == "head") return true;
-    const char* rows[] = {"f32_", "u8_"};
+    const char* rows[] = {"f32_", "f16_", "bf16_", "u8_"};
     const char* weights[] = {"f32", "f16", "bf16"};
     for (const char* row : rows) {
         for (const char* weight : weights) {
             std::string types = std::string(row) + weight;
+            if (types == "f16_bf16" || types == "bf16_f16") continue;
             if (name == "dense_" + types || name == "persistent_" + types) return true;
             for (const char* tiles : {"_2", "_4", "_8", "_16"}) {
                 if (name == "fused_mlp_" + types + tiles) return true;

@@ -4,8 +4,8 @@ use std::fmt::Display;
 use std::time::{Duration, Instant};
 
 use fusewire::backend::cpu;
-use fusewire::pipeline::{NotFinite, PipelineError, SubmitError, Waiting};
-use fusewire::{InputType, Pipeline, PipelineConfig, SubmitOptions};
+use fusewire::pipeline::{NotFinite, PipelineError, SubmitError, Value, Waiting};
+use fusewire::{InputType, Pipeline, PipelineConfig, Rows, SubmitOptions, bf16, f16};
 
 use crate::support::*;
 
@@ -54,7 +54,12 @@ fn rows_of_another_type() {
     let expected = SubmitError::WrongInput { expected: InputType::U8, got: InputType::F32 };
     refused(&bytes, bytes.submit(&[0.0_f32; WIDTH]), expected.clone());
     refused(&bytes, bytes.reserve::<f32>(), expected);
-    for pipeline in [&floats, &bytes] {
+    let halves = Pipeline::start(load_of(&*cpu::open(), InputType::F16), small()).unwrap();
+    let expected = SubmitError::WrongInput { expected: InputType::F16, got: InputType::Bf16 };
+    assert!(expected.to_string().contains("expected f16, got bf16"), "{expected}");
+    refused(&halves, halves.submit(&[bf16::ONE; WIDTH]), expected.clone());
+    refused(&halves, halves.reserve::<bf16>(), expected);
+    for pipeline in [&floats, &bytes, &halves] {
         assert_eq!(settled(pipeline).admitted, 0);
     }
     is_whole(&floats, 64);
@@ -90,10 +95,31 @@ fn numbers_that_are_none_where_that_was_asked_for() {
     }
     assert_eq!(settled(&pipeline).admitted, 0);
     is_whole(&pipeline, 64);
+    refuses_halves(InputType::F16, f16::INFINITY);
+    refuses_halves(InputType::F16, f16::NAN);
+    refuses_halves(InputType::Bf16, bf16::NEG_INFINITY);
+    refuses_halves(InputType::Bf16, bf16::NAN);
     // Bytes are always numbers.
     let config = PipelineConfig { not_finite: NotFinite::Refuse, ..small() };
     let bytes_only = Pipeline::start(load_bytes(&*cpu::open()), config).unwrap();
     assert!(bytes_only.submit(&bytes(1)).unwrap().wait().is_ok());
+}
+
+/// Whether a row with one such value is refused, and its neighbour is not.
+fn refuses_halves<T: Value + Default>(input: InputType, bad: T)
+where
+    for<'a> Rows<'a>: From<&'a [T]>,
+{
+    let config = PipelineConfig { not_finite: NotFinite::Refuse, ..small() };
+    let pipeline = Pipeline::start(load_of(&*cpu::open(), input), config).unwrap();
+    let mut values = [T::default(); 3 * WIDTH];
+    values[WIDTH + 2] = bad;
+    let many = SubmitError::NotFinite { row: 1, column: 2 };
+    refused(&pipeline, pipeline.submit_many(&values[..]), many);
+    let mut guard = pipeline.reserve::<T>().unwrap();
+    guard.copy_from_slice(&values[WIDTH..2 * WIDTH]);
+    refused(&pipeline, guard.commit(), SubmitError::NotFinite { row: 0, column: 2 });
+    assert!(pipeline.submit(&values[2 * WIDTH..]).unwrap().wait().is_ok());
 }
 
 #[test]

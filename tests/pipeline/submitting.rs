@@ -4,8 +4,10 @@ use std::sync::Arc;
 use std::thread;
 
 use fusewire::backend::cpu;
-use fusewire::pipeline::{Feed, RowGuard, SubmitError};
-use fusewire::{Pipeline, PipelineConfig, Reply, SubmitOptions, Ticket};
+use fusewire::pipeline::{Feed, RowGuard, SubmitError, Value};
+use fusewire::{
+    InputType, Pipeline, PipelineConfig, Reply, Rows, SubmitOptions, Ticket, bf16, f16,
+};
 
 use crate::support::*;
 
@@ -106,6 +108,42 @@ fn rows_of_bytes() {
         let fed: Vec<_> = fed.map(|reply| reply.unwrap().scores().to_vec()).collect();
         assert!(fed.into_iter().eq((0..100).map(numbers)));
     });
+}
+
+/// Of numbers that any half holds.
+fn halves_go_every_way<T>(input: InputType, half: fn(f32) -> T)
+where
+    T: Value + std::fmt::Debug,
+    for<'a> Rows<'a>: From<&'a [T; WIDTH]> + From<&'a [T]>,
+{
+    let halves = |id: usize| row(id % 128).map(half);
+    let scores = |id: usize| row(id % 128);
+    for (device, waiting) in kinds() {
+        let config = PipelineConfig { waiting, ..small() };
+        let pipeline = Pipeline::start(load_of(&*device, input), config).unwrap();
+        for id in 0..128 {
+            assert_eq!(pipeline.submit(&halves(id)).unwrap().wait().unwrap().scores(), scores(id));
+            let mut guard = pipeline.reserve::<T>().unwrap();
+            guard.copy_from_slice(&halves(id));
+            assert_eq!(guard.commit().unwrap().wait().unwrap().scores(), scores(id));
+        }
+        let many: Vec<T> = (0..61).flat_map(halves).collect();
+        let reply = pipeline.submit_many(&many[..]).unwrap().wait().unwrap();
+        assert!(reply.rows().map(|row| row.scores().to_vec()).eq((0..61).map(scores)));
+        let fed = pipeline.feed((0..100).map(halves), 9);
+        let fed: Vec<_> = fed.map(|reply| reply.unwrap().scores().to_vec()).collect();
+        assert!(fed.into_iter().eq((0..100).map(scores)));
+        pipeline.swap(&scaled(2.0)).unwrap();
+        let got = pipeline.submit(&halves(3)).unwrap().wait().unwrap().scores().to_vec();
+        // The device that computes nothing does not scale.
+        assert!(got == scores(3).map(|value| 2.0 * value) || device.info().name == "null");
+    }
+}
+
+#[test]
+fn rows_of_halves() {
+    halves_go_every_way(InputType::F16, f16::from_f32);
+    halves_go_every_way(InputType::Bf16, bf16::from_f32);
 }
 
 #[test]

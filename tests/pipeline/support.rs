@@ -48,8 +48,12 @@ pub fn load(device: &dyn Device) -> Arc<dyn Executable> {
 }
 
 pub fn load_bytes(device: &dyn Device) -> Arc<dyn Executable> {
-    let options = PlanOptions { input: InputType::U8, ..PlanOptions::default() };
-    load_as(device, &scaled(1.0), options)
+    load_of(device, InputType::U8)
+}
+
+/// The scores of a row are its values, of any type.
+pub fn load_of(device: &dyn Device, input: InputType) -> Arc<dyn Executable> {
+    load_as(device, &scaled(1.0), PlanOptions { input, ..PlanOptions::default() })
 }
 
 /// A fake that passes for a GPU: one worker.

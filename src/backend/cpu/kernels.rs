@@ -23,7 +23,7 @@ pub(super) struct Kernels {
     pub(super) tile: fn(usize, usize, usize, Precision) -> TileFn,
     /// Puts rows through an activation.
     pub(super) activate: unsafe fn(&ActivateJob),
-    /// Turns bytes into numbers.
+    /// Turns narrow numbers into f32.
     pub(super) widen: unsafe fn(&WidenJob),
     /// Turns outputs into scores.
     pub(super) head: unsafe fn(&HeadJob),

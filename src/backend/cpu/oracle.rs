@@ -14,6 +14,8 @@ pub fn oracle(model: &Model, rows: Rows<'_>) -> Vec<f64> {
         Rows::U8(values) => {
             values.iter().map(|byte| f64::from(*byte) * f64::from(model.u8_scale())).collect()
         }
+        Rows::F16(values) => values.iter().map(|value| value.to_f64()).collect(),
+        Rows::Bf16(values) => values.iter().map(|value| value.to_f64()).collect(),
     };
     values.chunks_exact(model.inputs()).flat_map(|row| score(model, row)).collect()
 }

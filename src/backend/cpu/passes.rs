@@ -1,6 +1,8 @@
-//! Passes over values that lie in cache: activations past a clamp, bytes to numbers, softmax.
+//! Passes over values that lie in cache: activations past a clamp, narrow numbers to f32, softmax.
 
 #![allow(unsafe_code)]
+
+use half::{bf16, f16};
 
 use super::math::{activate, exp};
 use super::simd::{Kernel, Simd};
@@ -42,12 +44,47 @@ impl Kernel for Activate {
     }
 }
 
-/// Bytes to write out as numbers.
+/// Rows of numbers narrower than f32.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Narrow {
+    U8(*const u8),
+    F16(*const u16),
+    Bf16(*const u16),
+}
+
+impl Narrow {
+    /// Where they begin.
+    pub(super) fn start(self) -> *const u8 {
+        match self {
+            Narrow::U8(values) => values,
+            Narrow::F16(values) | Narrow::Bf16(values) => values.cast(),
+        }
+    }
+
+    /// Bytes of one of them.
+    pub(super) fn bytes(self) -> usize {
+        match self {
+            Narrow::U8(_) => 1,
+            Narrow::F16(_) | Narrow::Bf16(_) => 2,
+        }
+    }
+
+    /// What is left behind so many values.
+    pub(super) fn after(self, values: usize) -> Narrow {
+        match self {
+            Narrow::U8(from) => Narrow::U8(from.wrapping_add(values)),
+            Narrow::F16(from) => Narrow::F16(from.wrapping_add(values)),
+            Narrow::Bf16(from) => Narrow::Bf16(from.wrapping_add(values)),
+        }
+    }
+}
+
+/// Narrow numbers to write out as f32.
 #[derive(Debug)]
 pub(super) struct WidenJob {
     /// The first row.
-    pub(super) bytes: *const u8,
-    /// Bytes in a row; rows follow each other.
+    pub(super) narrow: Narrow,
+    /// Values in a row; rows follow each other.
     pub(super) width: usize,
     /// The number of rows.
     pub(super) rows: usize,
@@ -57,7 +94,7 @@ pub(super) struct WidenJob {
     pub(super) stride: usize,
 }
 
-/// Reads `rows * width` bytes, writes `width` values in each of `rows` rows.
+/// Reads `rows * width` narrow values, writes `width` values in each of `rows` rows.
 #[derive(Debug)]
 pub(super) struct Widen;
 
@@ -67,21 +104,53 @@ impl Kernel for Widen {
     #[inline(always)]
     unsafe fn run<S: Simd>(simd: S, job: &WidenJob) {
         // One row's conversion is too short to hide how far away the next is.
-        for line in (0..job.rows * job.width).step_by(64) {
-            simd.prefetch(job.bytes.wrapping_add(line));
+        for line in (0..job.rows * job.width * job.narrow.bytes()).step_by(64) {
+            simd.prefetch(job.narrow.start().wrapping_add(line));
         }
-        let whole = job.width / S::LANES * S::LANES;
-        for row in 0..job.rows {
-            // SAFETY: the caller promises `rows` rows of `width` bytes and of `width` values.
-            unsafe {
-                let bytes = job.bytes.add(row * job.width);
-                let values = job.values.add(row * job.stride);
-                for at in (0..whole).step_by(S::LANES) {
-                    simd.store(values.add(at), simd.load_bytes(bytes.add(at)));
+        // SAFETY: the caller promises rows of values to read and to write; the loads read a vector
+        // of them.
+        unsafe {
+            match job.narrow {
+                Narrow::U8(from) => {
+                    widen_rows::<S, u8>(simd, job, from, |at| simd.load_bytes(at), f32::from);
                 }
-                for at in whole..job.width {
-                    *values.add(at) = f32::from(*bytes.add(at));
+                Narrow::F16(from) => {
+                    let one = |bits| f16::from_bits(bits).to_f32();
+                    widen_rows::<S, u16>(simd, job, from, |at| simd.load_f16(at), one);
                 }
+                Narrow::Bf16(from) => {
+                    let one = |bits| bf16::from_bits(bits).to_f32();
+                    widen_rows::<S, u16>(simd, job, from, |at| simd.load_bf16(at), one);
+                }
+            }
+        }
+    }
+}
+
+/// Widens rows a vector at a time, and what is left of each value by value.
+///
+/// # Safety
+/// `from` holds `rows` rows of `width` values, and the job's `values` have room for as many; a
+/// vector of values may be loaded from wherever so many of them lie.
+#[inline(always)]
+unsafe fn widen_rows<S: Simd, T: Copy>(
+    simd: S,
+    job: &WidenJob,
+    from: *const T,
+    load: impl Fn(*const T) -> S::V,
+    one: impl Fn(T) -> f32,
+) {
+    let whole = job.width / S::LANES * S::LANES;
+    for row in 0..job.rows {
+        // SAFETY: the caller promises `rows` rows of `width` values at either place.
+        unsafe {
+            let narrow = from.add(row * job.width);
+            let values = job.values.add(row * job.stride);
+            for at in (0..whole).step_by(S::LANES) {
+                simd.store(values.add(at), load(narrow.add(at)));
+            }
+            for at in whole..job.width {
+                *values.add(at) = one(*narrow.add(at));
             }
         }
     }

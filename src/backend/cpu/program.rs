@@ -7,7 +7,7 @@ use std::ops::Range;
 use super::kernels::Kernels;
 use super::layer::{Layer, Matrix, Split};
 use super::memory::stride;
-use super::passes::{HeadJob, WidenJob};
+use super::passes::{HeadJob, Narrow, WidenJob};
 use super::tile::Ahead;
 use crate::backend::Rows;
 use crate::model::Head;
@@ -39,7 +39,7 @@ struct TileStage {
 ///
 /// Working memory is one block: what stages hand to each other (twice), what layers of a stage hand
 /// to each other (twice), and a tile of input that
-/// was copied: bytes written out as numbers, or rows moved apart.
+/// was copied: narrow numbers written out as f32, or rows moved apart.
 #[derive(Debug)]
 pub(super) struct Program {
     kernels: Kernels,
@@ -66,7 +66,7 @@ struct Memory {
 enum Source {
     Floats(Matrix<*const f32>),
     AliasingFloats(*const f32),
-    Bytes(*const u8),
+    Narrow(Narrow),
 }
 
 impl Program {
@@ -76,7 +76,7 @@ impl Program {
         let fitting = BETWEEN_BYTES_MAX / (between * size_of::<f32>());
         let block_rows =
             fitting.clamp(BLOCK_ROWS_MIN, BLOCK_ROWS_MAX) / kernels.rows * kernels.rows;
-        let copies = plan.input() == InputType::U8 || aliases(plan.inputs());
+        let copies = plan.input() != InputType::F32 || aliases(plan.inputs());
         let stage = |stage: &Stage| {
             let widths = plan.layers_of(stage).iter().map(|layer| layer.outputs);
             let tile_rows = match stage.kind {
@@ -150,7 +150,9 @@ impl Program {
             Rows::F32(values) => {
                 Source::Floats(Matrix { start: values.as_ptr(), stride: self.inputs })
             }
-            Rows::U8(bytes) => Source::Bytes(bytes.as_ptr()),
+            Rows::U8(bytes) => Source::Narrow(Narrow::U8(bytes.as_ptr())),
+            Rows::F16(values) => Source::Narrow(Narrow::F16(values.as_ptr().cast())),
+            Rows::Bf16(values) => Source::Narrow(Narrow::Bf16(values.as_ptr().cast())),
         };
         let last = self.stages.len() - 1;
         for (index, stage) in self.stages.iter().enumerate() {
@@ -222,15 +224,10 @@ impl Program {
                         copy.row(row).start.copy_from_nonoverlapping(from, self.inputs);
                     }
                 }
-                Source::Bytes(bytes) => {
-                    let (bytes, width) = (bytes.wrapping_add(start * self.inputs), self.inputs);
-                    (self.kernels.widen)(&WidenJob {
-                        bytes,
-                        width,
-                        rows,
-                        values,
-                        stride: copy.stride,
-                    });
+                Source::Narrow(narrow) => {
+                    let (narrow, width) = (narrow.after(start * self.inputs), self.inputs);
+                    let stride = copy.stride;
+                    (self.kernels.widen)(&WidenJob { narrow, width, rows, values, stride });
                 }
             }
         }
@@ -242,7 +239,7 @@ impl Program {
         let (first, row_bytes) = match source {
             Source::Floats(matrix) => (matrix.start.cast(), matrix.stride * size_of::<f32>()),
             Source::AliasingFloats(floats) => (floats.cast(), self.inputs * size_of::<f32>()),
-            Source::Bytes(bytes) => (bytes, self.inputs),
+            Source::Narrow(narrow) => (narrow.start(), self.inputs * narrow.bytes()),
         };
         let rows = tile_rows.min(count - start);
         Ahead { start: first.wrapping_add(start * row_bytes), bytes: rows * row_bytes }

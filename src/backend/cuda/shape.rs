@@ -2,7 +2,7 @@
 //!
 //! The names and numbers are what the kernels under `kernels/` are written for.
 
-use super::stage::{CHUNK, Room, TILE, chunks, input_of, row_bytes, tiles};
+use super::stage::{CHUNK, Room, TILE, chunks, input_of, row_bytes, tiles, weights_of};
 use crate::model::Head;
 use crate::plan::{Plan, Stage, StageKind};
 
@@ -214,5 +214,5 @@ fn head() -> Shape {
 
 /// The types that a kernel is compiled for, as they stand in its name.
 fn types(plan: &Plan, stage: &Stage) -> String {
-    format!("{}_{}", input_of(plan, stage).name(), plan.precision().name())
+    format!("{}_{}", input_of(plan, stage).name(), weights_of(plan, stage).name())
 }

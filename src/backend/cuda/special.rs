@@ -130,6 +130,8 @@ fn told(kernel: &str) -> Option<(Text, Vec<String>)> {
     let row = match parts.next()? {
         "f32" => "float",
         "u8" => "unsigned char",
+        "f16" => "F16",
+        "bf16" => "Bf16",
         _ => return None,
     };
     let weights = match parts.next()? {
@@ -190,6 +192,11 @@ mod tests {
         assert_eq!((source.0, options[2].as_str()), ("few_rows.cu", "--define-macro=ROWS=1"));
         let (source, options) = told("persistent_u8_f32").unwrap();
         assert_eq!((source.0, options.len()), ("persistent.cu", 2));
+        let (_, options) = told("fused_mlp_bf16_f32_2").unwrap();
+        assert_eq!(
+            options[..2],
+            ["ROW=Bf16", "WEIGHTS=F32"].map(|it| format!("--define-macro={it}"))
+        );
         assert_eq!((told("head"), told("dense_f32_f32")), (None, None));
     }
 

@@ -3,9 +3,11 @@
 //! `kernels/stage.cuh` says what lies where, and reads it; the two files are read together. Numbers
 //! are of the machine's own order, which is little-endian wherever there is a driver.
 
+use half::{bf16, f16};
+
 use super::special::Fixed;
 use crate::model::{Activation, Head};
-use crate::plan::{InputType, Plan, PlannedLayer, Stage};
+use crate::plan::{InputType, Plan, PlannedLayer, Precision, Stage};
 
 /// Bytes of `Stage` without its layers, and of `Layer`.
 const STAGE_BYTES: usize = 32;
@@ -36,6 +38,11 @@ fn input(stage: &Stage) -> Option<InputType> {
 /// The type of the rows that a stage reads.
 pub(super) fn input_of(plan: &Plan, stage: &Stage) -> InputType {
     input(stage).unwrap_or(plan.input())
+}
+
+/// The type of a stage's weights: the plan's, but f32 where no kernel multiplies the rows by those.
+pub(super) fn weights_of(plan: &Plan, stage: &Stage) -> Precision {
+    plan.precision().beside(input_of(plan, stage))
 }
 
 /// Values of a row that a stage writes.
@@ -81,7 +88,7 @@ impl Layout {
             start
         };
         let biases: Vec<usize> = layers.iter().map(|layer| part(tiles(layer) * TILE * 4)).collect();
-        let size = plan.precision().bytes();
+        let size = weights_of(plan, stage).bytes();
         let weights =
             layers.iter().map(|layer| part(chunks(layer) * tiles(layer) * LANES * WEIGHTS * size));
         let parts = biases.into_iter().zip(weights).collect();
@@ -99,7 +106,7 @@ impl Layout {
             head_code(stage.head),
             room.map_or(0, |room| room.step),
             room.map_or(0, |room| room.depth),
-            [16, 4, 1].into_iter().find(|piece| row_bytes.is_multiple_of(*piece)).unwrap_or(1),
+            [16, 8, 4, 2].into_iter().find(|piece| row_bytes.is_multiple_of(*piece)).unwrap_or(1),
         ];
         words.map(|word| word as u32)
     }
@@ -129,7 +136,8 @@ impl Layout {
             write_words(words, &mut block[STAGE_BYTES + index * LAYER_BYTES..][..LAYER_BYTES]);
             let biases = &plan.parameters()[layer.bias.clone()];
             block[*bias..][..biases.len()].copy_from_slice(biases);
-            write_fragments(plan, layer, index == 0, &mut block[*weights..]);
+            let to = &mut block[*weights..];
+            write_fragments(plan, weights_of(plan, stage), layer, index == 0, to);
         }
     }
 }
@@ -190,21 +198,41 @@ fn input_at(is_first: bool, t: usize, i: usize) -> usize {
 }
 
 /// Moves a layer's weights from the plan's panels to fragments; what is past them stays zero.
-fn write_fragments(plan: &Plan, layer: &PlannedLayer, is_first: bool, to: &mut [u8]) {
+fn write_fragments(
+    plan: &Plan,
+    written: Precision,
+    layer: &PlannedLayer,
+    is_first: bool,
+    to: &mut [u8],
+) {
     let (size, panel) = (plan.precision().bytes(), plan.limits().panel);
+    let size_written = written.bytes();
     let from = &plan.parameters()[layer.weight.clone()];
-    let lanes = to.chunks_exact_mut(WEIGHTS * size).enumerate();
+    let lanes = to.chunks_exact_mut(WEIGHTS * size_written).enumerate();
     for (index, weights) in lanes.take(chunks(layer) * tiles(layer) * LANES) {
         let (fragment, lane) = (index / LANES, index % LANES);
         let (chunk, tile) = (fragment / tiles(layer), fragment % tiles(layer));
         let output = tile * TILE + lane / 4;
         let panel_start = output / panel * layer.inputs * panel + output % panel;
-        for (i, weight) in weights.chunks_exact_mut(size).enumerate() {
+        for (i, weight) in weights.chunks_exact_mut(size_written).enumerate() {
             let k = chunk * CHUNK + input_at(is_first, lane % 4, i);
             if k < layer.inputs {
                 let at = (panel_start + k * panel) * size;
-                weight.copy_from_slice(&from[at..at + size]);
+                write_weight(&from[at..at + size], plan.precision(), weight);
             }
         }
+    }
+}
+
+/// Writes one weight: as it is, or a half as the f32 that it is.
+fn write_weight(from: &[u8], precision: Precision, to: &mut [u8]) {
+    match (precision, from) {
+        (Precision::F16, [a, b]) if to.len() == 4 => {
+            to.copy_from_slice(&f16::from_le_bytes([*a, *b]).to_f32().to_le_bytes());
+        }
+        (Precision::Bf16, [a, b]) if to.len() == 4 => {
+            to.copy_from_slice(&bf16::from_le_bytes([*a, *b]).to_f32().to_le_bytes());
+        }
+        _ => to.copy_from_slice(from),
     }
 }

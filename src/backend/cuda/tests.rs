@@ -63,15 +63,24 @@ fn fragment_index(output: usize, k: usize, tiles: usize, is_first: bool) -> usiz
 
 #[test]
 fn blocks_hold_every_number_where_the_layout_says() {
-    for precision in [Precision::F32, Precision::F16, Precision::Bf16] {
-        let plan = plan(&[37, 20, 9, 5], InputType::U8, precision);
+    let same = [Precision::F32, Precision::F16, Precision::Bf16].map(|it| (InputType::U8, it, it));
+    // No kernel multiplies halves of one kind by those of the other.
+    let mixed = [
+        (InputType::F16, Precision::Bf16, Precision::F32),
+        (InputType::Bf16, Precision::F16, Precision::F32),
+        (InputType::F16, Precision::F16, Precision::F16),
+        (InputType::Bf16, Precision::F32, Precision::F32),
+    ];
+    for (input, precision, written) in same.into_iter().chain(mixed) {
+        let plan = plan(&[37, 20, 9, 5], input, precision);
         assert_eq!(plan.stages().len(), 1);
         let stage = &plan.stages()[0];
         let layout = Layout::new(&plan, stage);
         let mut block = vec![0; layout.bytes];
         layout.write(&plan, stage, Some(Room { step: 3, depth: 2 }), &mut block);
         let header: Vec<u32> = (0..8).map(|index| word(&block, index * 4)).collect();
-        assert_eq!(header, [3, layout.bytes as u32, 37, 5, 1, 3, 2, 1]);
+        let (row_bytes, piece) = (37 * input.bytes() as u32, input.bytes() as u32);
+        assert_eq!(header, [3, layout.bytes as u32, row_bytes, 5, 1, 3, 2, piece]);
         assert!(layout.bytes.is_multiple_of(16));
         for (index, (inputs, outputs)) in
             [(37_usize, 20_usize), (20, 9), (9, 5)].into_iter().enumerate()
@@ -80,7 +89,8 @@ fn blocks_hold_every_number_where_the_layout_says() {
                 (0..12).map(|at| word(&block, 32 + index * 48 + at * 4)).collect();
             let (chunks, tiles) = (inputs.div_ceil(16), outputs.div_ceil(16) * 2);
             assert_eq!(words[..4], [inputs, outputs, chunks, tiles].map(|size| size as u32));
-            let scale = if index == 0 { 1.0 / 255.0 } else { 1.0_f32 };
+            let is_first_of_bytes = index == 0 && input == InputType::U8;
+            let scale = if is_first_of_bytes { 1.0 / 255.0 } else { 1.0_f32 };
             assert_eq!(words[6..], [1, 0, 0, scale.to_bits(), 0, 0]);
             let (weights, bias) = (words[4] as usize, words[5] as usize);
             assert!(weights.is_multiple_of(16) && bias.is_multiple_of(16));
@@ -96,8 +106,8 @@ fn blocks_hold_every_number_where_the_layout_says() {
                         Precision::F16 => f16::from_f32(expected).to_f32(),
                         Precision::Bf16 => bf16::from_f32(expected).to_f32(),
                     };
-                    let at = fragment_index(output, k, tiles, index == 0) * precision.bytes();
-                    assert_eq!(number(&block, weights + at, precision), rounded, "{output}, {k}");
+                    let at = fragment_index(output, k, tiles, index == 0) * written.bytes();
+                    assert_eq!(number(&block, weights + at, written), rounded, "{output}, {k}");
                 }
             }
         }
@@ -137,6 +147,8 @@ fn the_fused_kernel_has_as_many_rows_under_way_as_fit() {
         (InputType::F32, Precision::F16, 3, 3),
         (InputType::U8, Precision::F32, 7, 3),
         (InputType::F32, Precision::F32, 3, 2),
+        (InputType::F16, Precision::F16, 7, 3),
+        (InputType::Bf16, Precision::F32, 7, 2),
     ] {
         let plan = plan(&widths, input, precision);
         let stage = &plan.stages()[0];
@@ -187,6 +199,27 @@ fn a_wide_layer_and_a_head_are_launches_of_their_own() {
     assert_eq!(shape::few(&plan, head), shape);
 }
 
+#[test]
+fn rows_are_read_in_the_largest_pieces_that_they_begin_on() {
+    for (inputs, input, piece) in [
+        (16, InputType::F32, 16),
+        (10, InputType::F32, 8),
+        (7, InputType::F32, 4),
+        (8, InputType::F16, 16),
+        (100, InputType::F16, 8),
+        (10, InputType::Bf16, 4),
+        (7, InputType::Bf16, 2),
+        (10, InputType::U8, 2),
+        (9, InputType::U8, 1),
+    ] {
+        let plan = plan(&[inputs, 5, 3], input, Precision::F32);
+        let (stage, layout) = (&plan.stages()[0], Layout::new(&plan, &plan.stages()[0]));
+        let mut block = vec![0; layout.bytes];
+        layout.write(&plan, stage, None, &mut block);
+        assert_eq!(word(&block, 28), piece, "{inputs} of {input:?}");
+    }
+}
+
 /// What fusing counts as kept on chip is what is kept there: every fused stage fits, with the least
 /// room for rows, on devices with much shared memory and with little.
 #[test]
@@ -204,7 +237,7 @@ fn every_fused_stage_finds_room() {
             let widths: Vec<usize> = (0..2 + below(20)).map(|_| 1 + below(140)).collect();
             let layer = |pair: &[usize]| numbered(pair[0], pair[1], Activation::Relu);
             let model = Model::from_layers(widths.windows(2).map(layer).collect()).unwrap();
-            let (input, precision) = (InputType::F32, precisions[below(3)]);
+            let (input, precision) = (InputType::ALL[below(4)], precisions[below(3)]);
             let options = PlanOptions { input, precision, rows_max: 4096 };
             let plan = Plan::new(&model, &limits, &options).unwrap();
             for stage in plan.stages() {

@@ -18,6 +18,8 @@ fn numbers(rows: Rows<'_>) -> Vec<f32> {
     match rows {
         Rows::F32(values) => values.to_vec(),
         Rows::U8(values) => values.iter().map(|byte| f32::from(*byte)).collect(),
+        Rows::F16(values) => values.iter().map(|value| value.to_f32()).collect(),
+        Rows::Bf16(values) => values.iter().map(|value| value.to_f32()).collect(),
     }
 }
 

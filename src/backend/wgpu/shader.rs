@@ -118,6 +118,14 @@ fn unpack_input(input: InputType) -> &'static str {
             "alias Input = u32;\n\
              fn unpack_input(x: Input) -> vec4f { return vec4f(unpack4xU8(x)); }\n"
         }
+        InputType::F16 => {
+            "alias Input = vec2u;\n\
+             fn unpack_input(x: Input) -> vec4f { return unpack_f16(x); }\n"
+        }
+        InputType::Bf16 => {
+            "alias Input = vec2u;\n\
+             fn unpack_input(x: Input) -> vec4f { return unpack_bf16(x); }\n"
+        }
     }
 }
 
@@ -129,16 +137,11 @@ fn unpack_weights(precision: Precision) -> &'static str {
         }
         Precision::F16 => {
             "alias Weights = vec2u;\n\
-             fn unpack_weights(w: Weights) -> vec4f {\n    \
-                 return vec4f(unpack2x16float(w.x), unpack2x16float(w.y));\n\
-             }\n"
+             fn unpack_weights(w: Weights) -> vec4f { return unpack_f16(w); }\n"
         }
         Precision::Bf16 => {
             "alias Weights = vec2u;\n\
-             fn unpack_weights(w: Weights) -> vec4f {\n    \
-                 return bitcast<vec4f>(vec4u(w.x << 16u, w.x, w.y << 16u, w.y) \
-                                       & vec4u(0xffff0000u));\n\
-             }\n"
+             fn unpack_weights(w: Weights) -> vec4f { return unpack_bf16(w); }\n"
         }
     }
 }

@@ -167,9 +167,11 @@ fn no_two_shaders_differ_by_more_than_their_prelude() {
         let stage = &plan.stages()[0];
         shader::source(&plan, stage, &Shape::of(&plan, stage), input, 10)
     };
-    let (floats, bytes) = (text(InputType::F32), text(InputType::U8));
     let body =
         |text: &str| text[text.find("// What every launch is bound to").unwrap()..].to_owned();
-    assert_ne!(floats, bytes);
-    assert_eq!(body(&floats), body(&bytes));
+    let floats = text(InputType::F32);
+    for other in [InputType::U8, InputType::F16, InputType::Bf16].map(text) {
+        assert_ne!(floats, other);
+        assert_eq!(body(&floats), body(&other));
+    }
 }

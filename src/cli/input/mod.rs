@@ -1,7 +1,8 @@
 //! Rows and labels from files: one file per kind, every size checked before it is allocated.
 //!
-//! The kind is told by content. Only `.raw`, `.bin`, `.f32` and `.u8` files and standard input are
-//! read as raw values whatever they hold, because raw values can look like anything.
+//! The kind is told by content. Only `.raw` and `.bin` files, files named after the type of their
+//! values, such as `.u8`, and standard input are read as raw values whatever they hold, because raw
+//! values can look like anything.
 
 mod idx;
 mod image;
@@ -43,6 +44,12 @@ impl Wanted {
     fn rows_of(&self, pixels: Vec<u8>) -> OwnedRows {
         OwnedRows::from_pixels(pixels, self.input, self.u8_scale)
     }
+}
+
+/// The values that bytes are, of a type of `N` bytes.
+fn each<const N: usize, T>(bytes: &[u8], value: impl Fn([u8; N]) -> T) -> Vec<T> {
+    let (values, _) = bytes.as_chunks::<N>();
+    values.iter().map(|bytes| value(*bytes)).collect()
 }
 
 /// Reads the rows of a file, or of standard input for `-`; at least one.
@@ -116,7 +123,8 @@ enum Kind {
 impl Kind {
     fn of(path: &str, bytes: &[u8]) -> Kind {
         let extension = Path::new(path).extension().and_then(|extension| extension.to_str());
-        if path == "-" || matches!(extension, Some("raw" | "bin" | "f32" | "u8")) {
+        let is_raw = |name| ["raw", "bin"].contains(&name) || is_input_type(name);
+        if path == "-" || extension.is_some_and(is_raw) {
             return Kind::Raw;
         }
         match bytes {
@@ -130,6 +138,10 @@ impl Kind {
     }
 }
 
+fn is_input_type(name: &str) -> bool {
+    InputType::ALL.iter().any(|input| input.name() == name)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -138,7 +150,9 @@ mod tests {
     fn the_kind_is_told_by_content_unless_the_name_says_raw() {
         let idx = [0, 0, 8, 3, 0, 0];
         assert_eq!(Kind::of("images", &idx), Kind::Idx);
-        assert_eq!(Kind::of("images.u8", &idx), Kind::Raw);
+        for name in ["images.u8", "images.bf16", "images.raw"] {
+            assert_eq!(Kind::of(name, &idx), Kind::Raw, "{name}");
+        }
         assert_eq!(Kind::of("-", &idx), Kind::Raw);
         assert_eq!(Kind::of("a.png", b"\x93NUMPY\x01"), Kind::Npy);
         assert_eq!(Kind::of("a", &[0; 16]), Kind::Raw);

@@ -2,7 +2,9 @@
 
 use anyhow::{Context, Result, bail, ensure};
 
-use super::Wanted;
+use half::{bf16, f16};
+
+use super::{Wanted, each};
 use crate::bench::images::OwnedRows;
 use crate::model::npy::NpyArray;
 use crate::plan::InputType;
@@ -19,14 +21,32 @@ pub(super) fn rows(bytes: &[u8], wanted: &Wanted) -> Result<OwnedRows> {
         "npy: expected rows of {} values, got shape {shape:?}",
         wanted.inputs
     );
+    let payload = array.payload;
     match (array.descr, wanted.input) {
-        ("|u1", _) => Ok(wanted.rows_of(array.payload.to_vec())),
-        ("<f4", InputType::F32) => Ok(OwnedRows::F32(each(&array, f32::from_le_bytes))),
-        ("<f8", InputType::F32) => {
-            Ok(OwnedRows::F32(each(&array, |bytes| f64::from_le_bytes(bytes) as f32)))
-        }
-        ("<f4" | "<f8", InputType::U8) => bail!("npy: holds floats; use --input f32"),
-        (other, _) => bail!("npy: expected values of type <f4, <f8 or |u1, got {other}"),
+        ("|u1", _) => Ok(wanted.rows_of(payload.to_vec())),
+        ("<f2", InputType::F16) => Ok(OwnedRows::F16(each(payload, f16::from_le_bytes))),
+        ("<f2", input) => floats(each(payload, |it| f16::from_le_bytes(it).to_f32()), input),
+        ("<f4", input) => floats(each(payload, f32::from_le_bytes), input),
+        ("<f8", input) => floats(each(payload, |it| f64::from_le_bytes(it) as f32), input),
+        (other, _) => bail!("npy: expected values of type <f2, <f4, <f8 or |u1, got {other}"),
+    }
+}
+
+/// Floats as rows of a type of floats, rounded to it.
+fn floats(values: Vec<f32>, input: InputType) -> Result<OwnedRows> {
+    let fits = |value: &f32| match input {
+        InputType::F16 => f16::from_f32(*value).is_finite(),
+        InputType::Bf16 => bf16::from_f32(*value).is_finite(),
+        InputType::F32 | InputType::U8 => true,
+    };
+    if let Some(value) = values.iter().find(|value| value.is_finite() && !fits(value)) {
+        bail!("npy: value {value} does not fit {}; use --input f32", input.name());
+    }
+    match input {
+        InputType::F32 => Ok(OwnedRows::F32(values)),
+        InputType::F16 => Ok(OwnedRows::F16(values.into_iter().map(f16::from_f32).collect())),
+        InputType::Bf16 => Ok(OwnedRows::Bf16(values.into_iter().map(bf16::from_f32).collect())),
+        InputType::U8 => bail!("npy: holds floats; use --input f32"),
     }
 }
 
@@ -36,13 +56,13 @@ pub(super) fn labels(bytes: &[u8]) -> Result<Vec<usize>> {
     let shape = &array.shape;
     ensure!(shape.len() == 1, "npy: expected one dimension of labels, got shape {shape:?}");
     let labels: Vec<i64> = match array.descr {
-        "|u1" => each(&array, |bytes| u8::from_le_bytes(bytes).into()),
-        "|i1" => each(&array, |bytes| i8::from_le_bytes(bytes).into()),
-        "<u2" => each(&array, |bytes| u16::from_le_bytes(bytes).into()),
-        "<i2" => each(&array, |bytes| i16::from_le_bytes(bytes).into()),
-        "<u4" => each(&array, |bytes| u32::from_le_bytes(bytes).into()),
-        "<i4" => each(&array, |bytes| i32::from_le_bytes(bytes).into()),
-        "<i8" => each(&array, i64::from_le_bytes),
+        "|u1" => each(array.payload, |bytes| u8::from_le_bytes(bytes).into()),
+        "|i1" => each(array.payload, |bytes| i8::from_le_bytes(bytes).into()),
+        "<u2" => each(array.payload, |bytes| u16::from_le_bytes(bytes).into()),
+        "<i2" => each(array.payload, |bytes| i16::from_le_bytes(bytes).into()),
+        "<u4" => each(array.payload, |bytes| u32::from_le_bytes(bytes).into()),
+        "<i4" => each(array.payload, |bytes| i32::from_le_bytes(bytes).into()),
+        "<i8" => each(array.payload, i64::from_le_bytes),
         other => bail!("npy: expected labels of an integer type, got {other}"),
     };
     let label = |(index, label): (usize, i64)| {
@@ -58,18 +78,14 @@ fn open(bytes: &[u8]) -> Result<NpyArray<'_>> {
     Ok(array)
 }
 
-/// The values of an array whose type has `N` bytes.
-fn each<const N: usize, T>(array: &NpyArray<'_>, value: impl Fn([u8; N]) -> T) -> Vec<T> {
-    let (values, _) = array.payload.as_chunks::<N>();
-    values.iter().map(|bytes| value(*bytes)).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     const F32: Wanted = Wanted { inputs: 2, input: InputType::F32, u8_scale: 0.5 };
     const U8: Wanted = Wanted { input: InputType::U8, ..F32 };
+    const F16: Wanted = Wanted { input: InputType::F16, ..F32 };
+    const BF16: Wanted = Wanted { input: InputType::Bf16, ..F32 };
 
     fn npy(kind: &str, shape: &str, values: &[u8]) -> Vec<u8> {
         let text = format!("{{'descr': '{kind}', 'fortran_order': False, 'shape': {shape}, }}\n");
@@ -80,19 +96,48 @@ mod tests {
         bytes
     }
 
-    fn floats(values: &[f32]) -> Vec<u8> {
+    fn bytes_of(values: &[f32]) -> Vec<u8> {
         values.iter().flat_map(|value| value.to_le_bytes()).collect()
     }
 
     #[test]
     fn floats_and_bytes_become_rows() {
-        let bytes = npy("<f4", "(2, 2)", &floats(&[1.0, 2.0, 3.0, 4.0]));
+        let bytes = npy("<f4", "(2, 2)", &bytes_of(&[1.0, 2.0, 3.0, 4.0]));
         assert_eq!(rows(&bytes, &F32).unwrap(), OwnedRows::F32(vec![1.0, 2.0, 3.0, 4.0]));
         assert!(rows(&bytes, &U8).unwrap_err().to_string().contains("--input f32"));
         let bytes = npy("|u1", "(1, 1, 2)", &[4, 6]);
         assert_eq!(rows(&bytes, &U8).unwrap(), OwnedRows::U8(vec![4, 6]));
         assert_eq!(rows(&bytes, &F32).unwrap(), OwnedRows::F32(vec![2.0, 3.0]));
         assert_eq!(rows(&npy("|u1", "(2,)", &[4, 6]), &U8).unwrap().as_rows().values(), 2);
+    }
+
+    #[test]
+    fn halves_are_taken_as_they_are_or_as_what_is_wanted() {
+        // 0.1 in half precision, which no bfloat16 is; infinity.
+        let halves = [f16::from_f32(0.1), f16::INFINITY];
+        let bytes: Vec<u8> = halves.iter().flat_map(|value| value.to_le_bytes()).collect();
+        let bytes = npy("<f2", "(1, 2)", &bytes);
+        assert_eq!(rows(&bytes, &F16).unwrap(), OwnedRows::F16(halves.to_vec()));
+        let widened = halves.map(f16::to_f32).to_vec();
+        assert_eq!(rows(&bytes, &F32).unwrap(), OwnedRows::F32(widened));
+        let rounded = halves.map(|value| bf16::from_f32(value.to_f32())).to_vec();
+        assert_eq!(rows(&bytes, &BF16).unwrap(), OwnedRows::Bf16(rounded));
+        assert!(rows(&bytes, &U8).unwrap_err().to_string().contains("--input f32"));
+        let bytes = npy("|u1", "(2,)", &[4, 6]);
+        let expected = OwnedRows::F16(vec![f16::from_f32(2.0), f16::from_f32(3.0)]);
+        assert_eq!(rows(&bytes, &F16).unwrap(), expected);
+    }
+
+    #[test]
+    fn floats_that_halves_cannot_hold_are_refused() {
+        let bytes = npy("<f4", "(2,)", &bytes_of(&[1.5, 70_000.0]));
+        let error = rows(&bytes, &F16).unwrap_err().to_string();
+        assert_eq!(error, "npy: value 70000 does not fit f16; use --input f32");
+        let expected = OwnedRows::Bf16(vec![bf16::from_f32(1.5), bf16::from_f32(70_000.0)]);
+        assert_eq!(rows(&bytes, &BF16).unwrap(), expected);
+        let bytes = npy("<f4", "(2,)", &bytes_of(&[f32::INFINITY, -2.0]));
+        let expected = OwnedRows::F16(vec![f16::INFINITY, f16::from_f32(-2.0)]);
+        assert_eq!(rows(&bytes, &F16).unwrap(), expected);
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! Random networks, heads, input types and precisions.
 
+use half::{bf16, f16};
+
 use super::*;
 use crate::model::{Head, InputTransform, PerInput};
 
@@ -78,12 +80,40 @@ fn bytes_and_rounded_weights_stay_within_their_precision() {
     let model = model.with_transform(transform).unwrap();
     let bytes: Vec<u8> = (0..77 * 50).map(|_| random.next() as u8).collect();
     let floats = random.units(77 * 50);
-    for device in devices() {
+    let halves: Vec<f16> = floats.iter().copied().map(f16::from_f32).collect();
+    let brains: Vec<bf16> = floats.iter().copied().map(bf16::from_f32).collect();
+    let batches = [Rows::F32(&floats), Rows::F16(&halves), Rows::Bf16(&brains), Rows::U8(&bytes)];
+    for (device, rows) in devices().iter().flat_map(|device| batches.map(|rows| (device, rows))) {
         for precision in [Precision::F32, Precision::F16, Precision::Bf16] {
-            let executable = load(&*device, &model, &options(InputType::U8, precision));
-            check(&model, &*executable, Rows::U8(&bytes));
-            let executable = load(&*device, &model, &options(InputType::F32, precision));
-            check(&model, &*executable, Rows::F32(&floats));
+            let executable = load(&**device, &model, &options(rows.input(), precision));
+            check(&model, &*executable, rows);
+        }
+    }
+}
+
+/// What is widened has the bits of rows that were widened before, whatever is left of a vector.
+#[test]
+fn narrow_rows_have_the_bits_of_wide_ones() {
+    let mut random = Random(12);
+    for width in [1, 2, 3, 4, 7, 8, 9, 15, 16, 17, 31, 33, 100] {
+        let model = network(&mut random, &[width, 20, 10], Activation::Tanh);
+        // Every half there is, denormals and all, but for those that are no numbers.
+        let bits: Vec<u16> = (0..width * 13).map(|_| random.next() as u16 & 0xbfff).collect();
+        let halves: Vec<f16> = bits.iter().copied().map(f16::from_bits).collect();
+        let brains: Vec<bf16> = bits.iter().copied().map(bf16::from_bits).collect();
+        let bytes: Vec<u8> = bits.iter().map(|bits| *bits as u8).collect();
+        let model = model.with_u8_scale(1.0).unwrap();
+        let cases: [(Rows<'_>, Vec<f32>); 3] = [
+            (Rows::F16(&halves), halves.iter().map(|value| value.to_f32()).collect()),
+            (Rows::Bf16(&brains), brains.iter().map(|value| value.to_f32()).collect()),
+            (Rows::U8(&bytes), bytes.iter().map(|byte| f32::from(*byte)).collect()),
+        ];
+        for (device, (narrow, wide)) in
+            devices().iter().flat_map(|d| cases.iter().map(move |c| (d, c)))
+        {
+            let of = |input| load(&**device, &model, &options(input, Precision::F32));
+            let got = scores(&*of(narrow.input()), *narrow);
+            assert_eq!(got, scores(&*of(InputType::F32), Rows::F32(wide)), "{width} {narrow:?}");
         }
     }
 }
