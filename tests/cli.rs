@@ -94,8 +94,10 @@ fn help_names_every_verb_and_every_verb_has_examples() {
         let help = stdout(&[verb, "--help"]);
         assert!(help.contains("Examples:") && help.contains("--json"), "{help}");
     }
-    let help = stdout(&["bench", "handoff", "--help"]);
-    assert!(help.contains("Examples:") && help.contains("--json"), "{help}");
+    for experiment in ["handoff", "kernel"] {
+        let help = stdout(&["bench", experiment, "--help"]);
+        assert!(help.contains("Examples:") && help.contains("--json"), "{help}");
+    }
     assert!(stdout(&["--version"]).contains(env!("CARGO_PKG_VERSION")));
 }
 
@@ -337,6 +339,28 @@ fn handoff_checks_measures_and_writes() {
 }
 
 #[test]
+fn kernel_checks_measures_and_writes() {
+    let files = Files::new();
+    let (out, small) = (files.path("results"), files.model("m.safetensors", &model()));
+    let quick = ["bench", "kernel", &small, "--backend", "cpu", "--seconds", "0.002"];
+    let document = json(&[&quick[..], &["--batch", "1,5000", "--out", &out]].concat());
+    let results = document["results"].as_array().unwrap();
+    assert_eq!(results.len(), 2, "{document}");
+    for (cell, batch) in results.iter().zip([1, 5000]) {
+        assert_eq!((&cell["batch"], &cell["agrees"]), (&batch.into(), &true.into()), "{cell}");
+        assert_keys(cell, &["min_us", "p50_us", "p99_us", "rows_per_s", "link_share"]);
+        assert_keys(&cell["achieved"], &["clock", "bytes_per_s", "memory_share", "flops_share"]);
+        assert_keys(&cell["ceilings"], &["bytes_per_s", "flops_per_s", "link_in_bytes_per_s"]);
+    }
+    let written = std::fs::read_to_string(Path::new(&out).join("kernel.json")).unwrap();
+    assert_eq!(serde_json::from_str::<Value>(&written).unwrap(), document);
+    let text = stdout(&[&quick[..], &["--input", "u8", "--precision", "f16"]].concat());
+    for word in ["first three: 4-3", "65,536", "of link", "ceilings at", "u8 rows, f16 weights"] {
+        assert!(text.contains(word), "no {word} in {text}");
+    }
+}
+
+#[test]
 fn wrong_usage_is_one_line_and_exit_code_2() {
     for arguments in [
         &["frobnicate"][..],
@@ -348,6 +372,7 @@ fn wrong_usage_is_one_line_and_exit_code_2() {
         &["inspect", "m", "--precision", "f64"],
         &["eval", "m", "--images", "x"],
         &["bench", "handoff", "--seconds", "0"],
+        &["bench", "kernel", "--batch", "0"],
         &["bench", "handoff", "--quick", "--full"],
         &["bench", "nothing"],
     ] {

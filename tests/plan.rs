@@ -9,6 +9,7 @@ use std::path::PathBuf;
 
 use common::Random;
 use fusewire::model::PerInput;
+use fusewire::plan::{Link, Peak};
 use fusewire::{
     Activation, Dense, Head, InputTransform, InputType, Limits, Model, Plan, PlanError,
     PlanOptions, Precision,
@@ -264,8 +265,14 @@ fn cost_counts_the_papers_model() {
     let cost = plan.cost();
     assert_eq!(cost.flops_per_row, 56_960);
     assert_eq!((cost.input_bytes_per_row, cost.output_bytes_per_row), (3136, 40));
-    let peak = fusewire::plan::Peak { flops_per_s: 1e12, bytes_per_s: 1e9 };
+    let peak = Peak { flops_per_s: Some(1e12), bytes_per_s: 1e9, link: None };
     let roofline = cost.roofline(1000, &peak);
-    assert!((roofline.compute_us - 56.96).abs() < 1e-9);
+    assert!((roofline.compute_us.unwrap() - 56.96).abs() < 1e-9);
     assert_eq!(roofline.time_us, roofline.memory_us);
+    let slow = cost.roofline(1000, &Peak { flops_per_s: Some(1e9), ..peak });
+    assert_eq!(Some(slow.time_us), slow.compute_us);
+    let unknown = cost.roofline(1000, &Peak { flops_per_s: None, ..peak });
+    assert_eq!((unknown.time_us, unknown.compute_us), (roofline.memory_us, None));
+    let link = Link { in_bytes_per_s: 3.136e9, out_bytes_per_s: 4e7 };
+    assert!((cost.link_us(1000, &link) - 2000.0).abs() < 1e-9);
 }

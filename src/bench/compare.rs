@@ -11,10 +11,10 @@ use super::report::{Cell, DeviceReport, Method, ModelFacts, Report, State};
 use crate::Error;
 use crate::backend::{self, BackendKind, Device, Executable, Finding, OpenOptions, cpu};
 use crate::model::Model;
-use crate::plan::{Plan, PlanOptions};
+use crate::plan::{InputType, Plan, PlanOptions};
 
 /// Rows the measured batches walk through, where memory allows.
-const ROWS_WALKED: usize = 4096;
+pub(super) const ROWS_WALKED: usize = 4096;
 /// The most memory generated rows may take; batches that need more are left out.
 const ROWS_BYTES_MAX: usize = 256 << 20;
 /// Multiplications the oracle may spend, so that a large model is checked on fewer rows.
@@ -67,6 +67,11 @@ impl Candidate {
         &self.report
     }
 
+    /// The device, where it takes part.
+    pub(super) fn opened(&self) -> Option<&Arc<dyn Device>> {
+        self.device.as_ref()
+    }
+
     fn of(finding: &Finding, wanted: &OpenOptions) -> Candidate {
         let report = DeviceReport::of(finding);
         let Finding::Found(info) = finding else {
@@ -80,6 +85,7 @@ impl Candidate {
             backend: info.backend,
             adapter: Some(info.name.clone()),
             software: wanted.software,
+            timestamps: wanted.timestamps,
             ..OpenOptions::default()
         };
         match backend::open_with(&this) {
@@ -177,6 +183,17 @@ fn method(options: &CompareOptions, workload: &Workload<'_>, cell_time: Duration
     }
 }
 
+/// Rows that so many bytes hold, at least one.
+pub(super) fn rows_that_fit(model: &Model, input: InputType, bytes: usize) -> usize {
+    (bytes / (model.inputs() * input.bytes())).max(1)
+}
+
+/// Rows that the oracle may score.
+pub(super) fn rows_affordable(model: &Model) -> usize {
+    let products: usize = model.layers().iter().map(|layer| layer.weight().len()).sum();
+    (ORACLE_PRODUCTS_MAX / products.max(1)).max(1)
+}
+
 /// The rows every device gets, and the scores of the first of them.
 struct Workload<'a> {
     model: &'a Model,
@@ -187,16 +204,13 @@ struct Workload<'a> {
 
 impl<'a> Workload<'a> {
     fn new(model: &'a Model, options: &CompareOptions) -> Result<Workload<'a>, Error> {
-        let row_bytes = model.inputs() * options.plan.input.bytes();
-        let fitting = (ROWS_BYTES_MAX / row_bytes).max(1);
+        let fitting = rows_that_fit(model, options.plan.input, ROWS_BYTES_MAX);
         let largest = options.batches.iter().copied().max().unwrap_or(1);
         if largest > fitting || options.batches.contains(&0) {
             let rows = if largest > fitting { largest } else { 0 };
             return Err(backend::BackendError::BatchSize { rows_max: fitting, rows }.into());
         }
-        let products: usize = model.layers().iter().map(|layer| layer.weight().len()).sum();
-        let affordable = (ORACLE_PRODUCTS_MAX / products.max(1)).max(1);
-        let rows_checked = options.rows_checked.clamp(1, affordable).min(fitting);
+        let rows_checked = options.rows_checked.clamp(1, rows_affordable(model)).min(fitting);
         let count = ROWS_WALKED.min(fitting).max(largest).max(rows_checked);
         let pixels = images::pixels(count, model.inputs(), options.seed);
         let rows = OwnedRows::from_pixels(pixels, options.plan.input, model.u8_scale());
@@ -321,7 +335,7 @@ mod tests {
         let right = model();
         let wrong = right.clone().with_u8_scale(0.9 / 255.0).unwrap();
         let options = CompareOptions {
-            plan: PlanOptions { input: crate::InputType::U8, ..PlanOptions::default() },
+            plan: PlanOptions { input: InputType::U8, ..PlanOptions::default() },
             ..quick()
         };
         let mut workload = Workload::new(&right, &options).unwrap();

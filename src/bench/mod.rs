@@ -8,6 +8,7 @@ pub mod agreement;
 pub mod compare;
 pub mod handoff;
 pub mod images;
+pub mod kernel;
 pub mod machine;
 pub mod measure;
 pub mod report;

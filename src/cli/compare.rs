@@ -96,25 +96,22 @@ fn write_files(directory: &Path, report: &Report) -> Result<()> {
     Ok(())
 }
 
-fn write_start(out: &mut dyn Write, model: &Model, candidates: &[Candidate]) -> Result<()> {
+pub(super) fn write_start<'a>(
+    out: &mut dyn Write,
+    model: &Model,
+    candidates: impl IntoIterator<Item = &'a Candidate>,
+) -> Result<()> {
     let (name, widths) = (output::one_line(model.name()), model.architecture());
     writeln!(out, "model {name}: {widths}, content hash {}\n", model.content_hash().short())?;
-    candidates.iter().try_for_each(|candidate| devices::write_device(out, candidate.report()))?;
+    let mut candidates = candidates.into_iter();
+    candidates.try_for_each(|candidate| devices::write_device(out, candidate.report()))?;
     writeln!(out)?;
     Ok(())
 }
 
 fn write_findings(out: &mut dyn Write, report: &Report) -> Result<()> {
-    let mut shown = BTreeSet::new();
-    for device in &report.devices {
-        if let Some(plan) = device.plan.as_deref().filter(|plan| shown.insert(*plan)) {
-            writeln!(out, "{}: {}", device.backend, output::lines(plan))?;
-        }
-    }
-    writeln!(out)?;
-    for device in &report.devices {
-        write_agreement(out, device)?;
-    }
+    write_plans(out, &report.devices)?;
+    write_agreements(out, &report.devices)?;
     if !report.results.is_empty() {
         writeln!(out, "\n{}\n", table(report))?;
         let method = &report.method;
@@ -125,6 +122,23 @@ fn write_findings(out: &mut dyn Write, report: &Report) -> Result<()> {
         writeln!(out, "this is a debug build: figures worth quoting come from --release")?;
     }
     Ok(())
+}
+
+/// The plans that ran, each once.
+pub(super) fn write_plans(out: &mut dyn Write, devices: &[DeviceReport]) -> Result<()> {
+    let mut shown = BTreeSet::new();
+    for device in devices {
+        if let Some(plan) = device.plan.as_deref().filter(|plan| shown.insert(*plan)) {
+            writeln!(out, "{}: {}", device.backend, output::lines(plan))?;
+        }
+    }
+    writeln!(out)?;
+    Ok(())
+}
+
+/// How right each device is, or why it failed.
+pub(super) fn write_agreements(out: &mut dyn Write, devices: &[DeviceReport]) -> Result<()> {
+    devices.iter().try_for_each(|device| write_agreement(out, device))
 }
 
 fn write_agreement(out: &mut dyn Write, device: &DeviceReport) -> Result<()> {

@@ -259,7 +259,7 @@ impl CostPart {
             moved_bytes: cost.bytes(batch),
             intensity_flops_per_byte: cost.intensity(batch),
             roofline_us: roofline.map(|roofline| roofline.time_us),
-            compute_us: roofline.map(|roofline| roofline.compute_us),
+            compute_us: roofline.and_then(|roofline| roofline.compute_us),
             memory_us: roofline.map(|roofline| roofline.memory_us),
         }
     }

@@ -198,6 +198,18 @@ pub(super) fn parse_batch(text: &str) -> Result<usize, String> {
     }
 }
 
+/// The time for one figure.
+pub(super) fn parse_seconds(text: &str) -> Result<Duration, String> {
+    const SECONDS_MIN: f64 = 0.001;
+    const SECONDS_MAX: f64 = 3600.0;
+    match text.parse::<f64>() {
+        Ok(seconds) if (SECONDS_MIN..=SECONDS_MAX).contains(&seconds) => {
+            Ok(Duration::from_secs_f64(seconds))
+        }
+        _ => Err(format!("expected a number of seconds from {SECONDS_MIN} to {SECONDS_MAX}")),
+    }
+}
+
 fn backend_parser() -> impl TypedValueParser<Value = BackendKind> {
     const ALL: [BackendKind; 4] =
         [BackendKind::Auto, BackendKind::Cuda, BackendKind::Wgpu, BackendKind::Cpu];

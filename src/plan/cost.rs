@@ -20,19 +20,30 @@ pub struct Cost {
 /// The ceilings of a device.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Peak {
-    /// Floating-point operations a second.
-    pub flops_per_s: f64,
+    /// Floating-point operations a second, where something measures them.
+    pub flops_per_s: Option<f64>,
     /// Bytes a second from the memory the parameters and rows live in.
     pub bytes_per_s: f64,
+    /// The way there from the host's memory, where that is another memory.
+    pub link: Option<Link>,
+}
+
+/// How fast bytes get from the host's memory to a device's, and back.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Link {
+    /// Bytes a second to the device.
+    pub in_bytes_per_s: f64,
+    /// Bytes a second from the device.
+    pub out_bytes_per_s: f64,
 }
 
 /// The time no kernel can beat, and what bounds it (S. Williams et al., "Roofline", CACM 2009).
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Roofline {
-    /// The longer of the two times below, in microseconds.
+    /// The longer of the times below, as far as they are known, in microseconds.
     pub time_us: f64,
     /// Operations over [`Peak::flops_per_s`], in microseconds.
-    pub compute_us: f64,
+    pub compute_us: Option<f64>,
     /// Bytes over [`Peak::bytes_per_s`], in microseconds.
     pub memory_us: f64,
 }
@@ -57,9 +68,17 @@ impl Cost {
 
     /// The time a batch of `rows` takes at least on a device with these ceilings.
     pub fn roofline(&self, rows: usize, peak: &Peak) -> Roofline {
-        let compute_us = self.flops(rows) as f64 / peak.flops_per_s * 1e6;
+        let compute_us = peak.flops_per_s.map(|peak| self.flops(rows) as f64 / peak * 1e6);
         let memory_us = self.bytes(rows) as f64 / peak.bytes_per_s * 1e6;
-        Roofline { time_us: compute_us.max(memory_us), compute_us, memory_us }
+        Roofline { time_us: memory_us.max(compute_us.unwrap_or(0.0)), compute_us, memory_us }
+    }
+
+    /// The time that the rows of a batch take to a device and their scores back, one after the
+    /// other, in microseconds.
+    pub fn link_us(&self, rows: usize, link: &Link) -> f64 {
+        let [to, from] = [self.input_bytes_per_row, self.output_bytes_per_row];
+        let bytes = |per_row: u64| (rows as u64 * per_row) as f64;
+        (bytes(to) / link.in_bytes_per_s + bytes(from) / link.out_bytes_per_s) * 1e6
     }
 }
 

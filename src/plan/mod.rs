@@ -14,7 +14,7 @@ mod pack;
 use std::ops::Range;
 use std::sync::Arc;
 
-pub use cost::{Cost, Peak, Roofline};
+pub use cost::{Cost, Link, Peak, Roofline};
 pub use error::PlanError;
 pub use limits::Limits;
 

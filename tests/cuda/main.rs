@@ -9,6 +9,7 @@
 
 #[path = "../common/counting.rs"]
 mod allocator;
+mod ceilings;
 #[path = "../common/mod.rs"]
 mod common;
 #[path = "../conformance/contract.rs"]

@@ -201,17 +201,20 @@ unsigned cuMemcpyHtoD_v2(Address to, const void* from, size_t bytes) {
     return OK;
 }
 
+enum Side { DEVICE_SIDE, HOST_SIDE };
+
 static unsigned copy(
-    void* stream, void* to, const void* from, size_t bytes, bool in, const char* what
+    void* stream, void* to, Side to_side, const void* from, Side from_side, size_t bytes,
+    const char* what
 ) {
     LOCKED(entered(what));
-    require(to, bytes, !in, what);
-    require(from, bytes, in, what);
+    require(to, bytes, to_side == HOST_SIDE, what);
+    require(from, bytes, from_side == HOST_SIDE, what);
     enqueue(stream, [=] {
         {
             std::lock_guard<std::mutex> lock(state().mutex);
-            require(to, bytes, !in, what);
-            require(from, bytes, in, what);
+            require(to, bytes, to_side == HOST_SIDE, what);
+            require(from, bytes, from_side == HOST_SIDE, what);
             if (state().fatal != 0) return;
         }
         memcpy(to, from, bytes);
@@ -220,11 +223,16 @@ static unsigned copy(
 }
 
 unsigned cuMemcpyHtoDAsync_v2(Address to, const void* from, size_t bytes, void* stream) {
-    return copy(stream, pointer(to), from, bytes, true, "cuMemcpyHtoDAsync");
+    return copy(stream, pointer(to), DEVICE_SIDE, from, HOST_SIDE, bytes, "cuMemcpyHtoDAsync");
 }
 
 unsigned cuMemcpyDtoHAsync_v2(void* to, Address from, size_t bytes, void* stream) {
-    return copy(stream, to, pointer(from), bytes, false, "cuMemcpyDtoHAsync");
+    return copy(stream, to, HOST_SIDE, pointer(from), DEVICE_SIDE, bytes, "cuMemcpyDtoHAsync");
+}
+
+unsigned cuMemcpyDtoDAsync_v2(Address to, Address from, size_t bytes, void* stream) {
+    void *there = pointer(to), *here = pointer(from);
+    return copy(stream, there, DEVICE_SIDE, here, DEVICE_SIDE, bytes, "cuMemcpyDtoDAsync");
 }
 
 unsigned cuStreamCreate(void** stream, unsigned) {

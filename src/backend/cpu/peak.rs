@@ -42,8 +42,9 @@ pub(super) fn measure(kernels: &Kernels, working_set_bytes: u64) -> Peak {
     });
     black_box(lanes);
     Peak {
-        flops_per_s: flops as f64 / seconds,
+        flops_per_s: Some(flops as f64 / seconds),
         bytes_per_s: (rounds * size_of_val(&values[..])) as f64 / read_seconds,
+        link: None,
     }
 }
 

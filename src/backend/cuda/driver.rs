@@ -88,6 +88,7 @@ functions! {
     copy_in = "cuMemcpyHtoD_v2" (Address, *const c_void, usize);
     copy_in_async = "cuMemcpyHtoDAsync_v2" (Address, *const c_void, usize, Handle);
     copy_out_async = "cuMemcpyDtoHAsync_v2" (*mut c_void, Address, usize, Handle);
+    copy_within_async = "cuMemcpyDtoDAsync_v2" (Address, Address, usize, Handle);
     stream_create = "cuStreamCreate" (*mut Handle, u32);
     stream_destroy = "cuStreamDestroy_v2" (Handle);
     event_create = "cuEventCreate" (*mut Handle, u32);

@@ -31,7 +31,8 @@ pub(super) struct Found {
     pub(super) multiprocessors: usize,
     /// Bytes of shared memory that a block may ask for.
     pub(super) shared_max: usize,
-    memory: usize,
+    /// Bytes of its memory.
+    pub(super) memory: usize,
     /// The CUDA version of the driver, as in 12040 for 12.4.
     driver_version: i32,
 }

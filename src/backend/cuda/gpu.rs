@@ -257,6 +257,23 @@ impl Live<'_> {
         })
     }
 
+    /// Has the stream copy bytes from one place on the device to another.
+    ///
+    /// # Safety
+    /// So much memory of the device lies at either address until the stream is past it.
+    pub(super) unsafe fn copy_within(
+        self,
+        to: Address,
+        from: Address,
+        bytes: usize,
+        stream: Handle,
+    ) -> Result<(), BackendError> {
+        // SAFETY: by the caller's promise.
+        self.call("cuMemcpyDtoDAsync", |driver| unsafe {
+            (driver.copy_within_async)(to, from, bytes, stream)
+        })
+    }
+
     /// A stream.
     pub(super) fn create_stream(self) -> Result<Handle, BackendError> {
         let mut stream = 0;

@@ -18,6 +18,7 @@ mod gpu;
 mod memory;
 mod nvrtc;
 mod opened;
+mod peak;
 mod program;
 mod queue;
 mod reports;
@@ -87,7 +88,8 @@ impl Device for CudaDevice {
     }
 
     fn peak(&self, _working_set_bytes: u64) -> Option<Peak> {
-        None
+        let failed = |error: &BackendError| tracing::warn!(%error, "ceilings not measured");
+        peak::measure(&self.opened).inspect_err(failed).ok()
     }
 
     fn load(&self, plan: Arc<Plan>) -> Result<Arc<dyn Executable>, BackendError> {

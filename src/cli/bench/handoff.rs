@@ -42,7 +42,7 @@ pub(super) struct Handoff {
     #[arg(long)]
     full: bool,
     /// The time for one figure, in place of what --quick (0.4) or --full (4) say.
-    #[arg(long, value_name = "SECONDS", value_parser = parse_seconds)]
+    #[arg(long, value_name = "SECONDS", value_parser = options::parse_seconds)]
     seconds: Option<Duration>,
     /// Write handoff.json and handoff.csv into this directory.
     #[arg(long, value_name = "DIR")]
@@ -79,17 +79,6 @@ impl Handoff {
             Some(time) => options.with_figure_time(time),
             None => options,
         }
-    }
-}
-
-fn parse_seconds(text: &str) -> Result<Duration, String> {
-    const SECONDS_MIN: f64 = 0.001;
-    const SECONDS_MAX: f64 = 3600.0;
-    match text.parse::<f64>() {
-        Ok(seconds) if (SECONDS_MIN..=SECONDS_MAX).contains(&seconds) => {
-            Ok(Duration::from_secs_f64(seconds))
-        }
-        _ => Err(format!("expected a number of seconds from {SECONDS_MIN} to {SECONDS_MAX}")),
     }
 }
 

@@ -1,6 +1,7 @@
 //! `fusewire bench`: experiments, each a verb of its own.
 
 mod handoff;
+mod kernel;
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -12,6 +13,7 @@ const EXAMPLES: &str = "\
 Examples:
   fusewire bench handoff                       what does handing a row over cost here?
   fusewire bench handoff --full --out results  figures worth keeping
+  fusewire bench kernel --backend cuda         what do batches cost there, and what could they?
   fusewire bench handoff --json | jq '.results[] | select(.experiment == \"latency\")'
 
 Every experiment checks its answers; a wrong one ends it, with exit code 1.";
@@ -27,12 +29,14 @@ pub(super) struct Bench {
 #[derive(Debug, Subcommand)]
 enum Experiment {
     Handoff(handoff::Handoff),
+    Kernel(kernel::Kernel),
 }
 
 impl Bench {
     pub(super) fn run(self, out: &mut dyn Write) -> Result<ExitCode> {
         match self.experiment {
             Experiment::Handoff(verb) => verb.run(out),
+            Experiment::Kernel(verb) => verb.run(out),
         }
     }
 }

@@ -1,0 +1,202 @@
+//! What batches cost on a device, with nothing around it: no queue, no second thread.
+//!
+//! Two clocks run, each on an opening of the device of its own, because the second costs the first
+//! something. The caller's covers one batch of one context, from rows in the device's own host
+//! memory to scores in the host's: the round trip. The device's covers launches alone. Beside them
+//! stand the ceilings of the device and of the way to it, measured in the same process.
+
+mod pattern;
+mod report;
+mod trial;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+pub use report::{Achieved, Ceilings, KernelCell, KernelMethod, KernelReport};
+
+use self::pattern::Pattern;
+use self::trial::Trial;
+use super::compare::{Candidate, Progress, candidates};
+use super::images;
+use super::machine::Machine;
+use super::measure::Budget;
+use super::report::{ModelFacts, State};
+use crate::Error;
+use crate::backend::{Device, OpenOptions};
+use crate::model::Model;
+use crate::plan::PlanOptions;
+
+/// What to measure, and for how long.
+#[derive(Clone, Debug)]
+pub struct KernelOptions {
+    /// Input type and precision.
+    pub plan: PlanOptions,
+    /// The batch sizes; those past what a device takes at once are left out.
+    pub batches: Vec<usize>,
+    /// The seed of the images.
+    pub seed: u64,
+    /// The time for one figure; each batch size has two of them.
+    pub figure_time: Duration,
+}
+
+impl Default for KernelOptions {
+    fn default() -> KernelOptions {
+        KernelOptions {
+            plan: PlanOptions::default(),
+            batches: (0..=8).map(|power| 4_usize.pow(power)).collect(),
+            seed: images::SEED,
+            figure_time: Duration::from_millis(300),
+        }
+    }
+}
+
+/// A device, opened with its clock and without, or the reason why one cannot take part.
+#[derive(Clone, Debug)]
+pub struct Subject {
+    plain: Candidate,
+    timed: Option<Arc<dyn Device>>,
+}
+
+impl Subject {
+    /// A device that takes part, and the same again with its clock.
+    pub fn device(plain: Arc<dyn Device>, timed: Option<Arc<dyn Device>>) -> Subject {
+        Subject { plain: Candidate::device(plain), timed }
+    }
+
+    /// What is known of it before it has run.
+    pub fn candidate(&self) -> &Candidate {
+        &self.plain
+    }
+}
+
+/// Opens every device `wanted` allows, twice.
+///
+/// # Errors
+/// As [`candidates`].
+pub fn subjects(wanted: &OpenOptions) -> Result<Vec<Subject>, Error> {
+    let opened = |timestamps| candidates(&OpenOptions { timestamps, ..wanted.clone() });
+    // The same findings in the same order.
+    let pairs = opened(false)?.into_iter().zip(opened(true)?);
+    Ok(pairs.map(|(plain, timed)| Subject { plain, timed: timed.opened().cloned() }).collect())
+}
+
+/// Checks and measures `model` on every subject that has a device. A device that fails is reported
+/// as failed and the others go on.
+///
+/// # Errors
+/// [`Error::Backend`] where there is no memory for a single row.
+pub fn run(
+    model: &Model,
+    subjects: &[Subject],
+    options: &KernelOptions,
+    progress: &mut dyn FnMut(Progress<'_>),
+) -> Result<KernelReport, Error> {
+    let pattern = Pattern::new(model, options);
+    let budget = Budget { time: options.figure_time, ..Budget::default() };
+    let devices = subjects.iter().filter(|subject| subject.plain.opened().is_some()).count();
+    let of = devices * options.batches.len();
+    let mut done = 0;
+    let mut step = |doing: &str| {
+        progress(Progress { done, of, doing });
+        done += 1;
+    };
+    let mut report = KernelReport {
+        model: ModelFacts::of(model),
+        machine: Machine::here(),
+        method: KernelMethod::of(options, pattern.count()),
+        devices: Vec::new(),
+        results: Vec::new(),
+    };
+    for Subject { plain, timed } in subjects {
+        let mut device_report = plain.report().clone();
+        if let Some(device) = plain.opened() {
+            let timed = timed.as_deref();
+            let trial = Trial { pattern: &pattern, options, budget, device: &**device, timed };
+            let ran = trial.run(&mut device_report, &mut report.results, &mut step);
+            if let Err(error) = ran {
+                device_report = device_report.because(State::Failed, error.to_string());
+            }
+        }
+        report.devices.push(device_report);
+    }
+    Ok(report)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::InputType;
+    use crate::backend::cpu;
+    use crate::backend::fake::FakeDevice;
+    use crate::model::{Activation, Dense};
+
+    fn model() -> Model {
+        let layer = |inputs: usize, outputs: usize| {
+            let weight = (0..inputs * outputs).map(|i| (i % 7) as f32 - 3.0).collect();
+            Dense::new(inputs, outputs, weight, None, Activation::Relu).unwrap()
+        };
+        Model::from_layers(vec![layer(16, 8), layer(8, 3)]).unwrap()
+    }
+
+    fn quick(input: InputType) -> KernelOptions {
+        KernelOptions {
+            plan: PlanOptions { input, ..PlanOptions::default() },
+            batches: vec![1, 4, 1500],
+            figure_time: Duration::from_millis(2),
+            ..KernelOptions::default()
+        }
+    }
+
+    #[test]
+    fn every_batch_size_is_checked_and_measured_by_both_clocks() {
+        for input in [InputType::F32, InputType::U8] {
+            let subjects = [Subject::device(cpu::open(), None)];
+            let mut steps = Vec::new();
+            let mut seen = |progress: Progress<'_>| steps.push((progress.done, progress.of));
+            let report = run(&model(), &subjects, &quick(input), &mut seen).unwrap();
+            assert!(report.is_sound(), "{report:?}");
+            assert_eq!(steps, [(0, 3), (1, 3), (2, 3)]);
+            let cells = &report.results;
+            assert_eq!(cells.iter().map(|cell| cell.batch).collect::<Vec<_>>(), [1, 4, 1500]);
+            for cell in cells {
+                let achieved = &cell.achieved;
+                assert_eq!((achieved.clock, cell.link_share), ("caller", None));
+                assert!(achieved.memory_share.unwrap() > 0.0 && achieved.bytes_per_s > 0.0);
+                assert!(achieved.flops_share.unwrap() > 0.0);
+            }
+        }
+    }
+
+    #[test]
+    fn a_device_that_fails_or_answers_wrongly_is_found() {
+        let failing = FakeDevice::new(*cpu::open().limits());
+        failing.run_out_of_memory_after(0);
+        let subjects = [Subject::device(Arc::new(failing), None)];
+        let report = run(&model(), &subjects, &quick(InputType::F32), &mut |_| {}).unwrap();
+        assert_eq!((report.devices[0].state, report.is_sound()), (State::Failed, false));
+
+        let wrong = model().with_u8_scale(0.9 / 255.0).unwrap();
+        let options = quick(InputType::U8);
+        let right = model();
+        let mut pattern = Pattern::new(&right, &options);
+        pattern.model = &wrong;
+        let (device, budget) = (cpu::open(), Budget { time: Duration::ZERO, batches_min: 1 });
+        let trial =
+            Trial { pattern: &pattern, options: &options, budget, device: &*device, timed: None };
+        let mut report = super::super::report::DeviceReport::found(device.info());
+        let mut cells = Vec::new();
+        trial.run(&mut report, &mut cells, &mut |_| {}).unwrap();
+        assert!(!report.agreement.unwrap().agrees);
+        assert!(cells.len() == 3 && cells.iter().all(|cell| !cell.agrees));
+    }
+
+    #[test]
+    fn batches_past_what_a_device_takes_are_left_out() {
+        let limits = crate::Limits { buffer_bytes_max: 16 * 4 * 100, ..*cpu::open().limits() };
+        let small = Arc::new(FakeDevice::new(limits));
+        let subjects = [Subject::device(small.clone(), Some(small))];
+        let report = run(&model(), &subjects, &quick(InputType::F32), &mut |_| {}).unwrap();
+        let batches: Vec<_> = report.results.iter().map(|cell| cell.batch).collect();
+        assert_eq!((batches, report.is_sound()), (vec![1, 4], true));
+    }
+}
