@@ -274,5 +274,5 @@ fn cost_counts_the_papers_model() {
     let unknown = cost.roofline(1000, &Peak { flops_per_s: None, ..peak });
     assert_eq!((unknown.time_us, unknown.compute_us), (roofline.memory_us, None));
     let link = Link { in_bytes_per_s: 3.136e9, out_bytes_per_s: 4e7 };
-    assert!((cost.link_us(1000, &link) - 2000.0).abs() < 1e-9);
+    assert!(cost.link_us(1000, &link).iter().all(|us| (us - 1000.0).abs() < 1e-9));
 }

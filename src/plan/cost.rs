@@ -73,12 +73,12 @@ impl Cost {
         Roofline { time_us: memory_us.max(compute_us.unwrap_or(0.0)), compute_us, memory_us }
     }
 
-    /// The time that the rows of a batch take to a device and their scores back, one after the
-    /// other, in microseconds.
-    pub fn link_us(&self, rows: usize, link: &Link) -> f64 {
-        let [to, from] = [self.input_bytes_per_row, self.output_bytes_per_row];
-        let bytes = |per_row: u64| (rows as u64 * per_row) as f64;
-        (bytes(to) / link.in_bytes_per_s + bytes(from) / link.out_bytes_per_s) * 1e6
+    /// The time that the rows of a batch take to a device, and that their scores take back, in
+    /// microseconds.
+    pub fn link_us(&self, rows: usize, link: &Link) -> [f64; 2] {
+        let us = |bytes_per_row: u64, rate: f64| (rows as u64 * bytes_per_row) as f64 / rate * 1e6;
+        let to = us(self.input_bytes_per_row, link.in_bytes_per_s);
+        [to, us(self.output_bytes_per_row, link.out_bytes_per_s)]
     }
 }
 

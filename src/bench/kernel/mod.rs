@@ -2,7 +2,8 @@
 //!
 //! Two clocks run, each on an opening of the device of its own, because the second costs the first
 //! something. The caller's covers one batch of one context, from rows in the device's own host
-//! memory to scores in the host's: the round trip. The device's covers launches alone. Beside them
+//! memory to scores in the host's: the round trip. The device's covers launches alone. Where a
+//! device has a memory of its own, some contexts are kept busy in turn, too. Beside all of these
 //! stand the ceilings of the device and of the way to it, measured in the same process.
 
 mod pattern;
@@ -12,7 +13,7 @@ mod trial;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use report::{Achieved, Ceilings, KernelCell, KernelMethod, KernelReport};
+pub use report::{Achieved, Ceilings, InFlight, KernelCell, KernelMethod, KernelReport};
 
 use self::pattern::Pattern;
 use self::trial::Trial;
@@ -35,7 +36,7 @@ pub struct KernelOptions {
     pub batches: Vec<usize>,
     /// The seed of the images.
     pub seed: u64,
-    /// The time for one figure; each batch size has two of them.
+    /// The time for one figure; each batch size has two or three of them.
     pub figure_time: Duration,
 }
 

@@ -77,6 +77,8 @@ pub struct KernelCell {
     pub measurement: Measurement,
     /// Of the round trip, what the way to the device and back takes at its ceilings.
     pub link_share: Option<f64>,
+    /// Batches under way at once, where the device has a memory of its own.
+    pub in_flight: Option<InFlight>,
     /// What the computation alone came to.
     pub achieved: Achieved,
     /// What the device can do, where that is measured.
@@ -85,6 +87,18 @@ pub struct KernelCell {
     pub max_abs_error: f64,
     /// Whether the scores are within the precision's tolerance of the oracle's.
     pub agrees: bool,
+}
+
+/// Batches of contexts that are busy in turn, from one thread.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct InFlight {
+    /// Contexts in turn.
+    pub contexts: usize,
+    /// Rows over the time from the first batch's start to the last one's end.
+    pub rows_per_s: f64,
+    /// Of that time, what the busier way of the link takes at its ceiling.
+    pub link_share: f64,
 }
 
 /// What the computation of a batch came to.

@@ -9,13 +9,15 @@ use super::super::measure::{Budget, Measurement, nanoseconds, record};
 use super::super::report::DeviceReport;
 use super::KernelOptions;
 use super::pattern::{Block, Pattern};
-use super::report::{Achieved, Ceilings, KernelCell};
+use super::report::{Achieved, Ceilings, InFlight, KernelCell};
 use crate::Error;
-use crate::backend::{BackendError, Device, ExecutionContext};
-use crate::plan::{Plan, PlanOptions};
+use crate::backend::{BackendError, Device, Executable, ExecutionContext};
+use crate::plan::{Link, Plan, PlanOptions};
 
 /// Bytes of rows that a block holds at most: more than the caches of any device, some times over.
 const BLOCK_BYTES_MAX: usize = 1 << 30;
+/// Contexts that are busy in turn: one is computed while rows come for another, and a third waits.
+const IN_FLIGHT: usize = 3;
 /// How long a batch may take on a device that lives.
 const LIMIT: Duration = Duration::from_secs(60);
 
@@ -44,7 +46,14 @@ impl Trial<'_> {
         let mut trips = Vec::new();
         for batch in &batches {
             step(&format!("{} {}, batch {batch}", report.backend, info.name));
-            trips.push(plain.measure(*batch, &self.budget)?);
+            let trip = plain.measure(*batch, &self.budget)?;
+            // Where there is no way to the device, nothing can be under way on it.
+            let peak = self.device.peak(plain.plan.cost().bytes(*batch));
+            let in_flight = match peak.and_then(|peak| peak.link) {
+                Some(link) => Some(plain.measure_in_flight(*batch, &self.budget, &link)?),
+                None => None,
+            };
+            trips.push((trip, in_flight, peak));
         }
         drop(plain);
         // Its memory is given back before as much is taken again.
@@ -55,13 +64,14 @@ impl Trial<'_> {
             timed = None;
         }
         let plan = self.plan(self.device)?;
-        for (batch, trip) in batches.into_iter().zip(trips) {
+        for (batch, (trip, in_flight, peak)) in batches.into_iter().zip(trips) {
             let computed = timed.as_mut().map(|timed| timed.measure(batch, &self.budget));
             let computed = computed.transpose()?;
-            let agreement = computed.iter().fold(trip.agreement, |all, it| all.and(it.agreement));
+            let of_flights = in_flight.map(|(_, agreement)| agreement);
+            let others = computed.iter().map(|it| it.agreement).chain(of_flights);
+            let agreement = others.fold(trip.agreement, Agreement::and);
             report.agreement = Some(report.agreement.map_or(agreement, |all| all.and(agreement)));
             let cost = plan.cost();
-            let peak = self.device.peak(cost.bytes(batch));
             let (clock, work) = match computed.and_then(|it| it.computed) {
                 Some(work) => ("device", work),
                 None => ("caller", trip.measurement),
@@ -73,7 +83,10 @@ impl Trial<'_> {
                 software: info.software,
                 batch,
                 measurement: trip.measurement,
-                link_share: link.map(|link| cost.link_us(batch, &link) / trip.measurement.p50_us),
+                link_share: link.map(|link| {
+                    cost.link_us(batch, &link).iter().sum::<f64>() / trip.measurement.p50_us
+                }),
+                in_flight: in_flight.map(|(figures, _)| figures),
                 achieved: Achieved::of(clock, &work, cost, batch, peak.as_ref()),
                 ceilings: peak.map(Ceilings::of),
                 max_abs_error: agreement.max_abs_error,
@@ -104,6 +117,7 @@ struct Seen {
 struct Batches<'a> {
     pattern: &'a Pattern<'a>,
     plan: Arc<Plan>,
+    executable: Arc<dyn Executable>,
     context: Box<dyn ExecutionContext>,
     block: Block,
     available: usize,
@@ -114,11 +128,12 @@ struct Batches<'a> {
 impl<'a> Batches<'a> {
     fn new(device: &dyn Device, trial: &Trial<'a>) -> Result<Batches<'a>, Error> {
         let (pattern, plan) = (trial.pattern, trial.plan(device)?);
-        let context = device.load(Arc::clone(&plan))?.create_context()?;
+        let executable = device.load(Arc::clone(&plan))?;
+        let context = executable.create_context()?;
         let fitting = rows_that_fit(pattern.model, plan.input(), BLOCK_BYTES_MAX);
         let available = ROWS_WALKED.min(fitting).max(plan.rows_max());
         let block = Block::new(device, pattern, available)?;
-        Ok(Batches { pattern, plan, context, block, available, at: 0 })
+        Ok(Batches { pattern, plan, executable, context, block, available, at: 0 })
     }
 
     /// Whether the device has a clock of its own.
@@ -149,6 +164,48 @@ impl<'a> Batches<'a> {
             computed: (!computed.is_empty()).then(|| Measurement::of(&computed, batch, elapsed)),
             agreement,
         })
+    }
+
+    /// Keeps some contexts busy in turn, and checks the last batch of each.
+    fn measure_in_flight(
+        &self,
+        batch: usize,
+        budget: &Budget,
+        link: &Link,
+    ) -> Result<(InFlight, Agreement), Error> {
+        let context = |_| self.executable.create_context();
+        let mut contexts = (0..IN_FLIGHT).map(context).collect::<Result<Vec<_>, _>>()?;
+        let places = (self.available / batch).max(1);
+        let first = |number: usize| number % places * batch;
+        let mut batches = 0;
+        let begun = Instant::now();
+        let mut next = |contexts: &mut [Box<dyn ExecutionContext>]| {
+            let context = &mut contexts[batches % IN_FLIGHT];
+            if batches >= IN_FLIGHT {
+                context.wait(Instant::now() + LIMIT)?;
+            }
+            let at = first(batches);
+            batches += 1;
+            context.submit(self.block.rows(at..at + batch))
+        };
+        for _ in 1..IN_FLIGHT {
+            next(&mut contexts)?;
+        }
+        budget.spend(|| next(&mut contexts))?;
+        contexts.iter_mut().try_for_each(|context| context.wait(Instant::now() + LIMIT))?;
+        let us = begun.elapsed().as_secs_f64() * 1e6 / batches as f64;
+        let check = |number: usize| {
+            let scores = contexts[number % IN_FLIGHT].scores();
+            self.pattern.check(first(number), scores, &self.plan)
+        };
+        let last = batches - 1;
+        let agreement = (batches - IN_FLIGHT..last).map(check).fold(check(last), Agreement::and);
+        let figures = InFlight {
+            contexts: IN_FLIGHT,
+            rows_per_s: batch as f64 / us * 1e6,
+            link_share: self.plan.cost().link_us(batch, link).into_iter().fold(0.0, f64::max) / us,
+        };
+        Ok((figures, agreement))
     }
 
     fn run_next(&mut self, batch: usize) -> Result<(), BackendError> {

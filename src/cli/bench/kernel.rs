@@ -23,8 +23,9 @@ Examples:
 
 The round trip is one batch of one context, from rows in the device's own host memory to scores. The
 computation is timed by the device's own clock, on a second opening of it; where it has none, GB/s
-and GFLOP/s are those of the round trip. Every answer is held against a computation in double
-precision; a wrong one ends in exit code 1.";
+and GFLOP/s are those of the round trip. In flight are three contexts, busy in turn, on devices with
+a memory of their own. Every answer is held against a computation in double precision; a wrong one
+ends in exit code 1.";
 
 /// Measure what batches cost on a device, beside its ceilings.
 #[derive(Args, Debug)]
@@ -46,7 +47,7 @@ pub(super) struct Kernel {
         value_parser = options::parse_batch
     )]
     batch: Vec<usize>,
-    /// The time for one figure, of which each batch size has two.
+    /// The time for one figure, of which each batch size has two or three.
     #[arg(
         long,
         value_name = "SECONDS",
@@ -137,6 +138,8 @@ fn table<'a>(cells: impl Iterator<Item = &'a KernelCell>) -> String {
             output::figure(trip.p99_us),
             output::figure(trip.rows_per_s),
             share(cell.link_share),
+            cell.in_flight.map_or_else(String::new, |it| output::figure(it.rows_per_s)),
+            share(cell.in_flight.map(|it| it.link_share)),
             if of_device { output::figure(achieved.p50_us) } else { String::new() },
             output::figure(achieved.bytes_per_s / 1e9),
             share(achieved.memory_share),
@@ -153,6 +156,8 @@ fn table<'a>(cells: impl Iterator<Item = &'a KernelCell>) -> String {
         "p99",
         "rows/s",
         "of link",
+        "in flight, rows/s",
+        "of link ",
         "compute p50, us",
         "GB/s",
         "of peak",
