@@ -17,10 +17,17 @@ const ODD: Limits = Limits {
     buffer_bytes_max: 1 << 30,
 };
 
+/// Which backends take part, where not all that are there; each of them has to be there.
+const WANTED: &str = "FUSEWIRE_TEST_DEVICES";
+
 /// Every device there is: the processor at each SIMD level, a wgpu adapter (a software one will
 /// do), a CUDA device where there is one, and the fake. A missing adapter
-/// is a reported skip, or a failure where `CI` is set.
+/// is a reported skip, or a failure where `CI` is set. Where `FUSEWIRE_TEST_DEVICES` names `cuda`
+/// or `wgpu`, those alone.
 pub fn devices() -> Vec<(String, Arc<dyn Device>)> {
+    if let Ok(wanted) = std::env::var(WANTED) {
+        return wanted.split(',').map(named).collect();
+    }
     let mut devices: Vec<(String, Arc<dyn Device>)> = Vec::new();
     for level in cpu::levels() {
         let device = cpu::open_level(level).expect("the processor has the level");
@@ -41,6 +48,20 @@ pub fn devices() -> Vec<(String, Arc<dyn Device>)> {
     }
     devices.push((String::from("fake"), Arc::new(FakeDevice::new(ODD))));
     devices
+}
+
+/// The device of a backend, which is there.
+fn named(backend: &str) -> (String, Arc<dyn Device>) {
+    let mut options = OpenOptions::default();
+    options.software = true;
+    options.backend = match backend {
+        "cuda" => BackendKind::Cuda,
+        "wgpu" => BackendKind::Wgpu,
+        other => panic!("{WANTED} names {other:?}, and knows cuda and wgpu"),
+    };
+    let device = open_with(&options).unwrap_or_else(|error| panic!("{WANTED}: {error}"));
+    println!("{WANTED}: {} {}, {}", backend, device.info().name, device.info().detail);
+    (format!("{backend} {}", device.info().name), device)
 }
 
 /// Multiply-adds a test may ask of a device in one batch, so that the suite ends in minutes.

@@ -5,6 +5,7 @@
 mod common;
 mod contract;
 mod devices;
+mod families;
 mod oracle;
 mod paper;
 mod spoilt_rows;

@@ -27,6 +27,7 @@ mod oracle;
 mod paper;
 mod persistent;
 mod pipelines;
+mod planted;
 mod reading;
 mod special;
 #[path = "../conformance/spoilt_rows.rs"]

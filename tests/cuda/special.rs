@@ -64,7 +64,7 @@ fn agree_with_the_oracle() {
 }
 
 /// The kept kernels, and when they were made.
-fn kept(folder: &Path) -> Vec<(String, SystemTime)> {
+pub fn kept(folder: &Path) -> Vec<(String, SystemTime)> {
     let entries = fs::read_dir(folder).expect("something was kept");
     let describe = |entry: fs::DirEntry| {
         let made = entry.metadata().and_then(|about| about.modified()).expect("a file");
@@ -110,7 +110,7 @@ fn stages_are_run_by_kernels_made_for_them() {
 }
 
 /// NVIDIA's own compiler, from the package that `scripts/test` installs.
-fn nvidias_compiler() -> Option<PathBuf> {
+pub fn nvidias_compiler() -> Option<PathBuf> {
     let venv = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/venv/lib");
     let versions = fs::read_dir(venv).ok()?.filter_map(Result::ok);
     let inside = "site-packages/nvidia/cuda_nvrtc/lib/libnvrtc.so.12";

@@ -80,18 +80,25 @@ pub fn folder() -> PathBuf {
 
 /// Builds a run-time compiler for this process's driver into a folder, and returns its path.
 pub fn build_compiler(folder: &Path) -> PathBuf {
-    let compiler = cpp(folder).get_compiler();
     let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cuda_on_cpu");
     let literal = |path: &Path| format!("\"{}\"", path.display());
-    let mut command = compiler.to_command();
-    command.args(["-std=c++17", "-shared", "-fPIC"]).arg(sources.join("nvrtc.cpp"));
-    command.arg(format!("-DCOMPILER={}", literal(compiler.path())));
-    command.arg(format!("-DSHIM={}", literal(&sources)));
-    command.arg(format!("-DDRIVER={}", literal(&self::folder().join("libcuda.so.1"))));
-    let built = folder.join("libnvrtc.so");
-    let output = command.arg("-o").arg(&built).output().expect("the compiler was found");
+    let compiler = cpp(folder).get_compiler();
+    let told = [
+        format!("-DCOMPILER={}", literal(compiler.path())),
+        format!("-DSHIM={}", literal(&sources)),
+        format!("-DDRIVER={}", literal(&self::folder().join("libcuda.so.1"))),
+    ];
+    build_library(&sources.join("nvrtc.cpp"), &told, &folder.join("libnvrtc.so"))
+}
+
+/// Builds a library of one source, told so, and returns where it is.
+pub fn build_library(source: &Path, told: &[String], built: &Path) -> PathBuf {
+    let folder = built.parent().expect("a file in a folder");
+    let mut command = cpp(folder).get_compiler().to_command();
+    command.args(["-std=c++17", "-shared", "-fPIC"]).arg(source).args(told);
+    let output = command.arg("-o").arg(built).output().expect("the compiler was found");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    built
+    built.to_owned()
 }
 
 fn skipped(why: &str) -> Option<PathBuf> {
@@ -166,7 +173,7 @@ pub fn run_alone(test: &str, told: &str, prepare: impl FnOnce(&mut Command)) {
 }
 
 /// Runs a test in a process of its own; the error is what it said.
-fn run(test: &str, told: &str, prepare: impl FnOnce(&mut Command)) -> Result<(), String> {
+pub fn run(test: &str, told: &str, prepare: impl FnOnce(&mut Command)) -> Result<(), String> {
     let program = env::current_exe().expect("this program's file");
     let mut command = Command::new(program);
     command.args(["--exact", test, "--test-threads=1", "--nocapture"]).env(ALONE, told);
