@@ -60,6 +60,18 @@ def of_link(speed, input_type):
     return bar(name, share, LINK, "at least", share is not None and share >= LINK, where)
 
 
+def of_pipeline(speed, input_type):
+    found = [
+        (cell["link_share"], f"{run['run']}, {cell['callers']} callers")
+        for run in speed.get("runs", [])
+        for cell in run.get("pipelines", [])
+        if cell["agrees"] and run["method"]["input"] == input_type
+    ]
+    share, where = highest(found)
+    name = f"{input_type} rows: share of the link's ceiling, through the pipeline"
+    return bar(name, share, LINK, "at least", share is not None and share >= LINK, where)
+
+
 def of_latency(speed, persistent):
     found = [
         (-cell["p50_us"], run) for run, _, cell in cells(speed, persistent) if cell["batch"] == 1
@@ -120,6 +132,7 @@ def all_of(speed):
     """Every bar; one without a figure was not measured."""
     yield from (of_memory(speed, input_type) for input_type in ROW_BYTES)
     yield from (of_link(speed, input_type) for input_type in ROW_BYTES)
+    yield from (of_pipeline(speed, input_type) for input_type in ROW_BYTES)
     yield of_latency(speed, persistent=False)
     yield of_latency(speed, persistent=True)
     yield of_torch(speed, "round_trip")

@@ -77,6 +77,9 @@ def of_run(run):
     header += ["clock", "compute p50, us", "GB/s", "of memory", "GFLOP/s", "M rows/s"]
     header += ["error", "ok"]
     text += table(header, rows)
+    for cell in run.get("pipelines", []):
+        text += f"\npipeline: {figure(cell['rows_per_s'] / 1e6)} M rows/s from {cell['callers']} "
+        text += f"callers of {cell['request_rows']} rows, {share(cell['link_share'])} of the link\n"
     last = run["cells"][-1].get("ceilings") if run["cells"] else None
     if last:
         rates = ", ".join(f"{key} {figure(rate / GIGA)} G" for key, rate in last.items() if rate)

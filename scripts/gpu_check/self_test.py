@@ -42,6 +42,9 @@ def made_up():
     wrong = cell(4**10, achieved={"memory_share": 0.99}, agrees=False)
     cached = cell(1024, achieved={"memory_share": 1.7}, p50_us=30.0)
     run = {"run": "u8 f16 made", "method": {"input": "u8"}, "cells": [CELL, cached, large, wrong]}
+    fed = {"callers": 8, "request_rows": 1024, "rows_per_s": 6e7, "link_share": 0.92}
+    fed |= {"agrees": True}
+    run["pipelines"] = [fed, fed | {"link_share": 0.99, "agrees": False}]
     trip = {"p50_us": 32.0, "min_us": 30.0, "p99_us": 40.0}
     torch = {"input": "u8", "precision": "f16", "variant": "graph", "batch": 1, "round_trip": trip}
     slow = torch | {"variant": "eager", "round_trip": trip | {"p50_us": 90.0}}
@@ -52,11 +55,13 @@ def made_up():
 def check_bars():
     by_name = {bar["bar"]: bar for bar in bars.all_of(made_up())}
     verdicts = {name.partition(":")[0]: bar["met"] for name, bar in by_name.items()}
-    assert len(by_name) == 10, by_name
+    assert len(by_name) == 13, by_name
     memory = by_name["u8 rows: share of the memory's ceiling, large batches"]
     assert (memory["figure"], memory["met"]) == (0.85, True), memory
     assert memory["where"] == "u8 f16 made, 1048576 rows", memory
     assert by_name["u8 rows: share of the link's ceiling, contexts in turn"]["met"] is False
+    fed = by_name["u8 rows: share of the link's ceiling, through the pipeline"]
+    assert (fed["figure"], fed["met"]) == (0.92, True), fed
     assert by_name["one row there and back, default, us"]["met"] is True
     assert by_name["one row there and back, persistent, us"]["met"] is None
     torch = next(bar for name, bar in by_name.items() if name.endswith("there and back"))

@@ -50,6 +50,7 @@ def bench(context, name, told, env, batches, seconds=FIGURE_SECONDS):
         "method": document["method"],
         "devices": devices,
         "cells": document["results"],
+        "pipelines": document.get("pipelines", []),
     }
 
 

@@ -3,9 +3,11 @@
 //! Two clocks run, each on an opening of the device of its own, because the second costs the first
 //! something. The caller's covers one batch of one context, from rows in the device's own host
 //! memory to scores in the host's: the round trip. The device's covers launches alone. Where a
-//! device has a memory of its own, some contexts are kept busy in turn, too. Beside all of these
-//! stand the ceilings of the device and of the way to it, measured in the same process.
+//! device has a memory of its own, some contexts are kept busy in turn, and a pipeline is fed, too.
+//! Beside all of these stand the ceilings of the device and of the way to it, measured in the same
+//! process.
 
+mod fed;
 mod pattern;
 mod report;
 mod trial;
@@ -13,7 +15,9 @@ mod trial;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use report::{Achieved, Ceilings, InFlight, KernelCell, KernelMethod, KernelReport};
+pub use report::{
+    Achieved, Ceilings, InFlight, KernelCell, KernelMethod, KernelReport, PipelineCell,
+};
 
 use self::pattern::Pattern;
 use self::trial::Trial;
@@ -107,13 +111,14 @@ pub fn run(
         method: KernelMethod::of(options, pattern.count()),
         devices: Vec::new(),
         results: Vec::new(),
+        pipelines: Vec::new(),
     };
     for Subject { plain, timed } in subjects {
         let mut device_report = plain.report().clone();
         if let Some(device) = plain.opened() {
             let timed = timed.as_deref();
             let trial = Trial { pattern: &pattern, options, budget, device: &**device, timed };
-            let ran = trial.run(&mut device_report, &mut report.results, &mut step);
+            let ran = trial.run(&mut device_report, &mut report, &mut step);
             if let Err(error) = ran {
                 device_report = device_report.because(State::Failed, error.to_string());
             }
@@ -184,11 +189,11 @@ mod tests {
         let (device, budget) = (cpu::open(), Budget { time: Duration::ZERO, batches_min: 1 });
         let trial =
             Trial { pattern: &pattern, options: &options, budget, device: &*device, timed: None };
-        let mut report = super::super::report::DeviceReport::found(device.info());
-        let mut cells = Vec::new();
-        trial.run(&mut report, &mut cells, &mut |_| {}).unwrap();
-        assert!(!report.agreement.unwrap().agrees);
-        assert!(cells.len() == 3 && cells.iter().all(|cell| !cell.agrees));
+        let mut about = super::super::report::DeviceReport::found(device.info());
+        let mut found = run(&right, &[], &options, &mut |_| {}).unwrap();
+        trial.run(&mut about, &mut found, &mut |_| {}).unwrap();
+        assert!(!about.agreement.unwrap().agrees && !found.is_sound());
+        assert!(found.results.len() == 3 && found.results.iter().all(|cell| !cell.agrees));
     }
 
     #[test]

@@ -79,6 +79,11 @@ impl Block {
         Ok(Block { memory, input: rows.input(), row_bytes })
     }
 
+    /// The number of rows.
+    pub(super) fn count(&self) -> usize {
+        self.memory.len() / self.row_bytes
+    }
+
     /// The rows of these numbers.
     pub(super) fn rows(&self, numbers: Range<usize>) -> Rows<'_> {
         // SAFETY: the memory is so long, and nobody writes to it any more.

@@ -24,6 +24,8 @@ pub struct KernelReport {
     pub devices: Vec<DeviceReport>,
     /// One entry per device and batch size.
     pub results: Vec<KernelCell>,
+    /// One entry per device with a memory of its own.
+    pub pipelines: Vec<PipelineCell>,
 }
 
 /// How figures were taken.
@@ -101,6 +103,30 @@ pub struct InFlight {
     pub link_share: f64,
 }
 
+/// A whole pipeline, fed by callers who hand over many rows at once, which are copied to its ring.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct PipelineCell {
+    /// The backend.
+    pub backend: &'static str,
+    /// The device's name.
+    pub device: String,
+    /// Callers, each a thread.
+    pub callers: usize,
+    /// Rows of a request.
+    pub request_rows: usize,
+    /// Rows of a batch, at most.
+    pub max_rows: usize,
+    /// Rows answered over the time that it took.
+    pub rows_per_s: f64,
+    /// Of that time, what the busier way of the link takes at its ceiling.
+    pub link_share: f64,
+    /// The largest distance of a score from the oracle's, of the answers that were looked at.
+    pub max_abs_error: f64,
+    /// Whether they are within the precision's tolerance of the oracle's.
+    pub agrees: bool,
+}
+
 /// What the computation of a batch came to.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 #[non_exhaustive]
@@ -174,5 +200,6 @@ impl KernelReport {
     pub fn is_sound(&self) -> bool {
         self.devices.iter().all(|device| device.state != State::Failed)
             && self.results.iter().all(|cell| cell.agrees)
+            && self.pipelines.iter().all(|cell| cell.agrees)
     }
 }

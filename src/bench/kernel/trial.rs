@@ -8,8 +8,9 @@ use super::super::compare::{ROWS_WALKED, rows_that_fit};
 use super::super::measure::{Budget, Measurement, nanoseconds, record};
 use super::super::report::DeviceReport;
 use super::KernelOptions;
+use super::fed::Feeding;
 use super::pattern::{Block, Pattern};
-use super::report::{Achieved, Ceilings, InFlight, KernelCell};
+use super::report::{Achieved, Ceilings, InFlight, KernelCell, KernelReport};
 use crate::Error;
 use crate::backend::{BackendError, Device, Executable, ExecutionContext};
 use crate::plan::{Link, Plan, PlanOptions};
@@ -35,7 +36,7 @@ impl Trial<'_> {
     pub(super) fn run(
         &self,
         report: &mut DeviceReport,
-        cells: &mut Vec<KernelCell>,
+        found: &mut KernelReport,
         step: &mut dyn FnMut(&str),
     ) -> Result<(), Error> {
         let info = self.device.info();
@@ -54,6 +55,11 @@ impl Trial<'_> {
                 None => None,
             };
             trips.push((trip, in_flight, peak));
+        }
+        if let Some(link) = trips.first().and_then(|(_, _, peak)| peak.as_ref()?.link) {
+            let (executable, block) = (&plain.executable, &plain.block);
+            let feeding = Feeding { executable, pattern: self.pattern, block };
+            found.pipelines.push(feeding.measure(self.options.figure_time, &link)?);
         }
         drop(plain);
         // Its memory is given back before as much is taken again.
@@ -77,7 +83,7 @@ impl Trial<'_> {
                 None => ("caller", trip.measurement),
             };
             let link = peak.and_then(|peak| peak.link);
-            cells.push(KernelCell {
+            found.results.push(KernelCell {
                 backend: info.backend.name(),
                 device: info.name.clone(),
                 software: info.software,

@@ -116,6 +116,15 @@ fn write_report(out: &mut dyn Write, report: &KernelReport) -> Result<()> {
         if let Some(ceilings) = &last.ceilings {
             writeln!(out, "\n{}", ceilings_line(ceilings, last.batch))?;
         }
+        for cell in report.pipelines.iter().filter(|cell| cell.device == last.device) {
+            let (rate, share) = (output::figure(cell.rows_per_s), share(Some(cell.link_share)));
+            let right = if cell.agrees { "" } else { "; WRONG" };
+            let callers = cell.callers;
+            writeln!(
+                out,
+                "pipeline: {rate} rows/s from {callers} callers, {share} of link{right}"
+            )?;
+        }
     }
     let method = &report.method;
     let (input, precision) = (method.input, method.precision);
