@@ -69,9 +69,15 @@ class Runner:
             status = process.returncode
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
-            out, _ = process.communicate()
-            status = None
+            out, status = self.last_words(process), None
         return Ran(status, out.decode(errors="replace"), time.monotonic() - begun)
+
+    def last_words(self, process):
+        """What a program said that was ended; not waited for where others still hold its output."""
+        try:
+            return process.communicate(timeout=10)[0]
+        except subprocess.TimeoutExpired as error:
+            return error.output or b""
 
     def write(self, command, env, ran, echo):
         told = " ".join(f"{key}={value!r}" for key, value in env.items())

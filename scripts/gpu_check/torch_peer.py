@@ -17,9 +17,11 @@ import torch
 from torch_layers import layers
 
 BATCHES = [4**power for power in range(9)]
+# Compilers take their time.
 COMPILED = [1, 64, 4096, 65536]
+TUNED = [1, 65536]
 CALLS = 200
-FIGURE_SECONDS = 0.25
+FIGURE_SECONDS = 0.12
 
 
 def network(chain, dtype):
@@ -27,8 +29,8 @@ def network(chain, dtype):
     for number, ((shape, weight), bias) in enumerate(chain):
         linear = torch.nn.Linear(shape[1], shape[0])
         with torch.no_grad():
-            linear.weight.copy_(torch.tensor(weight).reshape(shape))
-            linear.bias.copy_(torch.tensor(bias[1]) if bias else torch.zeros(shape[0]))
+            linear.weight.copy_(torch.tensor(weight.tolist()).reshape(shape))
+            linear.bias.copy_(torch.tensor(bias[1].tolist()) if bias else torch.zeros(shape[0]))
         modules += [linear] + ([torch.nn.ReLU()] if number + 1 < len(chain) else [])
     return torch.nn.Sequential(*modules).to("cuda", dtype).eval()
 
@@ -201,15 +203,24 @@ class Measuring:
 
     def compiled(self, precision, dtype):
         for batch in COMPILED:
-
-            def make(rows):
-                torch._dynamo.reset()
-                model = torch.compile(network(self.chain, dtype), mode="max-autotune")
-                for _ in range(3):
-                    model(rows)
-                return model, None
-
+            make = compiling(self.chain, dtype, "reduce-overhead")
             self.cell(precision, "compile", batch, make, dtype)
+
+    def tuned(self, precision, dtype):
+        for batch in TUNED:
+            make = compiling(self.chain, dtype, "max-autotune")
+            self.cell(precision, "autotuned", batch, make, dtype)
+
+
+def compiling(chain, dtype, mode):
+    def make(rows):
+        torch._dynamo.reset()
+        model = torch.compile(network(chain, dtype), mode=mode)
+        for _ in range(3):
+            model(rows)
+        return model, None
+
+    return make
 
 
 def main():
@@ -221,8 +232,8 @@ def main():
     measuring = Measuring(told.out, layers(told.model), told.seconds)
     precisions = [("f32", torch.float32, False), ("tf32", torch.float32, True)]
     precisions.append(("f16", torch.float16, False))
-    # What is certain first; compilers take their time.
-    for variant in [measuring.eager, measuring.graph, measuring.compiled]:
+    # What is certain first.
+    for variant in [measuring.eager, measuring.graph, measuring.compiled, measuring.tuned]:
         for precision, dtype, tf32 in precisions:
             torch.backends.cuda.matmul.allow_tf32 = tf32
             variant(precision, dtype)

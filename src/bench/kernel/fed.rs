@@ -19,7 +19,7 @@ const WINDOW: usize = 8;
 /// Callers, where there are cores for them and two more.
 const CALLERS_MAX: usize = 8;
 /// Rows of a batch, and batches under way.
-const BATCH_ROWS: usize = 16 << 10;
+pub(super) const BATCH_ROWS: usize = 16 << 10;
 const DEPTH: usize = 3;
 /// Bytes of rows in the ring, and rows, at most.
 const RING_BYTES: usize = 256 << 20;

@@ -80,9 +80,12 @@ impl Subject {
 /// As [`candidates`].
 pub fn subjects(wanted: &OpenOptions) -> Result<Vec<Subject>, Error> {
     let opened = |timestamps| candidates(&OpenOptions { timestamps, ..wanted.clone() });
-    // The same findings in the same order.
-    let pairs = opened(false)?.into_iter().zip(opened(true)?);
-    Ok(pairs.map(|(plain, timed)| Subject { plain, timed: timed.opened().cloned() }).collect())
+    let plain = opened(false)?;
+    // The same findings in the same order. What cannot be opened with its clock has the caller's.
+    let timed = opened(true).unwrap_or_default();
+    let clock = |number: usize| timed.get(number).and_then(|it| it.opened().cloned());
+    let pair = |(number, plain)| Subject { plain, timed: clock(number) };
+    Ok(plain.into_iter().enumerate().map(pair).collect())
 }
 
 /// Checks and measures `model` on every subject that has a device. A device that fails is reported

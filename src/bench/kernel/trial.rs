@@ -8,7 +8,7 @@ use super::super::compare::{ROWS_WALKED, rows_that_fit};
 use super::super::measure::{Budget, Measurement, nanoseconds, record};
 use super::super::report::DeviceReport;
 use super::KernelOptions;
-use super::fed::Feeding;
+use super::fed::{self, Feeding};
 use super::pattern::{Block, Pattern};
 use super::report::{Achieved, Ceilings, InFlight, KernelCell, KernelReport};
 use crate::Error;
@@ -57,8 +57,10 @@ impl Trial<'_> {
             trips.push((trip, in_flight, peak));
         }
         if let Some(link) = trips.first().and_then(|(_, _, peak)| peak.as_ref()?.link) {
-            let (executable, block) = (&plain.executable, &plain.block);
-            let feeding = Feeding { executable, pattern: self.pattern, block };
+            // Its contexts need no more memory than its batches.
+            let largest = plain.plan.rows_max().min(fed::BATCH_ROWS);
+            let executable = &self.device.load(self.plan(self.device, largest)?)?;
+            let feeding = Feeding { executable, pattern: self.pattern, block: &plain.block };
             found.pipelines.push(feeding.measure(self.options.figure_time, &link)?);
         }
         drop(plain);
@@ -69,7 +71,7 @@ impl Trial<'_> {
         {
             timed = None;
         }
-        let plan = self.plan(self.device)?;
+        let plan = self.plan(self.device, self.largest())?;
         for (batch, (trip, in_flight, peak)) in batches.into_iter().zip(trips) {
             let computed = timed.as_mut().map(|timed| timed.measure(batch, &self.budget));
             let computed = computed.transpose()?;
@@ -102,11 +104,15 @@ impl Trial<'_> {
         Ok(())
     }
 
-    /// The plan for batches of any size that is asked for, as far as there is memory.
-    fn plan(&self, device: &dyn Device) -> Result<Arc<Plan>, Error> {
-        let largest = self.options.batches.iter().copied().max().unwrap_or(1);
+    /// The largest batch that is asked for, and that there is memory for.
+    fn largest(&self) -> usize {
         let fitting = rows_that_fit(self.pattern.model, self.options.plan.input, BLOCK_BYTES_MAX);
-        let options = PlanOptions { rows_max: largest.min(fitting), ..self.options.plan };
+        self.options.batches.iter().copied().max().unwrap_or(1).min(fitting)
+    }
+
+    /// The plan for batches of so many rows.
+    fn plan(&self, device: &dyn Device, rows_max: usize) -> Result<Arc<Plan>, Error> {
+        let options = PlanOptions { rows_max, ..self.options.plan };
         Ok(Plan::new(self.pattern.model, device.limits(), &options)?)
     }
 }
@@ -125,6 +131,8 @@ struct Batches<'a> {
     plan: Arc<Plan>,
     executable: Arc<dyn Executable>,
     context: Box<dyn ExecutionContext>,
+    /// Those that are busy in turn, once they are needed.
+    flights: Vec<Box<dyn ExecutionContext>>,
     block: Block,
     available: usize,
     /// The batch's first row.
@@ -133,13 +141,14 @@ struct Batches<'a> {
 
 impl<'a> Batches<'a> {
     fn new(device: &dyn Device, trial: &Trial<'a>) -> Result<Batches<'a>, Error> {
-        let (pattern, plan) = (trial.pattern, trial.plan(device)?);
+        let (pattern, plan) = (trial.pattern, trial.plan(device, trial.largest())?);
         let executable = device.load(Arc::clone(&plan))?;
         let context = executable.create_context()?;
         let fitting = rows_that_fit(pattern.model, plan.input(), BLOCK_BYTES_MAX);
         let available = ROWS_WALKED.min(fitting).max(plan.rows_max());
         let block = Block::new(device, pattern, available)?;
-        Ok(Batches { pattern, plan, executable, context, block, available, at: 0 })
+        let flights = Vec::new();
+        Ok(Batches { pattern, plan, executable, context, flights, block, available, at: 0 })
     }
 
     /// Whether the device has a clock of its own.
@@ -174,13 +183,15 @@ impl<'a> Batches<'a> {
 
     /// Keeps some contexts busy in turn, and checks the last batch of each.
     fn measure_in_flight(
-        &self,
+        &mut self,
         batch: usize,
         budget: &Budget,
         link: &Link,
     ) -> Result<(InFlight, Agreement), Error> {
-        let context = |_| self.executable.create_context();
-        let mut contexts = (0..IN_FLIGHT).map(context).collect::<Result<Vec<_>, _>>()?;
+        while self.flights.len() < IN_FLIGHT {
+            self.flights.push(self.executable.create_context()?);
+        }
+        let contexts = &mut self.flights;
         let places = (self.available / batch).max(1);
         let first = |number: usize| number % places * batch;
         let mut batches = 0;
@@ -195,9 +206,9 @@ impl<'a> Batches<'a> {
             context.submit(self.block.rows(at..at + batch))
         };
         for _ in 1..IN_FLIGHT {
-            next(&mut contexts)?;
+            next(contexts)?;
         }
-        budget.spend(|| next(&mut contexts))?;
+        budget.spend(|| next(contexts))?;
         contexts.iter_mut().try_for_each(|context| context.wait(Instant::now() + LIMIT))?;
         let us = begun.elapsed().as_secs_f64() * 1e6 / batches as f64;
         let check = |number: usize| {
