@@ -124,7 +124,7 @@ def of_torch(speed, clock):
     )
     worst = None if worst is None else -worst
     words = {"round_trip": "there and back", "device": "rows on the device"}[clock]
-    name = f"times as fast as the best of PyTorch at its best batch size, {words}"
+    name = f"times as fast as the best of PyTorch, where that is least, {words}"
     return bar(name, worst, TIMES, "at least", worst is not None and worst >= TIMES, where)
 
 

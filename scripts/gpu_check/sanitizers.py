@@ -8,6 +8,8 @@ import re
 HERE = pathlib.Path(__file__).resolve().parent
 TOOLS = ["memcheck", "racecheck", "initcheck", "synccheck"]
 SECONDS = 200
+# A bug may well make a kernel hang.
+SECONDS_OF_BUG = 75
 # What a tool says where it cannot work at all.
 UNABLE = ["Device not supported", "Internal Sanitizer Error", "failed to initialize"]
 AT_ONCE = 4
@@ -19,11 +21,11 @@ def found(out):
     return sum(int(errors or hazards) for errors, hazards in sums) if sums else None
 
 
-def watch(context, tool, tests, env):
+def watch(context, tool, tests, env, seconds):
     env = env | {"FUSEWIRE_TEST_DEVICES": "cuda", "RUST_BACKTRACE": "0"}
     command = [context.facts["compute_sanitizer"], "--tool", tool, "--error-exitcode", "99"]
     command += ["--print-limit", "20", context.folder / "conformance", tests, "--test-threads=1"]
-    return context.runner.run(command, SECONDS, env)
+    return context.runner.run(command, seconds, env)
 
 
 def unable(ran):
@@ -33,7 +35,7 @@ def unable(ran):
 
 def clean(context, tool, way, env):
     """The kernels as they are: nothing may be found."""
-    ran = watch(context, tool, "families::", env)
+    ran = watch(context, tool, "families::", env, SECONDS)
     number = found(ran.out)
     is_clean = ran.status == 0 and number == 0 and "3 passed" in ran.out
     why = unable(ran)
@@ -60,7 +62,7 @@ def planted(context, library, bug):
         "PLANT_FROM": bug["from"],
         "PLANT_TO": bug["to"],
     }
-    ran = watch(context, tool, "families::of_f32_weights", env)
+    ran = watch(context, tool, "families::of_f32_weights", env, SECONDS_OF_BUG)
     is_planted = "planting: a bug in" in ran.out
     # Of a program that hangs on its bug there is no sum.
     lines = re.findall(r"========= (?:Error|Invalid|Uninitialized|Barrier error)", ran.out)
