@@ -86,6 +86,8 @@ impl Candidate {
             adapter: Some(info.name.clone()),
             software: wanted.software,
             timestamps: wanted.timestamps,
+            // The others have nothing like it.
+            persistent: wanted.persistent && info.backend == BackendKind::Cuda,
             ..OpenOptions::default()
         };
         match backend::open_with(&this) {

@@ -223,16 +223,18 @@ static unsigned copy(
 }
 
 unsigned cuMemcpyHtoDAsync_v2(Address to, const void* from, size_t bytes, void* stream) {
-    return copy(stream, pointer(to), DEVICE_SIDE, from, HOST_SIDE, bytes, "cuMemcpyHtoDAsync");
+    const char* what = "cuMemcpyHtoDAsync";
+    return copy(stream, pointer(to), DEVICE_SIDE, from, HOST_SIDE, bytes, what);
 }
 
 unsigned cuMemcpyDtoHAsync_v2(void* to, Address from, size_t bytes, void* stream) {
-    return copy(stream, to, HOST_SIDE, pointer(from), DEVICE_SIDE, bytes, "cuMemcpyDtoHAsync");
+    const char* what = "cuMemcpyDtoHAsync";
+    return copy(stream, to, HOST_SIDE, pointer(from), DEVICE_SIDE, bytes, what);
 }
 
 unsigned cuMemcpyDtoDAsync_v2(Address to, Address from, size_t bytes, void* stream) {
-    void *there = pointer(to), *here = pointer(from);
-    return copy(stream, there, DEVICE_SIDE, here, DEVICE_SIDE, bytes, "cuMemcpyDtoDAsync");
+    const char* what = "cuMemcpyDtoDAsync";
+    return copy(stream, pointer(to), DEVICE_SIDE, pointer(from), DEVICE_SIDE, bytes, what);
 }
 
 unsigned cuStreamCreate(void** stream, unsigned) {

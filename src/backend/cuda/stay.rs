@@ -2,7 +2,8 @@
 //!
 //! Where the driver takes memory, gives it back or loads code, it may wait until the device has
 //! nothing to do: with a kernel that stays, for as long as that one does. So all of them are asked
-//! to leave before such a call, and none is launched before it has ended.
+//! to leave before such a call, and none is launched before it has ended. Calls for another opening
+//! of the same device do not know of them, and wait until they leave by themselves.
 
 #![allow(unsafe_code)]
 
