@@ -129,6 +129,12 @@ pub trait Executable: sealed::Sealed + Send + Sync + Debug {
     /// The device it was loaded on.
     fn device(&self) -> &dyn Device;
 
+    /// The kernels that run each stage, and where they are from; a line for each stage. Nothing
+    /// where a backend has one way alone to run a plan, which its device's detail names.
+    fn kernels(&self) -> Vec<String> {
+        Vec::new()
+    }
+
     /// Runs `rows`, `[n, inputs]` row-major, on the caller's thread and writes their scores to
     /// `scores`, `[n, classes]` row-major. Any `n`, also 0; batches past [`Plan::rows_max`] are
     /// split. After the first calls nothing is allocated on the CPU backend.

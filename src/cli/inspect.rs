@@ -2,6 +2,7 @@
 
 use std::io::Write;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use anyhow::Result;
 use clap::Args;
@@ -43,6 +44,8 @@ struct Document {
     model: ModelPart,
     device: DeviceReport,
     plan: PlanPart,
+    /// What runs each stage, where there is a choice.
+    kernels: Vec<String>,
     costs: Vec<CostPart>,
 }
 
@@ -122,6 +125,7 @@ impl Inspect {
             model: ModelPart::of(&model),
             device: DeviceReport::found(device.info()),
             plan: PlanPart::of(&plan),
+            kernels: device.load(Arc::clone(&plan))?.kernels(),
             costs: BATCHES.iter().map(|batch| CostPart::of(&plan, *batch, &*device)).collect(),
         };
         if self.json {
@@ -286,7 +290,11 @@ impl Document {
     fn write(&self, out: &mut dyn Write) -> Result<()> {
         self.model.write(out)?;
         super::devices::write_device(out, &self.device)?;
-        writeln!(out, "{}\n", output::lines(&self.plan.text))?;
+        writeln!(out, "{}", output::lines(&self.plan.text))?;
+        for (stage, kernels) in self.kernels.iter().enumerate() {
+            writeln!(out, "  {stage} runs as {kernels}")?;
+        }
+        writeln!(out)?;
         let header = ["batch", "FLOP", "bytes moved", "FLOP per byte", "roofline, us", "bound by"];
         let rows = self.costs.iter().map(CostPart::row).collect();
         writeln!(out, "{}", output::table(&header, &[], rows))?;

@@ -124,6 +124,7 @@ fn few_rows_take_no_launch() {
     finish(&mut *context, &values).unwrap();
     assert_eq!(launches() - before, 1);
     assert_eq!(context.compute_time(), None);
+    assert!(executable.kernels()[0].ends_with("; up to 16 rows persistent_f32_f32 (sm_90), stays"));
     let wide = load(&*device, &devices::model(), &PlanOptions::default());
     let before = launches();
     wide.run(Rows::F32(&values[..30]), &mut [0.0; 5]).unwrap();

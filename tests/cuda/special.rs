@@ -48,6 +48,9 @@ fn agree_with_the_oracle() {
         for (input, precision) in TYPES {
             let options = PlanOptions { input, precision, ..PlanOptions::default() };
             let executable = load(&*device, &model, &options);
+            let is_own = |kernels: &String| kernels.contains("(made for its stage)");
+            let infinite = matches!(model.layers()[0].activation(), Activation::Clip { .. });
+            assert_eq!(executable.kernels().iter().any(is_own), !infinite);
             for rows in [1, 16, 90] {
                 let batch = Batch::random(input, rows * model.inputs(), &mut random);
                 let batch = batch.rows();
@@ -153,6 +156,8 @@ fn without_a_compiler() {
     let device = open(0).expect("the stub has it");
     assert!(device.info().detail.ends_with(", sm_90"), "{:?}", device.info());
     let executable = load(&*device, &models()[0], &PlanOptions::default());
+    let expected = "fused_mlp_f32_f32_4 (sm_90); up to 16 rows few_rows_f32_f32_1 (sm_90)";
+    assert_eq!(executable.kernels(), [expected]);
     let mut scores = [f32::NAN; 10];
     executable.run(Rows::F32(&[0.5; 100]), &mut scores).expect("it runs");
     assert!(scores.iter().all(|score| score.is_finite()));

@@ -334,11 +334,12 @@ void cuda_on_cpu_forget_faults() {
     state().faults.clear();
 }
 
-// Has the device do nothing any more, or go on.
+// Has the device do nothing any more, once what it does is done, or go on.
 void cuda_on_cpu_hang(unsigned hangs) {
-    std::lock_guard<std::mutex> lock(state().mutex);
+    std::unique_lock<std::mutex> lock(state().mutex);
     state().hangs = hangs != 0;
     state().changed.notify_all();
+    state().changed.wait(lock, [&] { return !state().hangs || !state().running; });
 }
 
 // Calls of a function so far, its version left out.

@@ -186,10 +186,16 @@ void ended(unsigned code) {
     s.told = false; // By no call yet.
 }
 
+// Whether kernels that stay go on: none does on a device that is lost.
+bool residents_live() {
+    State& s = state();
+    return !s.residents.empty() && !s.hangs && s.fatal == 0;
+}
+
 // Lets every kernel that stays go on for a moment.
 void run_residents(std::unique_lock<std::mutex>& lock) {
     State& s = state();
-    for (size_t i = 0; i < s.residents.size() && !s.hangs;) {
+    for (size_t i = 0; residents_live() && i < s.residents.size();) {
         void* rests = s.residents[i].rests;
         lock.unlock();
         const int code = cuda_on_cpu_go_on(rests);
@@ -208,7 +214,7 @@ void work() {
     std::unique_lock<std::mutex> lock(s.mutex);
     for (;;) {
         const auto can_go_on = [&] {
-            return !s.hangs && (next_operation() != s.queue.end() || !s.residents.empty());
+            return residents_live() || (!s.hangs && next_operation() != s.queue.end());
         };
         s.changed.wait(lock, can_go_on);
         s.running = true;
@@ -224,7 +230,7 @@ void work() {
         s.running = false;
         s.changed.notify_all();
         // Kernels that wait for the host leave it the processor.
-        const bool is_idle = next_operation() == s.queue.end() && !s.residents.empty();
+        const bool is_idle = next_operation() == s.queue.end() && residents_live();
         if (is_idle) s.changed.wait_for(lock, std::chrono::microseconds(5));
     }
 }

@@ -35,6 +35,10 @@ impl Executable for CudaExecutable {
         &self.device
     }
 
+    fn kernels(&self) -> Vec<String> {
+        self.program.kernels()
+    }
+
     fn run(&self, rows: Rows<'_>, scores: &mut [f32]) -> Result<(), BackendError> {
         let program = &self.program;
         rows.count_for(&program.plan, scores)?;

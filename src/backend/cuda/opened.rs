@@ -46,7 +46,14 @@ pub(super) struct Function {
     pub(super) handle: Handle,
     /// Bytes of shared memory that a launch may ask for.
     pub(super) shared_max: usize,
-    _module: Arc<Module>,
+    module: Arc<Module>,
+}
+
+impl Function {
+    /// Whether it is made for one stage alone.
+    pub(super) fn is_special(&self) -> bool {
+        self.module.fixed.is_some()
+    }
 }
 
 impl Opened {
@@ -84,6 +91,11 @@ impl Opened {
     pub(super) fn kernels(&self) -> String {
         let of_specialist = self.specialist.as_ref().map(|it| format!(", {}", it.name()));
         format!("{}{}", self.artefact.name, of_specialist.unwrap_or_default())
+    }
+
+    /// Where a kernel is from.
+    pub(super) fn origin(&self, function: &Function) -> &str {
+        if function.is_special() { "made for its stage" } else { self.artefact.name }
     }
 
     /// Whether the device runs the kernels that need tensor cores for every type of weight.
@@ -140,7 +152,7 @@ impl Opened {
         // Names have no zeros in them.
         let name = CString::new(module.kernel.as_str()).unwrap_or_default();
         let found = live.function(module.handle, &name, self.found.shared_max);
-        found.map(|(handle, shared_max)| Function { handle, shared_max, _module: module })
+        found.map(|(handle, shared_max)| Function { handle, shared_max, module })
     }
 
     /// The module of a kernel: the one that is loaded, or what `load` makes of it.

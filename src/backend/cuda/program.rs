@@ -130,6 +130,20 @@ impl Program {
         let launches = launches.collect();
         Ok(Program { opened, plan, launches, persistent, _blocks: blocks })
     }
+
+    /// The kernels of each stage, and where they are from.
+    pub(super) fn kernels(&self) -> Vec<String> {
+        let named = |kernel: &Kernel| {
+            format!("{} ({})", kernel.shape.name, self.opened.origin(&kernel.function))
+        };
+        let of_few = |launch: &Launch| {
+            let stays = self.persistent.as_ref().map(|it| format!("{}, stays", named(&it.kernel)));
+            let few = (launch.few.shape != launch.any.shape).then(|| named(&launch.few));
+            stays.or(few).map(|it| format!("; up to {FEW_ROWS_MAX} rows {it}"))
+        };
+        let stage = |it: &Launch| named(&it.any) + &of_few(it).unwrap_or_default();
+        self.launches.iter().map(stage).collect()
+    }
 }
 
 impl Launch {
