@@ -2,9 +2,9 @@
 //! closely, and slow it down for it, have the time for.
 
 use fusewire::backend::cpu::oracle;
-use fusewire::{Activation, Head, InputType, PlanOptions, Precision, Rows};
+use fusewire::{Activation, Head, InputType, PlanOptions, Precision};
 
-use crate::common::{self, Random};
+use crate::common::{self, Batch, Random};
 use crate::devices::{devices, load};
 
 /// Fused layers of each width that kernels are made for, the paper's model among them, and wide
@@ -19,22 +19,20 @@ const NETWORKS: [(&[usize], Head); 5] = [
 /// The few, the first that are not, and as many as there is room for, no whole number of tiles.
 const BATCHES: [usize; 4] = [1, 16, 17, 100];
 
+const INPUTS: [InputType; 4] = [InputType::F32, InputType::U8, InputType::F16, InputType::Bf16];
+
 fn check(precision: Precision) {
     for (name, device) in devices() {
         for ((widths, head), input) in
-            NETWORKS.iter().flat_map(|it| [InputType::F32, InputType::U8].map(|input| (it, input)))
+            NETWORKS.iter().flat_map(|it| INPUTS.map(|input| (it, input)))
         {
             let mut random = Random(21);
             let model = common::model(&mut random, widths, || Activation::Relu).with_head(*head);
             let options = PlanOptions { input, precision, rows_max: 100 };
             let executable = load(&*device, &model, &options);
             for rows in BATCHES {
-                let values = random.values(rows * widths[0]);
-                let bytes = random.bytes(rows * widths[0]);
-                let batch = match input {
-                    InputType::U8 => Rows::U8(&bytes),
-                    _ => Rows::F32(&values),
-                };
+                let batch = Batch::random(input, rows * widths[0], &mut random);
+                let batch = batch.rows();
                 let mut scores = vec![f32::NAN; rows * model.classes()];
                 executable.run(batch, &mut scores).expect("the batch runs");
                 let want = oracle(&model, batch);
