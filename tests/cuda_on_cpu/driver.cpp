@@ -297,7 +297,8 @@ unsigned cuLaunchKernel(
     memcpy(&values.count, arguments[3], sizeof values.count);
     memcpy(&values.done, arguments[4], sizeof values.done);
     memcpy(&values.number, arguments[5], sizeof values.number);
-    enqueue(stream, [=] { run(stream, it->name.c_str(), {x, y, z}, threads, shared, values); });
+    const std::string name = it->name;
+    enqueue(stream, [=] { run(stream, name.c_str(), {x, y, z}, threads, shared, values); });
     return OK;
 }
 
