@@ -7,10 +7,12 @@ SECONDS = 240
 
 
 def ways(context):
-    """Of each way to the card: its name, the backend, and what the programs are told."""
-    if context.made:
-        yield "cuda, kernels made for each model", "cuda", context.made
-    yield "cuda, kernels that travel along", "cuda", {"FUSEWIRE_NVRTC": "off"}
+    """Of each way to the card: its name, the suite's for it, and what the programs are told."""
+    kernels = [("kernels made for each model", context.made)] if context.made else []
+    kernels.append(("kernels that travel along", {"FUSEWIRE_NVRTC": "off"}))
+    for name, told in kernels:
+        yield f"cuda, {name}", "cuda", told
+        yield f"cuda, {name}, one of them stays", "persistent", told
     if context.has_backend("wgpu"):
         yield "wgpu", "wgpu", {}
 

@@ -13,6 +13,8 @@ SECONDS_OF_BUG = 75
 # What a tool says where it cannot work at all.
 UNABLE = ["Device not supported", "Internal Sanitizer Error", "failed to initialize"]
 AT_ONCE = 4
+# Kernels that are launched, and those that stay.
+DEVICES = {"FUSEWIRE_TEST_DEVICES": "cuda,persistent"}
 
 
 def found(out):
@@ -22,7 +24,7 @@ def found(out):
 
 
 def watch(context, tool, tests, env, seconds):
-    env = env | {"FUSEWIRE_TEST_DEVICES": "cuda", "RUST_BACKTRACE": "0"}
+    env = env | {"RUST_BACKTRACE": "0"}
     command = [context.facts["compute_sanitizer"], "--tool", tool, "--error-exitcode", "99"]
     command += ["--print-limit", "20", context.folder / "conformance", tests, "--test-threads=1"]
     return context.runner.run(command, seconds, env)
@@ -35,7 +37,7 @@ def unable(ran):
 
 def clean(context, tool, way, env):
     """The kernels as they are: nothing may be found."""
-    ran = watch(context, tool, "families::", env, SECONDS)
+    ran = watch(context, tool, "families::", env | DEVICES, SECONDS)
     number = found(ran.out)
     is_clean = ran.status == 0 and number == 0 and "3 passed" in ran.out
     why = unable(ran)
@@ -55,6 +57,7 @@ def planted(context, library, bug):
     """The kernels with a bug: it has to be found."""
     tool = bug["tool"]
     env = {
+        "FUSEWIRE_TEST_DEVICES": "cuda",
         "FUSEWIRE_NVRTC": library,
         "FUSEWIRE_CACHE": context.scratch / f"planted-{tool}",
         "PLANT_NVRTC": context.facts["nvrtc"],
@@ -101,7 +104,7 @@ def run(context):
     if context.made:
         ways["made for each model"] = context.made
         # Made once, for all tools.
-        env = context.made | {"FUSEWIRE_TEST_DEVICES": "cuda"}
+        env = context.made | DEVICES
         context.runner.run([context.folder / "conformance", "families::"], 60, env)
     library = build_planting(context) if context.made else None
     bugs = json.loads((HERE / "planted.json").read_text())

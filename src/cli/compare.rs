@@ -9,9 +9,9 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 use clap::Args;
 
-use super::options::{DeviceArgs, PlanArgs, ScaleArgs};
+use super::options::{AnyModelArgs, DeviceArgs, PlanArgs};
 use super::output::{self, Show};
-use super::{FAILED, devices, options, shipped};
+use super::{FAILED, devices, options};
 use crate::bench::compare::{self, Candidate, CompareOptions};
 use crate::bench::report::{Cell, DeviceReport, Report, State};
 use crate::model::Model;
@@ -30,10 +30,8 @@ Each device is first checked against a scalar computation in double precision. T
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Compare {
-    /// An ONNX, safetensors or .npz file, or a directory of .npy layers; else the shipped model.
-    model: Option<PathBuf>,
     #[command(flatten)]
-    scale: ScaleArgs,
+    model: AnyModelArgs,
     #[command(flatten)]
     device: DeviceArgs,
     #[command(flatten)]
@@ -57,10 +55,7 @@ pub(super) struct Compare {
 
 impl Compare {
     pub(super) fn run(self, out: &mut dyn Write) -> Result<ExitCode> {
-        let model = self.scale.apply(match &self.model {
-            Some(path) => options::load(path)?,
-            None => shipped::model()?,
-        })?;
+        let model = self.model.load()?;
         let candidates = compare::candidates(&self.device.open_options())?;
         if !self.json {
             write_start(out, &model, &candidates)?;

@@ -8,6 +8,7 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 
+use super::shipped;
 use crate::backend::{BackendKind, OpenOptions, Rows};
 use crate::model::{Model, ModelError};
 use crate::plan::{InputType, PlanOptions, Precision};
@@ -25,6 +26,24 @@ pub(super) struct ModelArgs {
 impl ModelArgs {
     pub(super) fn load(&self) -> Result<Model> {
         self.scale.apply(load(&self.model)?)
+    }
+}
+
+/// The model file, where one is given, and how bytes are read by it.
+#[derive(Args, Debug)]
+pub(super) struct AnyModelArgs {
+    /// An ONNX, safetensors or .npz file, or a directory of .npy layers; else the shipped model.
+    model: Option<PathBuf>,
+    #[command(flatten)]
+    scale: ScaleArgs,
+}
+
+impl AnyModelArgs {
+    pub(super) fn load(&self) -> Result<Model> {
+        self.scale.apply(match &self.model {
+            Some(path) => load(path)?,
+            None => shipped::model()?,
+        })
     }
 }
 

@@ -22,8 +22,8 @@ const WANTED: &str = "FUSEWIRE_TEST_DEVICES";
 
 /// Every device there is: the processor at each SIMD level, a wgpu adapter (a software one will
 /// do), a CUDA device where there is one, and the fake. A missing adapter
-/// is a reported skip, or a failure where `CI` is set. Where `FUSEWIRE_TEST_DEVICES` names `cuda`
-/// or `wgpu`, those alone.
+/// is a reported skip, or a failure where `CI` is set. Where `FUSEWIRE_TEST_DEVICES` names `cuda`,
+/// `persistent` (the same with kernels that stay) or `wgpu`, those alone.
 pub fn devices() -> Vec<(String, Arc<dyn Device>)> {
     if let Ok(wanted) = std::env::var(WANTED) {
         return wanted.split(',').map(named).collect();
@@ -55,10 +55,11 @@ fn named(backend: &str) -> (String, Arc<dyn Device>) {
     let mut options = OpenOptions::default();
     options.software = true;
     options.backend = match backend {
-        "cuda" => BackendKind::Cuda,
+        "cuda" | "persistent" => BackendKind::Cuda,
         "wgpu" => BackendKind::Wgpu,
-        other => panic!("{WANTED} names {other:?}, and knows cuda and wgpu"),
+        other => panic!("{WANTED} names {other:?}, and knows cuda, persistent and wgpu"),
     };
+    options.persistent = backend == "persistent";
     let device = open_with(&options).unwrap_or_else(|error| panic!("{WANTED}: {error}"));
     println!("{WANTED}: {} {}, {}", backend, device.info().name, device.info().detail);
     (format!("{backend} {}", device.info().name), device)

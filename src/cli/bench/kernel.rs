@@ -9,9 +9,9 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use clap::Args;
 
-use super::super::options::{self, DeviceArgs, PlanArgs, ScaleArgs};
+use super::super::options::{self, AnyModelArgs, DeviceArgs, PlanArgs};
 use super::super::output::{self, Show};
-use super::super::{FAILED, compare, shipped};
+use super::super::{FAILED, compare};
 use crate::bench::kernel::{self, Ceilings, KernelCell, KernelOptions, KernelReport, Subject};
 
 const EXAMPLES: &str = "\
@@ -31,10 +31,8 @@ ends in exit code 1.";
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Kernel {
-    /// An ONNX, safetensors or .npz file, or a directory of .npy layers; else the shipped model.
-    model: Option<PathBuf>,
     #[command(flatten)]
-    scale: ScaleArgs,
+    model: AnyModelArgs,
     #[command(flatten)]
     device: DeviceArgs,
     #[command(flatten)]
@@ -65,10 +63,7 @@ pub(super) struct Kernel {
 
 impl Kernel {
     pub(super) fn run(self, out: &mut dyn Write) -> Result<ExitCode> {
-        let model = self.scale.apply(match &self.model {
-            Some(path) => options::load(path)?,
-            None => shipped::model()?,
-        })?;
+        let model = self.model.load()?;
         let subjects = kernel::subjects(&self.device.open_options())?;
         if !self.json {
             compare::write_start(out, &model, subjects.iter().map(Subject::candidate))?;
