@@ -22,9 +22,10 @@ pub struct OpenOptions {
     /// them in the host's memory, which saves the launch of each. CUDA alone has it, for models of
     /// one stage; other models are launched as ever, and so are batches that are timed.
     ///
-    /// It costs a multiprocessor for each context in use, and reads of a few bytes over the bus
-    /// all the time. It leaves the device after 100 ms without a batch, once a second, and when
-    /// memory is taken or a model loaded; the next batch has it launched again.
+    /// It costs a multiprocessor for each context in use, up to four that larger batches do
+    /// without, and reads of a few bytes over the bus all the time. It leaves the device after
+    /// 100 ms without a batch, once a second, and when memory is taken or a model loaded; the next
+    /// batch has it launched again.
     pub persistent: bool,
 }
 

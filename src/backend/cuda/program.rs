@@ -205,7 +205,8 @@ impl Kernel {
         if at_once == 0 {
             return Err(refuse("not a single block fits a multiprocessor"));
         }
-        let blocks = at_once * opened.found.multiprocessors.max(1);
+        let (all, some_stay) = (opened.found.multiprocessors, opened.gpu.may_stay());
+        let blocks = at_once * shape::multiprocessors(all, some_stay);
         Ok(Kernel { function, shape, blocks })
     }
 

@@ -39,6 +39,8 @@ const LETTER_BYTES: usize = 32;
 const STATIC_BYTES_MAX: usize = 2048;
 /// Bytes of a barrier, one for each warp and step.
 const BARRIER_BYTES: usize = 8;
+/// The most kernels that stay which room is left for: those of a pipeline's contexts.
+const RESIDENTS: usize = 4;
 /// Blocks along a grid's second dimension.
 const GRID_Y_MAX: usize = 65_535;
 
@@ -186,6 +188,13 @@ pub(super) fn persistent(
         stays: true,
     };
     Some((shape, is_on_chip))
+}
+
+/// Multiprocessors that large batches are spread over. Some are left to kernels that stay: a block
+/// that had to wait for one of those would do its share after all others have done theirs.
+pub(super) fn multiprocessors(all: usize, some_stay: bool) -> usize {
+    let left = if some_stay { (all / 16).clamp(1, RESIDENTS) } else { 0 };
+    all.saturating_sub(left).max(1)
 }
 
 /// What a block of `kernels/block.cuh` needs for so many rows: the rows, the values of two layers,

@@ -220,6 +220,13 @@ fn rows_are_read_in_the_largest_pieces_that_they_begin_on() {
     }
 }
 
+#[test]
+fn large_batches_leave_room_for_kernels_that_stay() {
+    let of = |all| [false, true].map(|some_stay| shape::multiprocessors(all, some_stay));
+    assert_eq!([of(132), of(40), of(4)], [[132, 128], [40, 38], [4, 3]]);
+    assert_eq!([of(1), of(0)], [[1, 1], [1, 1]]);
+}
+
 /// What fusing counts as kept on chip is what is kept there: every fused stage fits, with the least
 /// room for rows, on devices with much shared memory and with little.
 #[test]
