@@ -105,7 +105,7 @@ impl Program {
             let (any, room) = any_kernel(&opened, &plan, stage, &layout)?;
             let fixed = layout.fixed(&plan, stage, room);
             let few = Kernel::new(&opened, shape::few(&plan, stage), fixed.as_ref())?;
-            persistent = Persistent::new(&opened, &plan, stage, &layout, room)?;
+            persistent = Persistent::new(&opened, &plan, stage, layout.bytes, fixed.as_ref())?;
             planned.push(Planned { layout, start, room, any, few });
         }
         let mut content = Vec::new();
@@ -164,19 +164,18 @@ impl Persistent {
         opened: &Opened,
         plan: &Plan,
         stage: &Stage,
-        layout: &Layout,
-        room: Option<Room>,
+        stage_bytes: usize,
+        fixed: Option<&Fixed>,
     ) -> Result<Option<Persistent>, BackendError> {
         if opened.timed || !opened.gpu.may_stay() {
             return Ok(None);
         }
-        let shaped = shape::persistent(plan, stage, layout.bytes, opened.found.shared_max);
+        let shaped = shape::persistent(plan, stage, stage_bytes, opened.found.shared_max);
         let Some((shape, is_on_chip)) = shaped else {
             tracing::info!(stages = plan.stages().len(), "no kernel stays for this model");
             return Ok(None);
         };
-        let fixed = layout.fixed(plan, stage, room);
-        let kernel = Kernel::new(opened, shape, fixed.as_ref())?;
+        let kernel = Kernel::new(opened, shape, fixed)?;
         Ok(Some(Persistent { kernel, is_on_chip }))
     }
 }

@@ -63,6 +63,7 @@ impl Trial<'_> {
             let feeding = Feeding { executable, pattern: self.pattern, block: &plain.block };
             found.pipelines.push(feeding.measure(self.options.figure_time, &link)?);
         }
+        let plan = Arc::clone(&plain.plan);
         drop(plain);
         // Its memory is given back before as much is taken again.
         let mut timed = self.timed.map(|device| Batches::new(device, self)).transpose()?;
@@ -71,7 +72,6 @@ impl Trial<'_> {
         {
             timed = None;
         }
-        let plan = self.plan(self.device, self.largest())?;
         for (batch, (trip, in_flight, peak)) in batches.into_iter().zip(trips) {
             let computed = timed.as_mut().map(|timed| timed.measure(batch, &self.budget));
             let computed = computed.transpose()?;

@@ -9,9 +9,8 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use clap::Args;
 
-use super::super::options::{self, PlanArgs, ScaleArgs};
+use super::super::options::{self, AnyModelArgs, PlanArgs};
 use super::super::output::{self, Show};
-use super::super::shipped;
 use crate::bench::handoff::{self, Beside, HandoffCell, HandoffOptions, HandoffReport};
 
 const EXAMPLES: &str = "\
@@ -29,10 +28,8 @@ the same run: read ratios, for absolute times hold on one machine at one moment.
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Handoff {
-    /// An ONNX, safetensors or .npz file, or a directory of .npy layers; else the shipped model.
-    model: Option<PathBuf>,
     #[command(flatten)]
-    scale: ScaleArgs,
+    model: AnyModelArgs,
     #[command(flatten)]
     plan: PlanArgs,
     /// A look at the machine, of some twenty seconds; the default.
@@ -54,10 +51,7 @@ pub(super) struct Handoff {
 
 impl Handoff {
     pub(super) fn run(self, out: &mut dyn Write) -> Result<ExitCode> {
-        let model = self.scale.apply(match &self.model {
-            Some(path) => options::load(path)?,
-            None => shipped::model()?,
-        })?;
+        let model = self.model.load()?;
         let options = self.options();
         let report =
             output::with_progress(|show: &mut Show<'_>| handoff::run(&model, &options, show))?;
