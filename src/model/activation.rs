@@ -179,6 +179,15 @@ impl Activation {
         }
     }
 
+    /// How many of [`parameters`](Activation::parameters) the activation has.
+    pub(super) fn parameter_count(self) -> usize {
+        match self {
+            Activation::LeakyRelu { .. } | Activation::Elu { .. } | Activation::Celu { .. } => 1,
+            Activation::Selu { .. } | Activation::HardSigmoid { .. } | Activation::Clip { .. } => 2,
+            _ => 0,
+        }
+    }
+
     pub(super) fn check(self) -> Result<(), ModelError> {
         let invalid = |expected| {
             Err(ModelError::invalid(

@@ -22,7 +22,7 @@ pub enum ModelError {
     },
     /// The content is of no format this version reads.
     #[error(
-        "{}: {found}; known are ONNX, safetensors, .npz and a directory of .npy layers",
+        "{}: {found}; known are ONNX, safetensors, NumPy, PyTorch, TensorFlow, Keras and model.toml",
         path.display()
     )]
     UnknownFormat {
@@ -52,6 +52,16 @@ pub enum ModelError {
         op: String,
         /// Why it cannot be run, and what would help.
         reason: String,
+    },
+    /// The file is sound, but does not say something that has to be said.
+    #[error("{format}: the file does not say {what}; {how}")]
+    Undeclared {
+        /// The format the file was read as.
+        format: Format,
+        /// What is missing.
+        what: String,
+        /// How to say it.
+        how: String,
     },
     /// A size is past its limit.
     #[error("{what}: at most {limit}, got {got}")]
@@ -103,6 +113,21 @@ impl ModelError {
             node: node.to_string(),
             op: op.to_string(),
             reason: reason.to_string(),
+        }
+    }
+
+    #[allow(dead_code)]
+    pub(crate) fn undeclared(format: Format, what: impl Display, how: impl Display) -> ModelError {
+        ModelError::Undeclared { format, what: what.to_string(), how: how.to_string() }
+    }
+
+    /// The same error of a file of another format.
+    pub(crate) fn in_format(self, of: Format) -> ModelError {
+        match self {
+            ModelError::Malformed { at, expected, got, .. } => {
+                ModelError::Malformed { format: of, at, expected, got }
+            }
+            other => other,
         }
     }
 

@@ -13,6 +13,7 @@ mod format;
 mod hash;
 mod head;
 pub(crate) mod npy;
+mod options;
 mod transform;
 
 use std::path::Path;
@@ -24,6 +25,7 @@ pub use error::ModelError;
 pub use format::{FILE_BYTES_MAX, Format};
 pub use hash::ContentHash;
 pub use head::Head;
+pub use options::{Ending, Layout, LoadOptions};
 pub use transform::{InputTransform, PerInput};
 
 /// The most layers a model may have.
@@ -54,10 +56,18 @@ impl Model {
     /// Reads a model from a file, or from a directory of `.npy` layers, by its content.
     ///
     /// # Errors
-    /// [`ModelError`]: the file cannot be read, is of no known format, is damaged, or holds
-    /// something that is not a dense chain.
+    /// [`ModelError`]: the file cannot be read, is of no known format, is damaged, holds something
+    /// that is not a dense chain, or does not say all there is to know of one.
     pub fn load(path: impl AsRef<Path>) -> Result<Model, ModelError> {
-        format::load(path.as_ref())
+        Model::load_with(path, &LoadOptions::default())
+    }
+
+    /// As [`Model::load`], with what the file cannot say itself.
+    ///
+    /// # Errors
+    /// As [`Model::load`]; [`ModelError::Invalid`] where something is said that the file states.
+    pub fn load_with(path: impl AsRef<Path>, options: &LoadOptions) -> Result<Model, ModelError> {
+        format::load(path.as_ref(), options)
     }
 
     /// Reads a model from the bytes of a file, by their content; for models that are embedded in a
@@ -66,7 +76,15 @@ impl Model {
     /// # Errors
     /// As [`Model::load`].
     pub fn from_bytes(bytes: &[u8]) -> Result<Model, ModelError> {
-        format::from_bytes(bytes)
+        Model::from_bytes_with(bytes, &LoadOptions::default())
+    }
+
+    /// As [`Model::from_bytes`], with what the bytes cannot say themselves.
+    ///
+    /// # Errors
+    /// As [`Model::load_with`].
+    pub fn from_bytes_with(bytes: &[u8], options: &LoadOptions) -> Result<Model, ModelError> {
+        format::from_bytes(bytes, options)
     }
 
     /// Writes the model as safetensors, with order, activations, transform and labels in the

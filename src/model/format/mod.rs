@@ -3,19 +3,22 @@
 //! A format is recognised by its content, never by a file's extension. Bytes are hostile: each
 //! module checks every size it is told against the bytes that are there before it allocates.
 
+mod archive;
+mod graph;
 mod npy;
 mod numbers;
 mod onnx;
 pub(super) mod safetensors;
 mod sniff;
 
-use std::borrow::Cow;
 use std::fmt;
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
-use super::{Model, ModelError};
+use prost::bytes::Bytes;
+
+use super::{LoadOptions, Model, ModelError};
 use sniff::Sniffed;
 
 /// The largest model file that is read, in bytes: room for the parameters of the largest model.
@@ -36,6 +39,18 @@ pub enum Format {
     Npz,
     /// A directory of `.npy` layers, order and activations in their names.
     NpyDirectory,
+    /// A PyTorch state_dict: weights by name, in a pickle that is never executed.
+    TorchStateDict,
+    /// A TorchScript archive: weights and the code that uses them.
+    TorchScript,
+    /// A directory that TensorFlow or Keras exported for serving.
+    SavedModel,
+    /// A Keras model, or its weights, in HDF5.
+    KerasHdf5,
+    /// A Keras 3 archive: configuration and weights in a zip.
+    KerasArchive,
+    /// A `model.toml` that names a file of weights and says what that cannot.
+    Manifest,
 }
 
 impl fmt::Display for Format {
@@ -45,31 +60,52 @@ impl fmt::Display for Format {
             Format::Safetensors => "safetensors",
             Format::Npz => "npz",
             Format::NpyDirectory => "npy directory",
+            Format::TorchStateDict => "torch state_dict",
+            Format::TorchScript => "torchscript",
+            Format::SavedModel => "saved_model",
+            Format::KerasHdf5 => "keras h5",
+            Format::KerasArchive => "keras archive",
+            Format::Manifest => "manifest",
         })
     }
 }
 
 /// Reads a model from a file or a directory, by its content.
-pub(super) fn load(path: &Path) -> Result<Model, ModelError> {
+pub(super) fn load(path: &Path, options: &LoadOptions) -> Result<Model, ModelError> {
     if path.is_dir() {
+        options.check_states_itself(Format::NpyDirectory)?;
         return npy::read_directory(path);
     }
-    let bytes = read_file(path)?;
+    let bytes = Bytes::from(read_file(path)?);
     let stem = path.file_stem().map_or(UNNAMED.into(), |stem| stem.to_string_lossy());
-    read(Cow::Owned(bytes), path, &stem)
+    read(bytes, path, &stem, options)
 }
 
 /// Reads a model from the bytes of a file, by their content.
-pub(super) fn from_bytes(bytes: &[u8]) -> Result<Model, ModelError> {
+pub(super) fn from_bytes(bytes: &[u8], options: &LoadOptions) -> Result<Model, ModelError> {
     check_size(bytes.len())?;
-    read(Cow::Borrowed(bytes), Path::new("model bytes"), UNNAMED)
+    read(Bytes::copy_from_slice(bytes), Path::new("model bytes"), UNNAMED, options)
 }
 
-fn read(bytes: Cow<'_, [u8]>, path: &Path, fallback_name: &str) -> Result<Model, ModelError> {
+fn read(
+    bytes: Bytes,
+    path: &Path,
+    fallback_name: &str,
+    options: &LoadOptions,
+) -> Result<Model, ModelError> {
     match sniff::sniff(&bytes) {
-        Sniffed::Onnx => onnx::read(bytes.into_owned(), fallback_name),
-        Sniffed::Safetensors => safetensors::read(&bytes, fallback_name),
-        Sniffed::Npz => npy::read_npz(&bytes, fallback_name),
+        Sniffed::Onnx => {
+            options.check_states_itself(Format::Onnx)?;
+            onnx::read(bytes, fallback_name)
+        }
+        Sniffed::Safetensors => {
+            options.check_states_itself(Format::Safetensors)?;
+            safetensors::read(&bytes, fallback_name)
+        }
+        Sniffed::Npz => {
+            options.check_states_itself(Format::Npz)?;
+            npy::read_npz(&bytes, fallback_name)
+        }
         Sniffed::Unknown(found) => {
             Err(ModelError::UnknownFormat { path: path.to_owned(), found: found.to_owned() })
         }

@@ -1,6 +1,7 @@
 //! What a file's first bytes say it is.
 
-use super::{npy, onnx, safetensors};
+use super::archive::member_names;
+use super::{onnx, safetensors};
 use crate::model::npy::MAGIC;
 
 /// Beginnings of formats that this version does not read, and what to do about them.
@@ -50,7 +51,7 @@ pub(super) fn sniff(bytes: &[u8]) -> Sniffed {
 }
 
 fn sniff_zip(bytes: &[u8]) -> Sniffed {
-    let Some(names) = npy::member_names(bytes) else {
+    let Some(names) = member_names(bytes) else {
         return Sniffed::Unknown("a damaged zip");
     };
     let any = |end: &str| names.iter().any(|name| name.ends_with(end));

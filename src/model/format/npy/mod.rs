@@ -16,4 +16,4 @@ mod layers;
 mod npz;
 
 pub(super) use directory::read_directory;
-pub(super) use npz::{member_names, read_npz};
+pub(super) use npz::read_npz;

@@ -34,7 +34,7 @@ impl LayerEntry {
             return Err((String::from("the name of an activation"), self.activation.clone()));
         };
         let Some(numbers) = &self.parameters else { return Ok(activation) };
-        let expected = parameter_count(activation);
+        let expected = activation.parameter_count();
         if numbers.len() != expected {
             return Err((format!("{expected} parameters"), numbers.len().to_string()));
         }
@@ -48,17 +48,9 @@ impl LayerEntry {
 
 /// The activation's parameters as the file states them; `None` where it has none.
 pub(super) fn parameters_of(activation: Activation) -> Option<Vec<Number>> {
-    let count = parameter_count(activation);
+    let count = activation.parameter_count();
     let parameters = activation.parameters();
     (count > 0).then(|| parameters[..count].iter().map(|p| Number::from_f32(*p)).collect())
-}
-
-fn parameter_count(activation: Activation) -> usize {
-    match activation {
-        Activation::LeakyRelu { .. } | Activation::Elu { .. } | Activation::Celu { .. } => 1,
-        Activation::Selu { .. } | Activation::HardSigmoid { .. } | Activation::Clip { .. } => 2,
-        _ => 0,
-    }
 }
 
 /// A parameter; JSON itself has no infinity, and a clip may have two.

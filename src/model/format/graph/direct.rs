@@ -1,7 +1,7 @@
 //! Activations that are one operator.
 
 use super::attributes::Attributes;
-use super::graph::Graph;
+use super::names::Graph;
 use super::proto::NodeProto;
 use super::refuse;
 use crate::model::{Activation, ModelError};

@@ -2,7 +2,7 @@
 
 use super::affine::{Affine, PerFeature};
 use super::attributes::Attributes;
-use super::graph::Graph;
+use super::names::Graph;
 use super::proto::NodeProto;
 use super::reshape::reshape;
 use super::shape::{InputShape, Row};

@@ -1,7 +1,7 @@
 //! From the graph's output to its input, one step per operator; what is no step is refused.
 
 use super::attributes::{Attributes, casts_to_float};
-use super::graph::{Graph, is_standard};
+use super::names::{Graph, is_standard};
 use super::proto::NodeProto;
 use super::{direct, gated, malformed, refuse};
 use crate::model::{Activation, Head, LAYERS_MAX, ModelError};

@@ -1,7 +1,7 @@
 //! What a `Reshape` asks for: the batch axis, and the axes of a row after it.
 
 use super::attributes::Attributes;
-use super::graph::Graph;
+use super::names::Graph;
 use super::proto::NodeProto;
 use super::refuse;
 use super::shape::{InputShape, Row};

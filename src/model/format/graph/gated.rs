@@ -15,7 +15,7 @@
 use std::f64::consts::{FRAC_1_SQRT_2, PI};
 
 use super::direct;
-use super::graph::{Graph, is_standard};
+use super::names::{Graph, is_standard};
 use super::proto::NodeProto;
 use crate::model::Activation;
 
