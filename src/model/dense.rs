@@ -1,5 +1,6 @@
 //! One fully-connected layer.
 
+use super::weights::Weights;
 use super::{Activation, ModelError, WIDTH_MAX};
 
 /// One fully-connected layer: `activation(weight · x + bias)`.
@@ -7,8 +8,8 @@ use super::{Activation, ModelError, WIDTH_MAX};
 pub struct Dense {
     inputs: usize,
     outputs: usize,
-    weight: Vec<f32>,
-    bias: Option<Vec<f32>>,
+    weight: Weights,
+    bias: Option<Weights>,
     activation: Activation,
 }
 
@@ -23,6 +24,17 @@ impl Dense {
         outputs: usize,
         weight: Vec<f32>,
         bias: Option<Vec<f32>>,
+        activation: Activation,
+    ) -> Result<Dense, ModelError> {
+        Dense::of_weights(inputs, outputs, weight.into(), bias.map(Weights::from), activation)
+    }
+
+    /// As [`Dense::new`], with numbers wherever they lie.
+    pub(super) fn of_weights(
+        inputs: usize,
+        outputs: usize,
+        weight: Weights,
+        bias: Option<Weights>,
         activation: Activation,
     ) -> Result<Dense, ModelError> {
         for (what, width) in [("layer inputs", inputs), ("layer outputs", outputs)] {
@@ -69,15 +81,15 @@ impl Dense {
 
     /// Weights and biases, counted.
     pub fn parameters(&self) -> usize {
-        self.weight.len() + self.bias.as_ref().map_or(0, Vec::len)
+        self.weight.len() + self.bias.as_ref().map_or(0, |bias| bias.len())
     }
 }
 
-fn check_numbers(what: &str, numbers: &[f32], expected: usize) -> Result<(), ModelError> {
+fn check_numbers(what: &str, numbers: &Weights, expected: usize) -> Result<(), ModelError> {
     if numbers.len() != expected {
         return Err(ModelError::invalid(what, expected, numbers.len()));
     }
-    if let Some(at) = numbers.iter().position(|number| !number.is_finite()) {
+    if let Some(at) = numbers.first_not_finite() {
         return Err(ModelError::invalid(
             what,
             "finite numbers",

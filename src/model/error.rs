@@ -22,7 +22,7 @@ pub enum ModelError {
     },
     /// The content is of no format this version reads.
     #[error(
-        "{}: {found}; known are ONNX, safetensors, NumPy, PyTorch, TensorFlow, Keras and model.toml",
+        "{}: {found}; known are ONNX, safetensors, NumPy, PyTorch, TensorFlow, Keras, model.toml",
         path.display()
     )]
     UnknownFormat {

@@ -15,6 +15,7 @@ mod head;
 pub(crate) mod npy;
 mod options;
 mod transform;
+mod weights;
 
 use std::path::Path;
 use std::sync::OnceLock;
@@ -54,6 +55,10 @@ impl Model {
     pub const U8_SCALE: f32 = 1.0 / 255.0;
 
     /// Reads a model from a file, or from a directory of `.npy` layers, by its content.
+    ///
+    /// A large file is mapped, and the layers may read their numbers in place for as long as the
+    /// model lives. Replace a model's file by renaming a new one over it, as [`Model::save`] does;
+    /// what is written into a mapped file reaches the model, and cutting it short ends the process.
     ///
     /// # Errors
     /// [`ModelError`]: the file cannot be read, is of no known format, is damaged, holds something

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::{Activation, Format, Head, ModelError};
+use super::{Activation, Head, ModelError};
 
 /// What a caller says about a model file beyond what stands in it.
 ///
@@ -42,26 +42,6 @@ pub enum Layout {
     OutputsFirst,
     /// `[inputs, outputs]`, as Keras and TensorFlow do.
     InputsFirst,
-}
-
-impl LoadOptions {
-    /// Refuses what is said about layers of a file that states them itself.
-    pub(super) fn check_states_itself(&self, format: Format) -> Result<(), ModelError> {
-        let said = [
-            ("activation", self.activation.is_some()),
-            ("final", self.ending.is_some()),
-            ("order", self.order.is_some()),
-            ("layout", self.layout.is_some()),
-        ];
-        match said.into_iter().find(|(_, is_said)| *is_said) {
-            Some((what, _)) => Err(ModelError::invalid(
-                what,
-                format!("nothing, because a file of format {format} states its own"),
-                "one",
-            )),
-            None => Ok(()),
-        }
-    }
 }
 
 /// An activation by [`name`](Activation::name), with its parameters after a colon where they are

@@ -4,6 +4,7 @@
 //! module checks every size it is told against the bytes that are there before it allocates.
 
 mod archive;
+mod file;
 mod graph;
 mod npy;
 mod numbers;
@@ -12,11 +13,9 @@ pub(super) mod safetensors;
 mod sniff;
 
 use std::fmt;
-use std::fs::File;
-use std::io::Read;
 use std::path::Path;
 
-use prost::bytes::Bytes;
+use bytes::Bytes;
 
 use super::{LoadOptions, Model, ModelError};
 use sniff::Sniffed;
@@ -70,20 +69,40 @@ impl fmt::Display for Format {
     }
 }
 
+impl LoadOptions {
+    /// Refuses what is said about layers of a file that states them itself.
+    fn check_states_itself(&self, format: Format) -> Result<(), ModelError> {
+        let said = [
+            ("activation", self.activation.is_some()),
+            ("final", self.ending.is_some()),
+            ("order", self.order.is_some()),
+            ("layout", self.layout.is_some()),
+        ];
+        match said.into_iter().find(|(_, is_said)| *is_said) {
+            Some((what, _)) => Err(ModelError::invalid(
+                what,
+                format!("nothing, because a file of format {format} states its own"),
+                "one",
+            )),
+            None => Ok(()),
+        }
+    }
+}
+
 /// Reads a model from a file or a directory, by its content.
 pub(super) fn load(path: &Path, options: &LoadOptions) -> Result<Model, ModelError> {
     if path.is_dir() {
         options.check_states_itself(Format::NpyDirectory)?;
         return npy::read_directory(path);
     }
-    let bytes = Bytes::from(read_file(path)?);
+    let bytes = file::read(path)?;
     let stem = path.file_stem().map_or(UNNAMED.into(), |stem| stem.to_string_lossy());
     read(bytes, path, &stem, options)
 }
 
 /// Reads a model from the bytes of a file, by their content.
 pub(super) fn from_bytes(bytes: &[u8], options: &LoadOptions) -> Result<Model, ModelError> {
-    check_size(bytes.len())?;
+    file::check_size(bytes.len())?;
     read(Bytes::copy_from_slice(bytes), Path::new("model bytes"), UNNAMED, options)
 }
 
@@ -100,7 +119,7 @@ fn read(
         }
         Sniffed::Safetensors => {
             options.check_states_itself(Format::Safetensors)?;
-            safetensors::read(&bytes, fallback_name)
+            safetensors::read(bytes, fallback_name)
         }
         Sniffed::Npz => {
             options.check_states_itself(Format::Npz)?;
@@ -110,24 +129,4 @@ fn read(
             Err(ModelError::UnknownFormat { path: path.to_owned(), found: found.to_owned() })
         }
     }
-}
-
-/// The bytes of a file of any length up to [`FILE_BYTES_MAX`].
-fn read_file(path: &Path) -> Result<Vec<u8>, ModelError> {
-    let io = |error| ModelError::io(path, &error);
-    let file = File::open(path).map_err(io)?;
-    let length = file.metadata().map_err(io)?.len();
-    check_size(usize::try_from(length).unwrap_or(usize::MAX))?;
-    // The limit holds for what is read too: a device or a growing file has no length.
-    let mut bytes = Vec::with_capacity(length as usize);
-    file.take(FILE_BYTES_MAX as u64 + 1).read_to_end(&mut bytes).map_err(io)?;
-    check_size(bytes.len())?;
-    Ok(bytes)
-}
-
-fn check_size(bytes: usize) -> Result<(), ModelError> {
-    if bytes > FILE_BYTES_MAX {
-        return Err(ModelError::too_large("model file bytes", FILE_BYTES_MAX, bytes));
-    }
-    Ok(())
 }

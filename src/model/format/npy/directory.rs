@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use super::layers::{self, Member};
-use crate::model::format::{FILE_BYTES_MAX, read_file};
+use crate::model::format::{FILE_BYTES_MAX, file};
 use crate::model::{Format, LAYERS_MAX, Model, ModelError};
 
 /// The most `.npy` files that are read: a weight, a bias and an activation per layer.
@@ -24,7 +24,7 @@ pub(in crate::model::format) fn read_directory(path: &Path) -> Result<Model, Mod
         if members.len() == FILES_MAX {
             return Err(ModelError::too_large(".npy files", FILES_MAX, FILES_MAX + 1));
         }
-        let bytes = read_file(&entry)?;
+        let bytes = file::read(&entry)?;
         total += bytes.len();
         if total > FILE_BYTES_MAX {
             return Err(ModelError::too_large("bytes in .npy files", FILE_BYTES_MAX, total));

@@ -1,5 +1,7 @@
 //! Named arrays to a model: order, biases and activations by name, orientation by width.
 
+use bytes::Bytes;
+
 use super::array::{Array, Origin};
 use crate::model::format::numbers::transpose;
 use crate::model::{Activation, Dense, Format, Head, Model, ModelError};
@@ -8,7 +10,7 @@ use crate::model::{Activation, Dense, Format, Head, Model, ModelError};
 #[derive(Debug)]
 pub(super) struct Member {
     pub(super) name: String,
-    pub(super) bytes: Vec<u8>,
+    pub(super) bytes: Bytes,
 }
 
 /// The model that the members are.

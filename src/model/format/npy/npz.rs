@@ -17,7 +17,7 @@ pub(in crate::model::format) fn read_npz(
     for index in 0..archive.len() {
         let (name, bytes) = archive.read(index)?;
         let name = name.strip_suffix(".npy").map_or_else(|| name.clone(), str::to_owned);
-        members.push(Member { name, bytes });
+        members.push(Member { name, bytes: bytes.into() });
     }
     layers::model(Format::Npz, &members, fallback_name)
 }

@@ -2,11 +2,13 @@
 
 use std::collections::{HashMap, HashSet};
 
+use bytes::Bytes;
 use safetensors::tensor::{Dtype, Metadata, TensorInfo};
 use serde::de::DeserializeOwned;
 
 use super::metadata::{self, LayerEntry, TransformEntry};
 use crate::model::format::numbers::Element;
+use crate::model::weights::Weights;
 use crate::model::{Dense, Format, Head, Model, ModelError};
 
 /// The longest header that is read; a million labels and a per-input transform fit.
@@ -21,15 +23,16 @@ pub(in crate::model::format) fn looks_like(bytes: &[u8]) -> bool {
 
 /// Reads a model; `fallback_name` names it where the file does not.
 pub(in crate::model::format) fn read(
-    bytes: &[u8],
+    bytes: Bytes,
     fallback_name: &str,
 ) -> Result<Model, ModelError> {
-    let (header, payload) = split(bytes)?;
+    let (header, payload) = split(&bytes)?;
     let header: Metadata = serde_json::from_slice(header)
         .map_err(|error| malformed("header", "a safetensors header", error))?;
     if header.data_len() != payload.len() {
         return Err(malformed("payload", bytes_of(header.data_len()), bytes_of(payload.len())));
     }
+    let payload = bytes.slice_ref(payload);
     let file = File { header: &header, payload, metadata: own_metadata(&header)? };
     file.model(fallback_name)
 }
@@ -72,7 +75,7 @@ fn own_metadata(header: &Metadata) -> Result<&HashMap<String, String>, ModelErro
 
 struct File<'a> {
     header: &'a Metadata,
-    payload: &'a [u8],
+    payload: Bytes,
     metadata: &'a HashMap<String, String>,
 }
 
@@ -144,10 +147,10 @@ impl File<'_> {
                 (shape, _) => return Err(wrong_shape(name, &format!("[{outputs}]"), shape)),
             },
         };
-        Dense::new(inputs, outputs, weight, bias, activation)
+        Dense::of_weights(inputs, outputs, weight, bias, activation)
     }
 
-    fn tensor(&self, name: &str) -> Result<(&[usize], Vec<f32>), ModelError> {
+    fn tensor(&self, name: &str) -> Result<(&[usize], Weights), ModelError> {
         let at = format!("tensor '{name}'");
         let Some(info) = self.header.info(name) else {
             return Err(malformed(at, "a tensor of the file", "none of this name"));
@@ -157,7 +160,12 @@ impl File<'_> {
         let (start, end) = info.data_offsets;
         // The header's own check made offsets contiguous and sizes match shapes; ours, that the
         // last offset is the payload's length.
-        Ok((&info.shape, element.decode_f32(&self.payload[start..end])))
+        let bytes = self.payload.slice(start..end);
+        let weights = match element {
+            Element::F32 => Weights::of_bytes(bytes),
+            other => other.decode_f32(&bytes).into(),
+        };
+        Ok((&info.shape, weights))
     }
 }
 
