@@ -6,18 +6,21 @@
 mod archive;
 mod file;
 mod graph;
+mod manifest;
 mod npy;
 mod numbers;
 mod onnx;
 pub(super) mod safetensors;
 mod sniff;
 
+use std::borrow::Cow;
 use std::fmt;
 use std::path::Path;
 
 use bytes::Bytes;
 
 use super::{LoadOptions, Model, ModelError};
+use manifest::Manifest;
 use sniff::Sniffed;
 
 /// The largest model file that is read, in bytes: room for the parameters of the largest model.
@@ -89,44 +92,89 @@ impl LoadOptions {
     }
 }
 
+/// The name of a manifest in a folder that is opened as a model.
+const MANIFEST_NAME: &str = "model.toml";
+
 /// Reads a model from a file or a directory, by its content.
 pub(super) fn load(path: &Path, options: &LoadOptions) -> Result<Model, ModelError> {
-    if path.is_dir() {
-        options.check_states_itself(Format::NpyDirectory)?;
-        return npy::read_directory(path);
+    let manifest = path.join(MANIFEST_NAME);
+    if manifest.is_file() {
+        return load_file(&manifest, options);
     }
-    let bytes = file::read(path)?;
-    let stem = path.file_stem().map_or(UNNAMED.into(), |stem| stem.to_string_lossy());
-    read(bytes, path, &stem, options)
+    load_either(path, options)
 }
 
 /// Reads a model from the bytes of a file, by their content.
 pub(super) fn from_bytes(bytes: &[u8], options: &LoadOptions) -> Result<Model, ModelError> {
     file::check_size(bytes.len())?;
-    read(Bytes::copy_from_slice(bytes), Path::new("model bytes"), UNNAMED, options)
+    read(Bytes::copy_from_slice(bytes), &Origin { path: None, name: UNNAMED.into() }, options)
 }
 
-fn read(
-    bytes: Bytes,
-    path: &Path,
-    fallback_name: &str,
-    options: &LoadOptions,
-) -> Result<Model, ModelError> {
+fn load_either(path: &Path, options: &LoadOptions) -> Result<Model, ModelError> {
+    if path.is_dir() { load_directory(path, options) } else { load_file(path, options) }
+}
+
+fn load_directory(path: &Path, options: &LoadOptions) -> Result<Model, ModelError> {
+    options.check_states_itself(Format::NpyDirectory)?;
+    npy::read_directory(path)
+}
+
+fn load_file(path: &Path, options: &LoadOptions) -> Result<Model, ModelError> {
+    read(file::read(path)?, &Origin::of(path), options)
+}
+
+/// Where bytes come from.
+struct Origin<'a> {
+    /// The file, where they come from one.
+    path: Option<&'a Path>,
+    /// The name of a model that does not say its own.
+    name: Cow<'a, str>,
+}
+
+impl Origin<'_> {
+    fn of(path: &Path) -> Origin<'_> {
+        let name = path.file_stem().map_or(UNNAMED.into(), |stem| stem.to_string_lossy());
+        Origin { path: Some(path), name }
+    }
+}
+
+fn read(bytes: Bytes, origin: &Origin<'_>, options: &LoadOptions) -> Result<Model, ModelError> {
     match sniff::sniff(&bytes) {
         Sniffed::Onnx => {
             options.check_states_itself(Format::Onnx)?;
-            onnx::read(bytes, fallback_name)
+            onnx::read(bytes, &origin.name)
         }
         Sniffed::Safetensors => {
             options.check_states_itself(Format::Safetensors)?;
-            safetensors::read(bytes, fallback_name)
+            safetensors::read(bytes, &origin.name)
         }
         Sniffed::Npz => {
             options.check_states_itself(Format::Npz)?;
-            npy::read_npz(&bytes, fallback_name)
+            npy::read_npz(&bytes, &origin.name)
         }
-        Sniffed::Unknown(found) => {
-            Err(ModelError::UnknownFormat { path: path.to_owned(), found: found.to_owned() })
+        Sniffed::Manifest => {
+            options.check_states_itself(Format::Manifest)?;
+            follow(&bytes, origin, options)
         }
+        Sniffed::Unknown(found) => Err(ModelError::UnknownFormat {
+            path: origin.path.unwrap_or(Path::new("model bytes")).to_owned(),
+            found: found.to_owned(),
+        }),
     }
+}
+
+/// Reads the weights that a manifest names, as it says.
+fn follow(bytes: &[u8], origin: &Origin<'_>, options: &LoadOptions) -> Result<Model, ModelError> {
+    let malformed =
+        |at, expected, got| Err(ModelError::malformed(Format::Manifest, at, expected, got));
+    let Some(folder) = origin.path.and_then(Path::parent) else {
+        return malformed("manifest", "a path, because it names a file beside it", "bytes");
+    };
+    let manifest = Manifest::read(bytes)?;
+    let weights = manifest.weights(folder);
+    if weights.is_file() && manifest::looks_like(&file::read(&weights)?) {
+        return malformed("weights", "a file of weights", "another manifest");
+    }
+    let model = load_either(&weights, &manifest.options(options)?)?;
+    manifest.complete(model)
 }

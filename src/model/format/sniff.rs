@@ -1,7 +1,7 @@
 //! What a file's first bytes say it is.
 
 use super::archive::member_names;
-use super::{onnx, safetensors};
+use super::{manifest, onnx, safetensors};
 use crate::model::npy::MAGIC;
 
 /// Beginnings of formats that this version does not read, and what to do about them.
@@ -23,6 +23,7 @@ pub(super) enum Sniffed {
     Onnx,
     Safetensors,
     Npz,
+    Manifest,
     Unknown(&'static str),
 }
 
@@ -43,6 +44,10 @@ pub(super) fn sniff(bytes: &[u8]) -> Sniffed {
     }
     if bytes.get(4..8) == Some(b"TFL3") {
         return Sniffed::Unknown("a TensorFlow Lite file; convert it to ONNX with tf2onnx");
+    }
+    // Before ONNX, because a text may pass for one of its messages.
+    if manifest::looks_like(bytes) {
+        return Sniffed::Manifest;
     }
     if onnx::looks_like(bytes) {
         return Sniffed::Onnx;
