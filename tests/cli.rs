@@ -2,6 +2,8 @@
 
 #![cfg(feature = "cli")]
 
+#[path = "cli/diff.rs"]
+mod diff;
 #[path = "cli/files.rs"]
 mod files;
 
@@ -89,7 +91,7 @@ fn assert_keys(document: &Value, keys: &[&str]) {
 #[test]
 fn help_names_every_verb_and_every_verb_has_examples() {
     let help = stdout(&["--help"]);
-    for verb in ["devices", "inspect", "classify", "eval", "convert", "compare", "bench"] {
+    for verb in ["devices", "inspect", "classify", "eval", "convert", "diff", "compare", "bench"] {
         assert!(help.contains(verb), "{help}");
         let help = stdout(&[verb, "--help"]);
         assert!(help.contains("Examples:") && help.contains("--json"), "{help}");
@@ -375,6 +377,9 @@ fn wrong_usage_is_one_line_and_exit_code_2() {
         &["bench", "kernel", "--batch", "0"],
         &["bench", "handoff", "--quick", "--full"],
         &["bench", "nothing"],
+        &["diff", "one"],
+        &["eval", "m", "--images", "x", "--labels", "y", "--activation", "rely"],
+        &["inspect", "m", "--final", "leaky_relu:a"],
     ] {
         assert!(error(2, arguments).contains("--help"));
     }

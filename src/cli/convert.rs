@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use super::options::ModelArgs;
 use super::{UsageError, options, output};
+use crate::model::LoadOptions;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -52,7 +53,7 @@ impl Convert {
         ensure!(self.force || !self.out.exists(), "{path}: exists already; --force overwrites it");
         let model = self.model.load()?;
         model.save(&self.out)?;
-        let written = options::load(&self.out)?;
+        let written = options::load(&self.out, &LoadOptions::default())?;
         ensure!(
             written.content_hash() == model.content_hash(),
             "{path}: written with content hash {}, reads back as {}",

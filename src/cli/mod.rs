@@ -8,6 +8,7 @@ mod classify;
 mod compare;
 mod convert;
 mod devices;
+mod diff;
 mod eval;
 mod input;
 mod inspect;
@@ -28,7 +29,8 @@ Examples:
   fusewire inspect model.onnx                       what is in the file, and what will run
   fusewire classify model.onnx image.png --top-k 3
   fusewire eval model.onnx --images images-idx3-ubyte.gz --labels labels-idx1-ubyte.gz
-  fusewire convert model.onnx model.safetensors
+  fusewire convert model.pt model.onnx --activation relu --final none
+  fusewire diff model.onnx model.safetensors        the same network?
   fusewire bench handoff                            what does handing a row over cost here?
 
 Exit codes: 0 done, 1 failed, 2 wrong usage.";
@@ -48,6 +50,7 @@ enum Verb {
     Classify(classify::Classify),
     Eval(eval::Eval),
     Convert(convert::Convert),
+    Diff(diff::Diff),
     Compare(compare::Compare),
     Bench(bench::Bench),
 }
@@ -91,6 +94,7 @@ impl Verb {
             Verb::Classify(verb) => verb.run(out),
             Verb::Eval(verb) => verb.run(out),
             Verb::Convert(verb) => verb.run(out),
+            Verb::Diff(verb) => verb.run(out),
             Verb::Compare(verb) => verb.run(out),
             Verb::Bench(verb) => verb.run(out),
         }

@@ -1,6 +1,7 @@
 //! Options that several verbs share.
 
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
@@ -10,30 +11,35 @@ use serde::Serialize;
 
 use super::shipped;
 use crate::backend::{BackendKind, OpenOptions, Rows};
-use crate::model::{Model, ModelError};
+use crate::model::{Activation, Ending, Layout, LoadOptions, Model, ModelError};
 use crate::plan::{InputType, PlanOptions, Precision};
 use crate::{Classifier, ClassifierOptions};
 
 /// The model file and how bytes are read by it.
 #[derive(Args, Debug)]
 pub(super) struct ModelArgs {
-    /// An ONNX, safetensors or .npz file, or a directory of .npy layers.
-    pub(super) model: PathBuf,
+    /// A model: ONNX, safetensors, NumPy, PyTorch, TensorFlow, Keras, or a model.toml.
+    model: PathBuf,
     #[command(flatten)]
-    pub(super) scale: ScaleArgs,
+    layers: LayersArgs,
+    #[command(flatten)]
+    scale: ScaleArgs,
 }
 
 impl ModelArgs {
     pub(super) fn load(&self) -> Result<Model> {
-        self.scale.apply(load(&self.model)?)
+        self.scale.apply(load(&self.model, &self.layers.said())?)
     }
 }
 
 /// The model file, where one is given, and how bytes are read by it.
 #[derive(Args, Debug)]
 pub(super) struct AnyModelArgs {
-    /// An ONNX, safetensors or .npz file, or a directory of .npy layers; else the shipped model.
+    /// A model: ONNX, safetensors, NumPy, PyTorch, TensorFlow, Keras, or a model.toml; else the
+    /// shipped one.
     model: Option<PathBuf>,
+    #[command(flatten)]
+    layers: LayersArgs,
     #[command(flatten)]
     scale: ScaleArgs,
 }
@@ -41,18 +47,71 @@ pub(super) struct AnyModelArgs {
 impl AnyModelArgs {
     pub(super) fn load(&self) -> Result<Model> {
         self.scale.apply(match &self.model {
-            Some(path) => load(path)?,
+            Some(path) => load(path, &self.layers.said())?,
             None => shipped::model()?,
         })
     }
 }
 
 /// Reads a model file; the error names it.
-pub(super) fn load(path: &Path) -> Result<Model> {
-    Model::load(path).map_err(|error| match error {
+pub(super) fn load(path: &Path, said: &LoadOptions) -> Result<Model> {
+    Model::load_with(path, said).map_err(|error| match error {
         ModelError::Io { .. } | ModelError::UnknownFormat { .. } => anyhow::Error::new(error),
         error => anyhow::Error::new(error).context(path.display().to_string()),
     })
+}
+
+/// What a file of weights alone cannot say about its layers, and where tensors may lie.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "What a file of weights cannot say")]
+pub(super) struct LayersArgs {
+    /// What follows every layer but the last: relu, leaky_relu:0.2, none, ..
+    #[arg(long, value_name = "NAME", value_parser = parsed::<Activation>)]
+    activation: Option<Activation>,
+    /// What follows the last layer: none, softmax, log_softmax, or an activation.
+    #[arg(long = "final", value_name = "NAME", value_parser = parsed::<Ending>)]
+    ending: Option<Ending>,
+    /// The layers' names in order, separated by commas; activations may stand between them.
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    order: Option<Vec<String>>,
+    /// Which axis of a stored weight comes first, where widths do not tell.
+    #[arg(long, value_enum)]
+    layout: Option<LayoutName>,
+    /// Read tensors from other files in the model's folder, as large ONNX models have them.
+    #[arg(long)]
+    external_data: bool,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+#[value(rename_all = "snake_case")]
+enum LayoutName {
+    OutputsFirst,
+    InputsFirst,
+}
+
+impl LayersArgs {
+    pub(super) fn said(&self) -> LoadOptions {
+        LoadOptions {
+            activation: self.activation,
+            ending: self.ending,
+            order: self.order.clone(),
+            layout: self.layout.map(|layout| match layout {
+                LayoutName::OutputsFirst => Layout::OutputsFirst,
+                LayoutName::InputsFirst => Layout::InputsFirst,
+            }),
+            ..self.said_of_files()
+        }
+    }
+
+    /// What is said, but for what a file may say about its layers itself.
+    pub(super) fn said_of_files(&self) -> LoadOptions {
+        LoadOptions { external_data: self.external_data, ..LoadOptions::default() }
+    }
+}
+
+/// Parses a value by its type's own words, and complains in them.
+fn parsed<T: FromStr<Err = ModelError>>(text: &str) -> Result<T, ModelError> {
+    text.parse()
 }
 
 /// What a byte stands for.

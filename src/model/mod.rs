@@ -8,6 +8,7 @@
 
 mod activation;
 mod dense;
+mod difference;
 mod error;
 mod format;
 mod hash;
@@ -22,6 +23,7 @@ use std::sync::OnceLock;
 
 pub use activation::Activation;
 pub use dense::Dense;
+pub use difference::{Difference, Part};
 pub use error::ModelError;
 pub use format::{FILE_BYTES_MAX, Format};
 pub use hash::ContentHash;
@@ -132,7 +134,7 @@ impl Model {
     /// [`ModelError::Invalid`] where the transform does not fit the input width or is not finite.
     pub fn with_transform(mut self, transform: InputTransform) -> Result<Model, ModelError> {
         transform.check(self.inputs())?;
-        self.transform = transform;
+        self.transform = transform.simplified();
         self.content_hash = OnceLock::new();
         Ok(self)
     }
@@ -230,6 +232,12 @@ impl Model {
     pub fn architecture(&self) -> String {
         let outputs = self.layers.iter().map(|layer| format!("-{}", layer.outputs()));
         format!("{}{}", self.inputs(), outputs.collect::<String>())
+    }
+
+    /// The first difference to another model in what decides the scores; `None` where both are the
+    /// same network, and their content hashes the same.
+    pub fn difference(&self, other: &Model) -> Option<Difference> {
+        Difference::first(self, other)
     }
 
     /// SHA-256 over everything that decides the scores, and over nothing else.

@@ -20,6 +20,19 @@ impl PerInput {
         }
     }
 
+    /// The same numbers, as one where all inputs share it.
+    fn simplified(self) -> PerInput {
+        match &self {
+            PerInput::Each(numbers) => match numbers.split_first() {
+                Some((first, rest)) if rest.iter().all(|number| number == first) => {
+                    PerInput::Uniform(*first)
+                }
+                _ => self,
+            },
+            PerInput::Uniform(_) => self,
+        }
+    }
+
     fn check(&self, what: &str, inputs: usize) -> Result<(), ModelError> {
         let numbers = match self {
             PerInput::Uniform(number) => std::slice::from_ref(number),
@@ -54,6 +67,11 @@ impl InputTransform {
     /// Whether the transform leaves every value as it is.
     pub fn is_identity(&self) -> bool {
         *self == InputTransform::default()
+    }
+
+    /// The same transform, told in as few numbers as it can be.
+    pub(super) fn simplified(self) -> InputTransform {
+        InputTransform { scale: self.scale.simplified(), offset: self.offset.simplified() }
     }
 
     pub(super) fn check(&self, inputs: usize) -> Result<(), ModelError> {
