@@ -23,9 +23,9 @@ use serde::Deserialize;
 
 use crate::model::{Format, InputTransform, Layout, LoadOptions, Model, ModelError, PerInput};
 
-/// The longest manifest that is read: a number per input and a label per class of the widest model
-/// fit.
-const BYTES_MAX: usize = 32 << 20;
+/// The longest manifest that is read; ten thousand labels fit. Reading takes a hundred times the
+/// memory of the text at worst.
+const BYTES_MAX: usize = 256 << 10;
 
 /// What a manifest says.
 #[derive(Debug, Deserialize)]
@@ -65,7 +65,8 @@ enum Numbers {
 
 /// Whether the bytes are a text that says, on a line of its own, where weights are.
 pub(super) fn looks_like(bytes: &[u8]) -> bool {
-    let Ok(text) = std::str::from_utf8(&bytes[..bytes.len().min(BYTES_MAX)]) else { return false };
+    let beginning = bytes[..bytes.len().min(BYTES_MAX)].utf8_chunks().next();
+    let Some(text) = beginning.map(|chunk| chunk.valid()) else { return false };
     let says_weights = |line: &str| {
         line.trim_start()
             .strip_prefix("weights")

@@ -167,10 +167,10 @@ fn read(bytes: Bytes, origin: &Origin<'_>, options: &LoadOptions) -> Result<Mode
 fn follow(bytes: &[u8], origin: &Origin<'_>, options: &LoadOptions) -> Result<Model, ModelError> {
     let malformed =
         |at, expected, got| Err(ModelError::malformed(Format::Manifest, at, expected, got));
+    let manifest = Manifest::read(bytes)?;
     let Some(folder) = origin.path.and_then(Path::parent) else {
         return malformed("manifest", "a path, because it names a file beside it", "bytes");
     };
-    let manifest = Manifest::read(bytes)?;
     let weights = manifest.weights(folder);
     if weights.is_file() && manifest::looks_like(&file::read(&weights)?) {
         return malformed("weights", "a file of weights", "another manifest");
