@@ -4,10 +4,11 @@
 //! module checks every size it is told against the bytes that are there before it allocates.
 
 mod archive;
+mod file;
 mod graph;
 mod npy;
 mod numbers;
-mod onnx;
+pub(super) mod onnx;
 pub(super) mod safetensors;
 mod sniff;
 
