@@ -264,8 +264,12 @@ fn convert_keeps_the_content_hash_and_overwrites_nothing() {
     assert!(error(1, &["convert", &model_path, &out]).contains("--force"));
     stdout(&["convert", &model_path, &out, "--force", "--u8-scale", "0.5"]);
     assert_eq!(Model::load(&out).unwrap().u8_scale(), 0.5);
-    let other = files.path("out.onnx");
-    assert!(error(2, &["convert", &model_path, &other]).contains(".safetensors"));
+    let onnx = files.path("out.onnx");
+    let document = json(&["convert", &out, &onnx]);
+    assert_eq!(document["content_hash"], Model::load(&out).unwrap().content_hash().to_string());
+    assert_eq!(Model::load(&onnx).unwrap().labels(), model().labels());
+    let other = files.path("out.npz");
+    assert!(error(2, &["convert", &model_path, &other]).contains(".safetensors or .onnx"));
     assert!(!Path::new(&other).exists());
 }
 

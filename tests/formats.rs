@@ -13,6 +13,8 @@ mod npy;
 mod onnx;
 #[path = "formats/onnx_file.rs"]
 mod onnx_file;
+#[path = "formats/onnx_written.rs"]
+mod onnx_written;
 #[path = "formats/paper.rs"]
 mod paper;
 #[path = "formats/peer.rs"]

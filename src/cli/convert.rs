@@ -1,7 +1,8 @@
-//! `fusewire convert`: any readable model into the native format.
+//! `fusewire convert`: any readable model into the native format, or into ONNX.
 
+use std::ffi::OsStr;
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Result, bail, ensure};
@@ -10,20 +11,21 @@ use serde::Serialize;
 
 use super::options::ModelArgs;
 use super::{UsageError, options, output};
-use crate::model::LoadOptions;
+use crate::model::{LoadOptions, Model, ModelError};
 
 const EXAMPLES: &str = "\
 Examples:
   fusewire convert model.onnx model.safetensors
-  fusewire convert layers/ model.safetensors --force     a directory of .npy layers";
+  fusewire convert layers/ model.safetensors --force     a directory of .npy layers
+  fusewire convert model.safetensors model.onnx          for other programs to run";
 
-/// Write a model as safetensors, with order, activations, transform and labels in its metadata.
+/// Write a model as safetensors or ONNX, with all there is to know of it, and read it back.
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Convert {
     #[command(flatten)]
     model: ModelArgs,
-    /// The file to write; its name ends in .safetensors.
+    /// The file to write; its name ends in .safetensors or .onnx.
     out: PathBuf,
     /// Overwrite the file if it exists.
     #[arg(long)]
@@ -46,13 +48,17 @@ struct Document {
 impl Convert {
     pub(super) fn run(self, out: &mut dyn Write) -> Result<ExitCode> {
         let path = self.out.display().to_string();
-        if self.out.extension().is_none_or(|extension| extension != "safetensors") {
-            let message = format!("{path}: expected a name that ends in .safetensors");
-            bail!(UsageError(message));
-        }
+        let extension = self.out.extension().and_then(OsStr::to_str);
+        let save: fn(&Model, &Path) -> Result<(), ModelError> = match extension {
+            Some("safetensors") => |model, out| model.save(out),
+            Some("onnx") => |model, out| model.save_onnx(out),
+            _ => bail!(UsageError(format!(
+                "{path}: expected a name that ends in .safetensors or .onnx"
+            ))),
+        };
         ensure!(self.force || !self.out.exists(), "{path}: exists already; --force overwrites it");
         let model = self.model.load()?;
-        model.save(&self.out)?;
+        save(&model, &self.out)?;
         let written = options::load(&self.out, &LoadOptions::default())?;
         ensure!(
             written.content_hash() == model.content_hash(),

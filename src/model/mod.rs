@@ -103,6 +103,19 @@ impl Model {
         format::safetensors::save(self, path.as_ref())
     }
 
+    /// Writes the model as ONNX, for other programs to run: opset 20, an input `input` of
+    /// `[batch, inputs]` and an output `output` of `[batch, classes]`.
+    ///
+    /// Name, labels and what a byte stands for travel in the file's metadata, so that
+    /// [`Model::load`] gives back a model of the same content hash.
+    ///
+    /// # Errors
+    /// [`ModelError::Io`] where the file cannot be written; [`ModelError::TooLarge`] where it would
+    /// be larger than a protobuf message may be, 2 GiB.
+    pub fn save_onnx(&self, path: impl AsRef<Path>) -> Result<(), ModelError> {
+        format::onnx::save(self, path.as_ref())
+    }
+
     /// A model from its layers in order, with no transform, [`Head::Logits`] and no labels.
     ///
     /// # Errors

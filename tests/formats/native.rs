@@ -30,7 +30,8 @@ fn layer(inputs: usize, outputs: usize) -> impl Strategy<Value = Dense> {
     })
 }
 
-fn model() -> impl Strategy<Value = Model> {
+/// Any sound model of a few narrow layers.
+pub fn model() -> impl Strategy<Value = Model> {
     let widths = prop::collection::vec(1_usize..6, 2..6);
     let chain = widths.prop_flat_map(|widths| {
         let layers: Vec<_> = widths.windows(2).map(|pair| layer(pair[0], pair[1])).collect();

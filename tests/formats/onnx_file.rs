@@ -13,6 +13,8 @@ struct ModelProto {
     graph: Option<Graph>,
     #[prost(message, repeated, tag = "8")]
     opset_import: Vec<Opset>,
+    #[prost(message, repeated, tag = "14")]
+    metadata_props: Vec<Entry>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -123,6 +125,10 @@ pub struct Entry {
     pub value: String,
 }
 
+pub fn entry(key: &str, value: &str) -> Entry {
+    Entry { key: key.into(), value: value.into() }
+}
+
 pub fn floats(dims: &[i64], numbers: &[f32]) -> Tensor {
     let raw_data = numbers.iter().flat_map(|number| number.to_le_bytes()).collect();
     Tensor { dims: dims.to_vec(), data_type: 1, raw_data, ..Tensor::default() }
@@ -179,6 +185,7 @@ pub struct File {
     pub tensors_are_inputs: bool,
     pub element: i32,
     pub shape: Vec<i64>,
+    pub metadata: Vec<Entry>,
 }
 
 impl File {
@@ -192,6 +199,7 @@ impl File {
             tensors_are_inputs: false,
             element: 1,
             shape: shape.to_vec(),
+            metadata: Vec::new(),
         }
     }
 
@@ -240,6 +248,7 @@ impl File {
             producer_name: "test".into(),
             graph: Some(graph),
             opset_import: vec![opset],
+            metadata_props: self.metadata.clone(),
         };
         model.encode_to_vec()
     }

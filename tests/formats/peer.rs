@@ -1,5 +1,6 @@
 //! Files made by ONNX's own tools, against ONNX Runtime's scores.
 
+use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -7,12 +8,18 @@ use std::process::Command;
 use fusewire::backend::cpu::oracle;
 use fusewire::{Model, Rows};
 
-/// The fixtures, written anew by the Python that the environment names, if it names one.
-fn fixtures() -> Option<Vec<PathBuf>> {
-    let Some(python) = std::env::var_os("FUSEWIRE_PYTHON") else {
+/// The Python that the environment names, which has onnx and onnxruntime, if it names one.
+pub fn python() -> Option<OsString> {
+    let python = std::env::var_os("FUSEWIRE_PYTHON");
+    if python.is_none() {
         println!("skipped: FUSEWIRE_PYTHON is not set");
-        return None;
-    };
+    }
+    python
+}
+
+/// The fixtures, written anew.
+fn fixtures() -> Option<Vec<PathBuf>> {
+    let python = python()?;
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let directory = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap().keep();
     let script = root.join("tests/python/make_onnx_fixtures.py");
@@ -22,7 +29,8 @@ fn fixtures() -> Option<Vec<PathBuf>> {
     Some(files.filter(|path| path.extension().is_some_and(|end| end == "onnx")).collect())
 }
 
-fn numbers(path: &Path) -> Vec<f32> {
+/// The numbers of a file of little-endian float32.
+pub fn numbers(path: &Path) -> Vec<f32> {
     let bytes = fs::read(path).unwrap();
     bytes.as_chunks().0.iter().map(|number| f32::from_le_bytes(*number)).collect()
 }

@@ -1,10 +1,11 @@
-//! The bytes of a file: read when it is small, mapped when it is large.
+//! The bytes of a file: read when it is small, mapped when it is large; written whole, or not at all.
 
 #![allow(unsafe_code)]
 
-use std::fs::File;
-use std::io::Read;
-use std::path::Path;
+use std::ffi::OsString;
+use std::fs::{self, File};
+use std::io::{self, BufWriter, Read};
+use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use memmap2::Mmap;
@@ -39,7 +40,7 @@ pub(super) fn check_size(bytes: usize) -> Result<(), ModelError> {
     Ok(())
 }
 
-fn map(file: &File) -> std::io::Result<Mmap> {
+fn map(file: &File) -> io::Result<Mmap> {
     // SAFETY: the map is read-only and is unmapped with its last user. That nobody writes to the
     // file meanwhile no program can see to; `Model::load` tells its callers to replace model files
     // by renaming, which leaves the mapped one as it is.
@@ -49,4 +50,34 @@ fn map(file: &File) -> std::io::Result<Mmap> {
     #[cfg(unix)]
     let _ = map.advise(memmap2::Advice::WillNeed);
     Ok(map)
+}
+
+/// Writes a file beside `path` and moves it there, so that a reader sees the old file or the new.
+pub(super) fn replace(
+    path: &Path,
+    write: impl FnOnce(&mut BufWriter<File>) -> io::Result<()>,
+) -> Result<(), ModelError> {
+    let temporary = temporary_beside(path);
+    let written = write_file(&temporary, write).and_then(|()| fs::rename(&temporary, path));
+    written.map_err(|error| {
+        // The write has failed already, and its error is the one to report.
+        let _ = fs::remove_file(&temporary);
+        ModelError::io(path, &error)
+    })
+}
+
+fn temporary_beside(path: &Path) -> PathBuf {
+    let mut name = OsString::from(".");
+    name.push(path.file_name().unwrap_or_default());
+    name.push(format!(".{}.tmp", std::process::id()));
+    path.with_file_name(name)
+}
+
+fn write_file(
+    path: &Path,
+    write: impl FnOnce(&mut BufWriter<File>) -> io::Result<()>,
+) -> io::Result<()> {
+    let mut writer = BufWriter::new(File::create(path)?);
+    write(&mut writer)?;
+    writer.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()
 }

@@ -9,7 +9,7 @@ mod graph;
 mod manifest;
 mod npy;
 mod numbers;
-mod onnx;
+pub(super) mod onnx;
 pub(super) mod safetensors;
 mod sniff;
 

@@ -61,7 +61,11 @@ impl Affine {
 
     /// This, then `next`: `(x * a + b) * c + d = x * (a * c) + (b * c + d)`.
     pub(super) fn then(&self, next: &Affine) -> Affine {
-        let offset = self.offset.combine(&next.scale, |b, c| b * c);
+        // An offset of 0 stays one number, whatever it is scaled by.
+        let offset = match self.offset {
+            PerFeature::Uniform(0.0) => PerFeature::Uniform(0.0),
+            _ => self.offset.combine(&next.scale, |b, c| b * c),
+        };
         Affine {
             scale: self.scale.combine(&next.scale, |a, c| a * c),
             offset: offset.combine(&next.offset, |b, d| b + d),

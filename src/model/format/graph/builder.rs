@@ -138,7 +138,8 @@ impl Builder {
             Activation::Softplus => ("Softplus", vec![]),
             Activation::Softsign => ("Softsign", vec![]),
             Activation::Silu => {
-                let gate = self.node(name, "Sigmoid", &[x], vec![]);
+                // ONNX Runtime refuses two nodes of one name.
+                let gate = self.node(&format!("{name}.gate"), "Sigmoid", &[x], vec![]);
                 return self.node(name, "Mul", &[x, &gate], vec![]);
             }
             Activation::HardSwish => ("HardSwish", vec![]),

@@ -1,10 +1,14 @@
 //! ONNX files.
 //!
 //! ```text
-//! limits  the message is small enough to decode
+//! limits    the message is small enough to decode
+//! metadata  what a graph cannot say: name, labels, what a byte stands for
+//! write     a model told in operators
 //! ```
 
 mod limits;
+mod metadata;
+mod write;
 
 use std::fmt::Display;
 
@@ -13,6 +17,8 @@ use prost::bytes::Bytes;
 
 use super::graph::{self, proto::ModelProto};
 use super::{Format, Model, ModelError};
+
+pub(in crate::model) use write::save;
 
 /// Names that exporters give to every graph, and that therefore name no model.
 const NAMES_OF_EXPORTERS: [&str; 5] =
@@ -31,7 +37,8 @@ pub(super) fn read(bytes: Bytes, fallback_name: &str) -> Result<Model, ModelErro
         ModelProto::decode(bytes).map_err(|error| malformed("protobuf", "an ONNX model", error))?;
     let model = graph::model(&proto, file_bytes, Format::Onnx)?;
     let named = !model.name().is_empty() && !NAMES_OF_EXPORTERS.contains(&model.name());
-    Ok(if named { model } else { model.with_name(fallback_name) })
+    let model = if named { model } else { model.with_name(fallback_name) };
+    metadata::apply(&proto.metadata_props, model)
 }
 
 fn malformed(at: impl Display, expected: impl Display, got: impl Display) -> ModelError {

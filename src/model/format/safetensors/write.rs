@@ -1,38 +1,18 @@
 //! Writing a model as safetensors: the same model always gives the same bytes.
 
-use std::ffi::OsString;
-use std::fs::{self, File};
-use std::io::{self, BufWriter, Write};
-use std::path::{Path, PathBuf};
+use std::io::{self, Write};
+use std::path::Path;
 
 use safetensors::tensor::{Dtype, TensorInfo};
 use serde_json::{Map, Value, json};
 
 use super::metadata::{self, LayerEntry, TransformEntry, parameters_of};
+use crate::model::format::file;
 use crate::model::{Dense, Model, ModelError};
 
-/// Writes `model` beside `path` and moves it there, so that a reader sees the old file or the new.
+/// Writes `model` to a file; one that is there already is replaced.
 pub(in crate::model) fn save(model: &Model, path: &Path) -> Result<(), ModelError> {
-    let temporary = temporary_beside(path);
-    let written = write_file(model, &temporary).and_then(|()| fs::rename(&temporary, path));
-    written.map_err(|error| {
-        // The write has failed already, and its error is the one to report.
-        let _ = fs::remove_file(&temporary);
-        ModelError::io(path, &error)
-    })
-}
-
-fn temporary_beside(path: &Path) -> PathBuf {
-    let mut name = OsString::from(".");
-    name.push(path.file_name().unwrap_or_default());
-    name.push(format!(".{}.tmp", std::process::id()));
-    path.with_file_name(name)
-}
-
-fn write_file(model: &Model, path: &Path) -> io::Result<()> {
-    let mut writer = BufWriter::new(File::create(path)?);
-    write(model, &mut writer)?;
-    writer.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()
+    file::replace(path, |writer| write(model, writer))
 }
 
 fn write(model: &Model, writer: &mut impl Write) -> io::Result<()> {
