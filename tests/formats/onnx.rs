@@ -355,7 +355,7 @@ fn normalisation_becomes_the_input_transform() {
         .node("Gemm", &["f", "w"], "y", &[int("transB", 1)]);
     let transform = load(&per_channel).transform().clone();
     assert_eq!(transform.scale, PerInput::Each(vec![0.5, 0.5, 0.25, 0.25]));
-    assert_eq!(transform.offset, PerInput::Each(vec![-0.5, -0.5, -0.5, -0.5]));
+    assert_eq!(transform.offset, PerInput::Uniform(-0.5));
     check_scores(&per_channel, &[3.0, 5.0, 6.0, 10.0], &[1.0 + 2.0 + 1.0 + 2.0]);
 
     let by_255 = scalar("s", 255.0)(file()).node("Div", &["x", "s"], "d", &[]);

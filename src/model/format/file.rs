@@ -1,4 +1,4 @@
-//! The bytes of a file: read when it is small, mapped when it is large; written whole, or not at all.
+//! The bytes of a file: small ones read, large ones mapped; files written whole, or not at all.
 
 #![allow(unsafe_code)]
 
