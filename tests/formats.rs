@@ -9,6 +9,8 @@ mod native;
 mod npy;
 #[path = "formats/onnx.rs"]
 mod onnx;
+#[path = "formats/onnx_chain.rs"]
+mod onnx_chain;
 #[path = "formats/onnx_file.rs"]
 mod onnx_file;
 #[path = "formats/onnx_written.rs"]
@@ -17,3 +19,5 @@ mod onnx_written;
 mod paper;
 #[path = "formats/peer.rs"]
 mod peer;
+#[path = "formats/suite.rs"]
+mod suite;

@@ -95,7 +95,7 @@ fn models() -> Vec<(String, Model)> {
     let mut models = Vec::new();
     for activation in Activation::ALL {
         let model = common::model(&mut random, &[5, 4, 3], || activation);
-        models.push((format!("{}", activation.name()), model));
+        models.push((activation.name().to_owned(), model));
     }
     let bounds = [(f32::NEG_INFINITY, 0.25), (-0.25, f32::INFINITY)];
     for (index, (min, max)) in bounds.into_iter().enumerate() {

@@ -3,7 +3,7 @@
 use half::{bf16, f16};
 
 use super::malformed;
-use super::proto::{LOCATION_EXTERNAL, TensorProto, data_type};
+use super::proto::{LOCATION_EXTERNAL, TensorProto, data_type, is_float};
 use crate::model::ModelError;
 use crate::model::format::numbers::{Element, element_count, transpose};
 
@@ -60,6 +60,15 @@ impl Source<'_> {
             Source::Floats(floats) => Ok(vec![floats.len()]),
             Source::Ints(ints) => Ok(vec![ints.len()]),
             Source::Float(_) | Source::Int(_) => Ok(Vec::new()),
+        }
+    }
+
+    /// Whether these are floating-point numbers.
+    pub(super) fn is_float(&self) -> bool {
+        match self {
+            Source::Tensor(tensor) => is_float(tensor.data_type),
+            Source::Floats(_) | Source::Float(_) => true,
+            Source::Ints(_) | Source::Int(_) => false,
         }
     }
 
@@ -120,8 +129,8 @@ fn decode(tensor: &TensorProto, name: &str) -> Result<Vec<f64>, ModelError> {
             return Ok(integers.iter().map(|integer| *integer as f64).collect());
         }
         other => {
-            let expected = "float, double, float16 or bfloat16";
-            return Err(malformed(at(name), expected, format!("data type {other}")));
+            let reason = format!("data type {other} is none of the floats that are read");
+            return Err(ModelError::unsupported(name, "constant", reason));
         }
     };
     let count = checked_count(tensor, name)?;
