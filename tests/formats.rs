@@ -1,6 +1,8 @@
 //! Model files: what is read gives the right scores, what is damaged gives a typed error.
 
 mod common;
+#[path = "formats/external.rs"]
+mod external;
 #[path = "formats/hostile.rs"]
 mod hostile;
 #[path = "formats/native.rs"]

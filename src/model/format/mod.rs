@@ -85,6 +85,8 @@ pub(super) fn load(path: &Path, options: &LoadOptions) -> Result<Model, ModelErr
 /// Reads a model from the bytes of a file, by their content.
 pub(super) fn from_bytes(bytes: &[u8], options: &LoadOptions) -> Result<Model, ModelError> {
     check_size(bytes.len())?;
+    // Bytes have no folder of their own.
+    let options = &LoadOptions { external_data: false, ..options.clone() };
     read(Bytes::copy_from_slice(bytes), Path::new("model bytes"), UNNAMED, options)
 }
 
@@ -97,7 +99,8 @@ fn read(
     match sniff::sniff(&bytes) {
         Sniffed::Onnx => {
             options.check_states_itself(Format::Onnx)?;
-            onnx::read(bytes, fallback_name)
+            let folder = options.external_data.then(|| path.parent().unwrap_or(Path::new("")));
+            onnx::read(bytes, fallback_name, folder)
         }
         Sniffed::Safetensors => {
             options.check_states_itself(Format::Safetensors)?;

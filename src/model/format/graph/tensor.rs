@@ -104,7 +104,8 @@ fn checked_count(tensor: &TensorProto, name: &str) -> Result<usize, ModelError> 
         return Err(ModelError::unsupported(
             name,
             "initializer",
-            "its data lies in another file, which is not read; save the model as one file",
+            "its data lies in another file; load the model from its path with --external-data \
+             (LoadOptions::external_data), or save it as one file",
         ));
     }
     element_count(&Source::Tensor(tensor).dims(name)?)
