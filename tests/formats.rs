@@ -1,6 +1,8 @@
 //! Model files: what is read gives the right scores, what is damaged gives a typed error.
 
 mod common;
+#[path = "formats/external.rs"]
+mod external;
 #[path = "formats/hostile.rs"]
 mod hostile;
 #[path = "formats/manifest.rs"]
@@ -11,6 +13,8 @@ mod native;
 mod npy;
 #[path = "formats/onnx.rs"]
 mod onnx;
+#[path = "formats/onnx_chain.rs"]
+mod onnx_chain;
 #[path = "formats/onnx_file.rs"]
 mod onnx_file;
 #[path = "formats/onnx_written.rs"]
@@ -19,3 +23,5 @@ mod onnx_written;
 mod paper;
 #[path = "formats/peer.rs"]
 mod peer;
+#[path = "formats/suite.rs"]
+mod suite;

@@ -186,6 +186,8 @@ pub struct File {
     pub element: i32,
     pub shape: Vec<i64>,
     pub metadata: Vec<Entry>,
+    /// Outputs and their data types; none: the last node's.
+    pub outputs: Vec<(String, i32)>,
 }
 
 impl File {
@@ -200,6 +202,7 @@ impl File {
             element: 1,
             shape: shape.to_vec(),
             metadata: Vec::new(),
+            outputs: Vec::new(),
         }
     }
 
@@ -234,13 +237,21 @@ impl File {
             let names = self.tensors.iter().map(|tensor| tensor.name.clone());
             input.extend(names.map(|name| Value { name, kind: None }));
         }
-        let output = self.nodes.last().map_or("x".into(), |node| node.output[0].clone());
+        let last = self.nodes.last().map_or("x".into(), |node| node.output[0].clone());
+        let typed = |(name, element): &(String, i32)| {
+            let tensor = (*element > 0).then_some(TensorKind { element: *element, shape: None });
+            Value { name: name.clone(), kind: Some(Kind { tensor }) }
+        };
+        let output = match &self.outputs[..] {
+            [] => vec![Value { name: last, kind: None }],
+            outputs => outputs.iter().map(typed).collect(),
+        };
         let graph = Graph {
             node: self.nodes.clone(),
             name: self.name.clone(),
             initializer: self.tensors.clone(),
             input,
-            output: vec![Value { name: output, kind: None }],
+            output,
         };
         let opset = Opset { domain: String::new(), version: self.opset };
         let model = ModelProto {

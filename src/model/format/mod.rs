@@ -136,13 +136,20 @@ impl Origin<'_> {
         let name = path.file_stem().map_or(UNNAMED.into(), |stem| stem.to_string_lossy());
         Origin { path: Some(path), name }
     }
+
+    /// The folder that the file is in; bytes have none.
+    fn folder(&self) -> Option<&Path> {
+        let folder = self.path?.parent()?;
+        Some(if folder.as_os_str().is_empty() { Path::new(".") } else { folder })
+    }
 }
 
 fn read(bytes: Bytes, origin: &Origin<'_>, options: &LoadOptions) -> Result<Model, ModelError> {
     match sniff::sniff(&bytes) {
         Sniffed::Onnx => {
             options.check_states_itself(Format::Onnx)?;
-            onnx::read(bytes, &origin.name)
+            let folder = options.external_data.then(|| origin.folder()).flatten();
+            onnx::read(bytes, &origin.name, folder)
         }
         Sniffed::Safetensors => {
             options.check_states_itself(Format::Safetensors)?;
@@ -168,7 +175,7 @@ fn follow(bytes: &[u8], origin: &Origin<'_>, options: &LoadOptions) -> Result<Mo
     let malformed =
         |at, expected, got| Err(ModelError::malformed(Format::Manifest, at, expected, got));
     let manifest = Manifest::read(bytes)?;
-    let Some(folder) = origin.path.and_then(Path::parent) else {
+    let Some(folder) = origin.folder() else {
         return malformed("manifest", "a path, because it names a file beside it", "bytes");
     };
     let weights = manifest.weights(folder);

@@ -1,8 +1,7 @@
 //! A node's attributes, with the types and defaults the operator specification gives them.
 
-use super::proto::{AttributeProto, NodeProto, attribute_type, data_type};
+use super::proto::{AttributeProto, NodeProto, attribute_type, data_type, is_float};
 use super::refuse;
-use super::shape::is_float;
 use crate::model::ModelError;
 
 /// The attributes of one node, none of them outside the operator's own list.

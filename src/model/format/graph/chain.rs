@@ -2,10 +2,11 @@
 
 use super::affine::{Affine, PerFeature};
 use super::attributes::Attributes;
+use super::draft::{Draft, Weight};
 use super::names::Graph;
 use super::proto::NodeProto;
 use super::reshape::reshape;
-use super::shape::{InputShape, Row};
+use super::shape::{InputShape, Row, View};
 use super::tensor::Tensor;
 use super::walk::{Kind, Step, input};
 use super::{label, malformed, refuse};
@@ -15,25 +16,21 @@ use crate::model::{
 };
 
 /// The model that the steps compute.
-pub(super) fn build<'a>(graph: &Graph<'a>, steps: &[Step<'a>]) -> Result<Model, ModelError> {
-    let mut chain = Chain::new(graph)?;
+pub(super) fn build<'a>(
+    graph: &Graph<'a>,
+    steps: &[Step<'a>],
+    view: View,
+) -> Result<Model, ModelError> {
+    let mut chain = Chain::new(graph, view)?;
     for step in steps {
         chain.apply(step)?;
     }
-    chain.finish()
+    chain.finish(steps.last().map(|step| step.node))
 }
 
-/// A layer that may still take up scales and offsets.
-struct Draft<'a> {
-    node: &'a NodeProto,
-    /// `[outputs, inputs]`
-    weight: Tensor,
-    /// `[outputs]`, what the affine steps before the layer add.
-    bias: Option<Vec<f64>>,
-    /// What follows before the activation.
-    after: Affine,
-    activation: Option<Activation>,
-}
+/// The most numbers in layers that were added because the file has none there. A few bytes of a
+/// file ask for such a layer, and memory is to stay in proportion.
+const ADDED_NUMBERS_MAX: usize = 1 << 22;
 
 struct Chain<'g, 'a> {
     graph: &'g Graph<'a>,
@@ -47,11 +44,13 @@ struct Chain<'g, 'a> {
     head: Option<Head>,
     divides_by_255: bool,
     folded_norms: usize,
+    added_layers: usize,
+    added_numbers: usize,
 }
 
 impl<'g, 'a> Chain<'g, 'a> {
-    fn new(graph: &'g Graph<'a>) -> Result<Chain<'g, 'a>, ModelError> {
-        let input = InputShape::of(graph.input())?;
+    fn new(graph: &'g Graph<'a>, view: View) -> Result<Chain<'g, 'a>, ModelError> {
+        let input = InputShape::of(graph.input(), view)?;
         Ok(Chain {
             graph,
             row: input.row.clone(),
@@ -63,6 +62,8 @@ impl<'g, 'a> Chain<'g, 'a> {
             head: None,
             divides_by_255: false,
             folded_norms: 0,
+            added_layers: 0,
+            added_numbers: 0,
         })
     }
 
@@ -73,11 +74,7 @@ impl<'g, 'a> Chain<'g, 'a> {
         }
         match step.kind {
             Kind::Gemm => self.gemm(node),
-            Kind::MatMul { weight } => {
-                Attributes::of(node, &[])?;
-                let weight = self.matrix(node, weight)?.transposed();
-                self.dense(node, weight)
-            }
+            Kind::MatMul { weight } => self.product(node, weight),
             Kind::Multiply(constant) => self.scale(node, constant, |factor| factor),
             Kind::Divide(constant) => self.scale(node, constant, |divisor| 1.0 / divisor),
             Kind::Add(constant) => self.offset(node, constant, 1.0, |number| number),
@@ -101,9 +98,15 @@ impl<'g, 'a> Chain<'g, 'a> {
         if self.row.rank() != Some(2) {
             return Err(refuse(node, "a row must have one axis here; flatten before the layer"));
         }
-        let weight = self.matrix(node, input(node, 1)?)?;
+        let name = input(node, 1)?;
+        let weight = self.decoded(node, name)?;
+        if weight.dims.len() != 2 {
+            return Err(wrong_weight(node, &weight));
+        }
         let is_outputs_first = attributes.int("transB", 0)? != 0;
-        self.dense(node, if is_outputs_first { weight } else { weight.transposed() })?;
+        let weight = if is_outputs_first { weight } else { weight.transposed() };
+        let outputs = weight.dims[0];
+        self.dense(node, weight, Some(outputs))?;
         let mut after = uniform(f64::from(attributes.float("alpha", 1.0)?), 0.0);
         if let Some(bias) = node.input.get(2).filter(|name| !name.is_empty()) {
             let beta = f64::from(attributes.float("beta", 1.0)?);
@@ -112,23 +115,39 @@ impl<'g, 'a> Chain<'g, 'a> {
         self.affine(after)
     }
 
-    /// A constant with two axes.
-    fn matrix(&self, node: &'a NodeProto, name: &'a str) -> Result<Tensor, ModelError> {
+    fn product(&mut self, node: &'a NodeProto, weight: &'a str) -> Result<(), ModelError> {
+        Attributes::of(node, &[])?;
+        let mut weight = self.decoded(node, weight)?;
+        // Axes of 1 before a matrix broadcast to the batch where that has as many axes.
+        let rank = self.row.rank().unwrap_or(2);
+        while weight.dims.len() > 2 && weight.dims.len() <= rank && weight.dims[0] == 1 {
+            weight.dims.remove(0);
+        }
+        match weight.dims[..] {
+            // A vector takes the last axis away.
+            [inputs] => self.dense(node, Tensor { dims: vec![1, inputs], ..weight }, None),
+            [_, outputs] => self.dense(node, weight.transposed(), Some(outputs)),
+            _ => Err(wrong_weight(node, &weight)),
+        }
+    }
+
+    fn decoded(&self, node: &'a NodeProto, name: &'a str) -> Result<Tensor, ModelError> {
         let constant = self
             .graph
             .constant(name)
-            .ok_or_else(|| refuse(node, format!("the weight '{name}' must be a constant")))?;
-        let tensor = self.graph.decode(&constant)?;
-        if tensor.dims.len() != 2 {
-            let reason = format!("the weight must have two axes, and it has {:?}", tensor.dims);
-            return Err(refuse(node, reason));
-        }
-        Ok(tensor)
+            .ok_or_else(|| refuse(node, format!("'{name}' must be a constant")))?;
+        self.graph.decode(constant)
     }
 
-    /// Starts a layer of this weight, `[outputs, inputs]`.
-    fn dense(&mut self, node: &'a NodeProto, weight: Tensor) -> Result<(), ModelError> {
-        let (outputs, inputs) = (weight.dims[0], weight.dims[1]);
+    /// Starts a layer of this weight, `[outputs, inputs]`; `axis` is what stands in the place of
+    /// the axis that it takes up.
+    fn dense(
+        &mut self,
+        node: &'a NodeProto,
+        weight: Tensor,
+        axis: Option<usize>,
+    ) -> Result<(), ModelError> {
+        let inputs = weight.dims[1];
         if !self.row.is_vector() {
             let reason = format!("a row of {} must be flattened before a layer", self.row);
             return Err(refuse(node, reason));
@@ -137,14 +156,30 @@ impl<'g, 'a> Chain<'g, 'a> {
             let at = format!("node '{}'", label(node));
             return Err(malformed(at, format!("rows of {inputs} values"), &self.row));
         }
-        self.complete_draft()?;
-        let mut axes = self.row.known().map_or_else(|| vec![1], <[usize]>::to_vec);
-        if let Some(last) = axes.last_mut() {
-            *last = outputs;
+        self.row = self.row.after_layer(axis);
+        self.start(Draft::new(node, Weight::Matrix(weight)))
+    }
+
+    /// Starts a layer that leaves every value as it is, for what has no layer of its own.
+    fn identity(&mut self, node: &'a NodeProto) -> Result<(), ModelError> {
+        let width = self.row.width().ok_or_else(|| {
+            refuse(node, "no layer is before it, and the width of a row is not stated")
+        })?;
+        let numbers = width.saturating_mul(width).saturating_add(self.added_numbers);
+        if numbers > ADDED_NUMBERS_MAX {
+            let reason = format!(
+                "a layer of {width} by {width} would have to be added for it, and layers that are \
+                 added have at most {ADDED_NUMBERS_MAX} weights together"
+            );
+            return Err(refuse(node, reason));
         }
-        self.row = Row::Known(axes);
-        let mut draft =
-            Draft { node, weight, bias: None, after: Affine::default(), activation: None };
+        self.added_numbers = numbers;
+        self.added_layers += 1;
+        self.start(Draft::new(node, Weight::Identity(width)))
+    }
+
+    fn start(&mut self, mut draft: Draft<'a>) -> Result<(), ModelError> {
+        self.complete_draft()?;
         let before = std::mem::take(&mut self.before);
         if self.layers.is_empty() {
             self.transform = before;
@@ -207,17 +242,14 @@ impl<'g, 'a> Chain<'g, 'a> {
 
     /// A constant that broadcasts to a row without enlarging it, one number per feature.
     fn per_feature(&self, node: &'a NodeProto, name: &'a str) -> Result<PerFeature, ModelError> {
-        let constant = self
-            .graph
-            .constant(name)
-            .ok_or_else(|| refuse(node, format!("'{name}' must be a constant")))?;
-        let tensor = self.graph.decode(&constant)?;
+        let tensor = self.decoded(node, name)?;
         let rank = self.row.rank().unwrap_or(1);
         if let ([number], true) = (&tensor.values[..], tensor.dims.len() <= rank) {
             return Ok(PerFeature::Uniform(*number));
         }
         self.graph.spend(self.row.width().unwrap_or(0))?;
-        let spread = self.row.known().and_then(|row| spread(&tensor, row));
+        let leading = self.row.leading();
+        let spread = self.row.known().and_then(|row| spread(&tensor, leading, row));
         spread.map(PerFeature::Each).ok_or_else(|| {
             let (dims, row) = (&tensor.dims, &self.row);
             refuse(node, format!("a constant of shape {dims:?} does not fit a row of {row}"))
@@ -260,11 +292,10 @@ impl<'g, 'a> Chain<'g, 'a> {
     /// A statistic with one number per channel, the first axis of a row, spread over its features.
     fn per_channel(&self, node: &'a NodeProto, index: usize) -> Result<Vec<f64>, ModelError> {
         let name = input(node, index)?;
-        let constant = self
-            .graph
-            .constant(name)
-            .ok_or_else(|| refuse(node, format!("'{name}' must be a constant")))?;
-        let tensor = self.graph.decode(&constant)?;
+        let tensor = self.decoded(node, name)?;
+        if self.row.leading() != 1 {
+            return Err(refuse(node, "its channels must be the axis after the batch"));
+        }
         let (Some(row), Some(width)) = (self.row.known(), self.row.width()) else {
             return Err(refuse(node, "the width of a row is not stated"));
         };
@@ -283,13 +314,13 @@ impl<'g, 'a> Chain<'g, 'a> {
         node: &'a NodeProto,
         activation: Activation,
     ) -> Result<(), ModelError> {
-        match &mut self.draft {
-            Some(draft) if draft.activation.is_none() => {
-                draft.activation = Some(activation);
-                Ok(())
-            }
-            _ => Err(refuse(node, "an activation must follow a layer's affine part directly")),
+        if self.draft.as_ref().is_none_or(|draft| draft.activation.is_some()) {
+            self.identity(node)?;
         }
+        if let Some(draft) = &mut self.draft {
+            draft.activation = Some(activation);
+        }
+        Ok(())
     }
 
     fn head(&mut self, node: &'a NodeProto, head: Head) -> Result<(), ModelError> {
@@ -298,7 +329,7 @@ impl<'g, 'a> Chain<'g, 'a> {
         let axis = Attributes::of(node, &["axis"])?.int("axis", default)?;
         let last = self.row.rank().map_or(1, |rank| rank - 1);
         let over_all = match self.row.axis(axis) {
-            Some(1) if joins => true,
+            Some(axis) if joins && axis == self.row.leading() => true,
             Some(axis) => axis == last && self.row.is_vector(),
             None => false,
         };
@@ -315,7 +346,11 @@ impl<'g, 'a> Chain<'g, 'a> {
                 let axis = Attributes::of(node, &["axis"])?.int("axis", 1)?;
                 self.row.flattened(node, axis)?
             }
-            "Reshape" => reshape(self.graph, node, &self.input, &self.row)?,
+            "Reshape" => reshape(self.graph, node, &self.row)?,
+            "Transpose" => {
+                let order = Attributes::of(node, &["perm"])?.ints("perm")?;
+                self.row.transposed(node, order)?
+            }
             op => {
                 let axes = match Attributes::of(node, &["axes"])?.ints("axes")? {
                     Some(axes) => axes.to_vec(),
@@ -330,15 +365,15 @@ impl<'g, 'a> Chain<'g, 'a> {
         Ok(())
     }
 
-    fn finish(mut self) -> Result<Model, ModelError> {
+    fn finish(mut self, last: Option<&'a NodeProto>) -> Result<Model, ModelError> {
+        let Some(last) = last else {
+            let reason = "it is the input itself, and nothing is computed";
+            return Err(ModelError::unsupported(self.graph.output(), "output", reason));
+        };
+        if self.draft.is_none() || !self.before.is_identity() {
+            self.identity(last)?;
+        }
         self.complete_draft()?;
-        let refuse = |reason| ModelError::unsupported(self.graph.output(), "output", reason);
-        if self.layers.is_empty() {
-            return Err(refuse("no fully-connected layer leads to it"));
-        }
-        if !self.before.is_identity() {
-            return Err(refuse("it is scaled after the last activation, and no layer is left"));
-        }
         let mut model = Model::from_layers(std::mem::take(&mut self.layers))?
             .with_transform(InputTransform {
                 scale: per_input(&self.transform.scale),
@@ -354,8 +389,26 @@ impl<'g, 'a> Chain<'g, 'a> {
     /// What was generalised, folded or assumed.
     fn notes(&self) -> Vec<String> {
         let mut notes = Vec::new();
-        if let Some(batch) = self.input.batch {
-            notes.push(format!("the batch, fixed at {batch} in the file, may be of any size"));
+        notes.extend(self.graph.notes());
+        match (self.input.view, self.input.row.batch()) {
+            (View::None, _) => {
+                notes.push(String::from("the file has no batch axis: all of its input is one row"));
+            }
+            (_, Some(batch)) => {
+                notes.push(format!("the batch, fixed at {batch} in the file, may be of any size"));
+            }
+            (_, None) => {}
+        }
+        if self.input.view == View::AllButLast {
+            notes
+                .push(String::from("a row is the last axis of the file's input; others are batch"));
+        }
+        if self.added_layers > 0 {
+            notes.push(format!(
+                "layers added where the file has none, with weights on the diagonal alone: {}; an \
+                 infinite or NaN value spoils its whole row",
+                self.added_layers
+            ));
         }
         if self.folded_norms > 0 {
             notes.push(format!("{} BatchNormalization folded into layers", self.folded_norms));
@@ -370,53 +423,8 @@ impl<'g, 'a> Chain<'g, 'a> {
     }
 }
 
-impl Draft<'_> {
-    /// Folds an affine step before the layer: `W (s x + o) + b = (W s) x + (W o + b)`.
-    fn take_up(&mut self, before: &Affine) {
-        let inputs = self.weight.dims[1].max(1);
-        let rows = self.weight.values.chunks_exact_mut(inputs);
-        let shift = rows.map(|weights| {
-            let mut sum = 0.0;
-            for (index, weight) in weights.iter_mut().enumerate() {
-                sum += *weight * before.offset.at(index);
-                *weight *= before.scale.at(index);
-            }
-            sum
-        });
-        self.bias = Some(shift.collect());
-    }
-
-    /// The layer, once nothing more can be folded into it; rounded to f32 once.
-    fn complete(self) -> Result<Dense, ModelError> {
-        let (outputs, inputs) = (self.weight.dims[0], self.weight.dims[1]);
-        let after = &self.after;
-        let values = self.weight.values.iter();
-        let weight = match &after.scale {
-            PerFeature::Uniform(1.0) => values.map(|weight| *weight as f32).collect(),
-            scale => {
-                let scaled = |(at, weight): (usize, &f64)| (weight * scale.at(at / inputs)) as f32;
-                values.enumerate().map(scaled).collect()
-            }
-        };
-        let has_bias = self.bias.is_some() || after.offset != PerFeature::Uniform(0.0);
-        let bias = has_bias.then(|| {
-            let own = |index: usize| self.bias.as_ref().map_or(0.0, |bias| bias[index]);
-            let bias = |index| own(index) * after.scale.at(index) + after.offset.at(index);
-            (0..outputs).map(|index| bias(index) as f32).collect()
-        });
-        Dense::new(inputs, outputs, weight, bias, self.activation.unwrap_or_default())
-            .map_err(|error| at_node(self.node, error))
-    }
-}
-
-/// The same error with the node it belongs to.
-fn at_node(node: &NodeProto, error: ModelError) -> ModelError {
-    match error {
-        ModelError::Invalid { what, expected, got } => {
-            ModelError::Invalid { what: format!("node '{}': {what}", label(node)), expected, got }
-        }
-        other => other,
-    }
+fn wrong_weight(node: &NodeProto, weight: &Tensor) -> ModelError {
+    refuse(node, format!("the weight must have two axes, and it has {:?}", weight.dims))
 }
 
 fn uniform(scale: f64, offset: f64) -> Affine {
@@ -435,13 +443,15 @@ fn is_255th(factor: f64) -> bool {
     (factor * 255.0 - 1.0).abs() < 1e-6
 }
 
-/// The tensor broadcast to a row, or `None` where it does not broadcast or would enlarge the row.
-fn spread(tensor: &Tensor, row: &[usize]) -> Option<Vec<f64>> {
-    let missing = (row.len() + 1).checked_sub(tensor.dims.len())?;
+/// The tensor broadcast to a row behind so many axes of the batch, or `None` where it does not
+/// broadcast, or would enlarge the row.
+fn spread(tensor: &Tensor, leading: usize, row: &[usize]) -> Option<Vec<f64>> {
+    let missing = (leading + row.len()).checked_sub(tensor.dims.len())?;
     let mut dims = vec![1; missing];
     dims.extend(&tensor.dims);
-    let (batch, dims) = dims.split_first()?;
-    let fits = *batch == 1 && dims.iter().zip(row).all(|(dim, axis)| *dim == 1 || dim == axis);
+    let (batch, dims) = dims.split_at_checked(leading)?;
+    let fits = batch.iter().all(|dim| *dim == 1)
+        && dims.iter().zip(row).all(|(dim, axis)| *dim == 1 || dim == axis);
     if !fits {
         return None;
     }

@@ -7,10 +7,16 @@
 //! ```text
 //! proto   the messages a graph consists of         builder a graph of another format
 //! names   producers and constants by name          tensor  constants decoded, sizes checked
-//! walk    output -> input, one step per operator   direct  activations that are one operator
-//! gated   activations that exporters decompose     shape   the shape of one row, and reshape
-//! chain   steps -> layers, folding what is affine  affine  scales and offsets in double precision
+//! fold    constants computed from constants        walk    output -> input, a step per operator
+//! direct  activations that are one operator        gated   activations that exporters decompose
+//! shape   the shape of a batch and of a row        reshape what a reshape asks for
+//! chain   steps -> layers, folding what is affine  draft   a layer that takes up what is affine
+//! affine  scales and offsets in double precision
 //! ```
+//!
+//! What a row is, a file does not say: nearly always the first axis is the batch. Where a graph is
+//! no chain that way, all axes but the last are taken for it, and then none, if all sizes are
+//! stated; a note says which. Scores are exact in each of these readings.
 //!
 //! What is not a dense chain is refused with the node's name and the reason, never approximated.
 //! Operator semantics are those of <https://onnx.ai/onnx/operators/>, by the graph's opset.
@@ -21,6 +27,8 @@ mod attributes;
 mod builder;
 mod chain;
 mod direct;
+mod draft;
+mod fold;
 mod gated;
 mod names;
 pub(super) mod proto;
@@ -35,6 +43,7 @@ use std::fmt::Display;
 pub(super) use builder::{Builder, Numbers, float, int, ints, text};
 use names::Graph;
 use proto::{ModelProto, NodeProto};
+use shape::View;
 
 use super::{Format, Model, ModelError};
 
@@ -47,7 +56,17 @@ pub(super) fn model(
     let read = || {
         let graph = Graph::new(proto, file_bytes)?;
         let steps = walk::steps(&graph)?;
-        Ok(chain::build(&graph, &steps)?.with_name(graph.name()))
+        let mut first = None;
+        for view in View::of(graph.input()) {
+            graph.start_again();
+            match chain::build(&graph, &steps, view) {
+                Ok(model) => return Ok(model.with_name(graph.name())),
+                // Sizes are the same in every view.
+                Err(error @ ModelError::TooLarge { .. }) => return Err(first.unwrap_or(error)),
+                Err(error) => first = first.or(Some(error)),
+            }
+        }
+        Err(first.unwrap_or_else(|| malformed("input", "a shape", "none")))
     };
     read().map_err(|error: ModelError| error.in_format(format))
 }

@@ -132,6 +132,12 @@ pub(in crate::model::format) mod data_type {
     pub(in crate::model::format) const BFLOAT16: i32 = 16;
 }
 
+/// Whether a data type is one of floats.
+pub(super) fn is_float(element: i32) -> bool {
+    let floats = [data_type::FLOAT, data_type::DOUBLE, data_type::FLOAT16, data_type::BFLOAT16];
+    floats.contains(&element)
+}
+
 #[derive(Clone, PartialEq, Message)]
 pub(in crate::model::format) struct ValueInfo {
     #[prost(string, tag = "1")]

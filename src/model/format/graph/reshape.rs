@@ -1,80 +1,61 @@
-//! What a `Reshape` asks for: the batch axis, and the axes of a row after it.
+//! What a `Reshape` asks for, stated or computed.
 
 use super::attributes::Attributes;
 use super::names::Graph;
 use super::proto::NodeProto;
 use super::refuse;
-use super::shape::{InputShape, Row};
+use super::shape::{Row, Size};
 use super::tensor::AXES_MAX;
 use crate::model::ModelError;
-
-/// The first axis a `Reshape` asks for.
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum BatchAxis {
-    /// That of the value, by a 0 or by its computed size.
-    Copied,
-    /// Whatever is left after the other axes.
-    Inferred,
-    /// A number.
-    Fixed(i64),
-}
 
 /// The row after a `Reshape`, which must keep rows apart.
 pub(super) fn reshape<'a>(
     graph: &Graph<'a>,
     node: &'a NodeProto,
-    input: &InputShape,
     row: &Row,
 ) -> Result<Row, ModelError> {
-    if Attributes::of(node, &["allowzero"])?.int("allowzero", 0)? != 0 {
-        return Err(refuse(node, "a shape with axes of no values cannot be run"));
-    }
-    let (batch, axes) = target(graph, node)?;
-    match batch {
-        BatchAxis::Copied => {}
-        BatchAxis::Fixed(size) if input.batch == Some(size) => {}
-        BatchAxis::Fixed(size) => {
-            let reason = format!("a first axis of {size} mixes rows; keep the batch axis first");
-            return Err(refuse(node, reason));
-        }
-        // The batch stays what it is where the other axes hold exactly one row.
-        BatchAxis::Inferred if !axes.contains(&-1) && row.width().is_some() => {}
-        BatchAxis::Inferred => {
-            return Err(refuse(node, format!("{axes:?} may mix rows; keep the batch axis first")));
-        }
-    }
-    row.reshaped(node, &axes)
+    let zero_is_empty = Attributes::of(node, &["allowzero"])?.int("allowzero", 0)? != 0;
+    let target = target(graph, node, zero_is_empty)?;
+    row.reshaped(node, &target)
 }
 
-fn target<'a>(graph: &Graph<'a>, node: &'a NodeProto) -> Result<(BatchAxis, Vec<i64>), ModelError> {
+fn target<'a>(
+    graph: &Graph<'a>,
+    node: &'a NodeProto,
+    zero_is_empty: bool,
+) -> Result<Vec<Size>, ModelError> {
     let computed = || refuse(node, "the shape must be constant, or computed as a flatten");
+    let size = |axis: &i64| match *axis {
+        -1 => Ok(Size::Inferred),
+        0 if zero_is_empty => Err(refuse(node, "a shape with axes of no values cannot be run")),
+        0 => Ok(Size::Copied),
+        axis => match usize::try_from(axis) {
+            Ok(size) => Ok(Size::Fixed(size)),
+            Err(_) => Err(refuse(node, format!("an axis of {axis} is none"))),
+        },
+    };
     let [data, shape] = &node.input[..] else {
         return Err(refuse(node, "a value and a shape are needed"));
     };
     let shape = without_casts(graph, shape);
-    let (batch, axes) = if let Some(shape) = graph.integers(shape) {
-        match shape?.split_first() {
-            Some((-1, axes)) => (BatchAxis::Inferred, axes.to_vec()),
-            Some((0, axes)) => (BatchAxis::Copied, axes.to_vec()),
-            Some((size, axes)) => (BatchAxis::Fixed(*size), axes.to_vec()),
-            None => return Err(refuse(node, "a shape without axes cannot be run")),
-        }
-    } else {
-        let concat = graph.producer_of_kind(shape, "Concat").ok_or_else(computed)?;
-        let (first, rest) = concat.input.split_first().ok_or_else(computed)?;
-        if !is_batch_size(graph, first, data) {
-            return Err(computed());
-        }
-        let mut axes = Vec::new();
-        for part in rest.iter().take(AXES_MAX) {
-            axes.extend(graph.integers(part).ok_or_else(computed)??);
-        }
-        (BatchAxis::Copied, axes)
-    };
-    if axes.len() > AXES_MAX {
-        return Err(ModelError::too_large("axes of a shape", AXES_MAX, axes.len()));
+    if let Some(shape) = graph.integers(shape) {
+        return shape?.iter().map(size).collect();
     }
-    Ok((batch, axes))
+    let concat = graph.producer_of_kind(shape, "Concat").ok_or_else(computed)?;
+    let (first, rest) = concat.input.split_first().ok_or_else(computed)?;
+    if !is_batch_size(graph, first, data) {
+        return Err(computed());
+    }
+    let mut sizes = vec![Size::Copied];
+    for part in rest.iter().take(AXES_MAX) {
+        for axis in graph.integers(part).ok_or_else(computed)?? {
+            sizes.push(size(&axis)?);
+        }
+    }
+    if sizes.len() > AXES_MAX {
+        return Err(ModelError::too_large("axes of a shape", AXES_MAX, sizes.len()));
+    }
+    Ok(sizes)
 }
 
 fn without_casts<'a>(graph: &Graph<'a>, value: &'a str) -> &'a str {
@@ -108,7 +89,7 @@ fn batch_size<'a>(graph: &Graph<'a>, value: &'a str, data: &str, depth: usize) -
             let axis_is_0 = node.attribute.iter().all(|axis| axis.name == "axis" && axis.i == 0);
             let first = constant(1)? == [0] && axis_is_0;
             let indices = graph.constant(node.input.get(1)?)?;
-            let rank = indices.source.dims(indices.name).ok()?.len();
+            let rank = indices.dims().ok()?.len();
             (first && rank <= 1 && is_shape_of(shape, data, graph, false)).then_some(rank)
         }
         "Slice" => {

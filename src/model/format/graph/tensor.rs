@@ -3,7 +3,7 @@
 use half::{bf16, f16};
 
 use super::malformed;
-use super::proto::{LOCATION_EXTERNAL, TensorProto, data_type};
+use super::proto::{LOCATION_EXTERNAL, TensorProto, data_type, is_float};
 use crate::model::ModelError;
 use crate::model::format::numbers::{Element, element_count, transpose};
 
@@ -63,6 +63,15 @@ impl Source<'_> {
         }
     }
 
+    /// Whether these are floating-point numbers.
+    pub(super) fn is_float(&self) -> bool {
+        match self {
+            Source::Tensor(tensor) => is_float(tensor.data_type),
+            Source::Floats(_) | Source::Float(_) => true,
+            Source::Ints(_) | Source::Int(_) => false,
+        }
+    }
+
     /// The numbers as they are, whatever their type; exact, but for integers past 2^53.
     pub(super) fn decode(&self, name: &str) -> Result<Tensor, ModelError> {
         let values = match self {
@@ -95,7 +104,8 @@ fn checked_count(tensor: &TensorProto, name: &str) -> Result<usize, ModelError> 
         return Err(ModelError::unsupported(
             name,
             "initializer",
-            "its data lies in another file, which is not read; save the model as one file",
+            "its data lies in another file; load the model from its path with --external-data \
+             (LoadOptions::external_data), or save it as one file",
         ));
     }
     element_count(&Source::Tensor(tensor).dims(name)?)
@@ -120,8 +130,8 @@ fn decode(tensor: &TensorProto, name: &str) -> Result<Vec<f64>, ModelError> {
             return Ok(integers.iter().map(|integer| *integer as f64).collect());
         }
         other => {
-            let expected = "float, double, float16 or bfloat16";
-            return Err(malformed(at(name), expected, format!("data type {other}")));
+            let reason = format!("data type {other} is none of the floats that are read");
+            return Err(ModelError::unsupported(name, "constant", reason));
         }
     };
     let count = checked_count(tensor, name)?;

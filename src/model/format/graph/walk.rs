@@ -39,7 +39,7 @@ pub(super) enum Kind<'a> {
     Activation(Activation),
     /// Softmax or LogSoftmax.
     Head(Head),
-    /// `Flatten`, `Reshape`, `Squeeze` or `Unsqueeze`.
+    /// `Flatten`, `Reshape`, `Squeeze`, `Unsqueeze` or `Transpose`.
     Shape,
     /// What leaves every value as it is.
     Nothing,
@@ -71,13 +71,13 @@ pub(super) fn steps<'a>(graph: &Graph<'a>) -> Result<Vec<Step<'a>>, ModelError> 
 
 /// The step that writes `value`, and the value it is applied to.
 fn step<'a>(graph: &Graph<'a>, value: &'a str) -> Result<(Step<'a>, &'a str), ModelError> {
-    let at = || format!("value '{value}'");
-    let Some(node) = graph.producer(value) else {
-        return Err(match graph.constant(value) {
-            Some(_) => malformed(at(), "a value computed from the input", "a constant"),
-            None => malformed(at(), "a node that writes it", "none"),
-        });
-    };
+    if graph.constant(value).is_some() {
+        let reason = "it is a constant, so that the output does not depend on the input";
+        return Err(ModelError::unsupported(value, "constant", reason));
+    }
+    let node = graph
+        .producer(value)
+        .ok_or_else(|| malformed(format!("value '{value}'"), "a node that writes it", "none"))?;
     if !is_standard(node) {
         return Err(refuse(node, "only ONNX's own operators are known; export without fusions"));
     }
@@ -102,7 +102,7 @@ fn operator<'a>(graph: &Graph<'a>, node: &'a NodeProto) -> Result<(Kind<'a>, &'a
         "BatchNormalization" => Kind::BatchNorm,
         "Softmax" => Kind::Head(Head::Softmax),
         "LogSoftmax" => Kind::Head(Head::LogSoftmax),
-        "Flatten" | "Reshape" | "Squeeze" | "Unsqueeze" => Kind::Shape,
+        "Flatten" | "Reshape" | "Squeeze" | "Unsqueeze" | "Transpose" => Kind::Shape,
         "Neg" => Kind::Negate,
         "Identity" => Kind::Nothing,
         "Dropout" => {
@@ -123,9 +123,6 @@ fn with_constant<'a>(
     let (left, right) = (input(node, 0)?, input(node, 1)?);
     let (on_left, on_right) = (graph.constant(left).is_some(), graph.constant(right).is_some());
     Ok(match (node.op_type.as_str(), on_left, on_right) {
-        (_, true, true) => {
-            return Err(refuse(node, "both inputs are constants; export with constant folding"));
-        }
         (_, false, false) => {
             return Err(refuse(
                 node,
@@ -171,7 +168,6 @@ fn why_not(op: &str) -> &'static str {
     match op {
         "ArgMax" | "TopK" => "export the scores as the output; classes are found from them",
         "Cast" => "values would be rounded to integers",
-        "Constant" => "the output does not depend on the input",
         "Conv" | "MaxPool" | "AveragePool" | "GlobalAveragePool" | "GlobalMaxPool" => {
             "convolutions and pooling are not run, only fully-connected layers"
         }
@@ -190,7 +186,6 @@ fn why_not(op: &str) -> &'static str {
         }
         "If" | "Loop" | "Scan" => "control flow cannot be run; export one straight graph",
         "LSTM" | "GRU" | "RNN" => "recurrent layers are not run, only fully-connected ones",
-        "Transpose" => "axes of a row cannot be exchanged; flatten in the order of the weights",
         _ => "it is no part of a chain of fully-connected layers",
     }
 }

@@ -2,15 +2,18 @@
 //!
 //! ```text
 //! limits    the message is small enough to decode
+//! external  tensors that lie in other files
 //! metadata  what a graph cannot say: name, labels, what a byte stands for
 //! write     a model told in operators
 //! ```
 
+mod external;
 mod limits;
 mod metadata;
 mod write;
 
 use std::fmt::Display;
+use std::path::Path;
 
 use prost::Message;
 use prost::bytes::Bytes;
@@ -29,12 +32,20 @@ pub(super) fn looks_like(bytes: &[u8]) -> bool {
     limits::has_graph(bytes)
 }
 
-/// Reads a model; `fallback_name` names it where the file does not.
-pub(super) fn read(bytes: Bytes, fallback_name: &str) -> Result<Model, ModelError> {
+/// Reads a model; `fallback_name` names it where the file does not. Tensors may lie in other files
+/// of `folder`, where one is given.
+pub(super) fn read(
+    bytes: Bytes,
+    fallback_name: &str,
+    folder: Option<&Path>,
+) -> Result<Model, ModelError> {
     limits::check(&bytes)?;
-    let file_bytes = bytes.len();
-    let proto =
+    let mut file_bytes = bytes.len();
+    let mut proto =
         ModelProto::decode(bytes).map_err(|error| malformed("protobuf", "an ONNX model", error))?;
+    if let Some(folder) = folder {
+        file_bytes = file_bytes.saturating_add(external::read_into(&mut proto, folder)?);
+    }
     let model = graph::model(&proto, file_bytes, Format::Onnx)?;
     let named = !model.name().is_empty() && !NAMES_OF_EXPORTERS.contains(&model.name());
     let model = if named { model } else { model.with_name(fallback_name) };

@@ -1,0 +1,229 @@
+//! Constants that are computed from constants, in double precision.
+//!
+//! Exporters leave such nodes where they do not fold them: a weight transposed before its product,
+//! a mean divided by 255. Shapes are worked out when the graph is read, numbers when they are asked
+//! for, and all of them count as work.
+
+use super::attributes::{Attributes, casts_to_float};
+use super::proto::NodeProto;
+use super::refuse;
+use super::tensor::{AXES_MAX, Tensor};
+use crate::model::ModelError;
+use crate::model::format::numbers::{element_count, transpose};
+
+/// How deep computed constants may nest.
+const LEVELS_MAX: usize = 16;
+
+/// A constant that a node computes.
+pub(super) struct Computed<'a> {
+    node: &'a NodeProto,
+    dims: Vec<usize>,
+    is_float: bool,
+    level: usize,
+}
+
+/// What a constant is before its numbers are asked for.
+pub(super) struct Outline {
+    pub(super) dims: Vec<usize>,
+    pub(super) is_float: bool,
+    /// How deep the nodes nest that compute it.
+    pub(super) level: usize,
+}
+
+/// What a node computes where its operands are constants and its operator is known here.
+pub(super) fn outline<'a>(
+    node: &'a NodeProto,
+    operand: impl Fn(&str) -> Option<Outline>,
+) -> Option<Computed<'a>> {
+    let operand = |index: usize| operand(node.input.get(index)?);
+    let Outline { dims: first, is_float, mut level } = operand(0)?;
+    let mut dims = first.clone();
+    let mut result_is_float = is_float;
+    match node.op_type.as_str() {
+        "Identity" if node.input.len() == 1 => {}
+        "Cast" if casts_to_float(node).ok()? => result_is_float = true,
+        "Transpose" => {
+            dims = order_of(node, first.len())?.iter().map(|axis| first[*axis]).collect()
+        }
+        "Neg" | "Sqrt" | "Reciprocal" if is_float && node.attribute.is_empty() => {}
+        "Add" | "Sub" | "Mul" | "Div" | "MatMul" if is_float && node.attribute.is_empty() => {
+            let second = operand(1).filter(|second| second.is_float)?;
+            level = level.max(second.level);
+            dims = match (node.op_type.as_str(), &first[..], &second.dims[..]) {
+                ("MatMul", [rows, inner], [same, columns]) if inner == same => {
+                    vec![*rows, *columns]
+                }
+                ("MatMul", _, _) => return None,
+                _ => broadcast(&first, &second.dims)?,
+            };
+        }
+        _ => return None,
+    }
+    let is_sound = level < LEVELS_MAX && element_count(&dims).is_some();
+    is_sound.then(|| Computed { node, dims, is_float: result_is_float, level: level + 1 })
+}
+
+impl<'a> Computed<'a> {
+    pub(super) fn outline(&self) -> Outline {
+        Outline { dims: self.dims.to_vec(), is_float: self.is_float, level: self.level }
+    }
+
+    /// The numbers, of operands by name; each number counts as work to `spend`.
+    pub(super) fn evaluate(
+        &self,
+        spend: impl Fn(usize) -> Result<(), ModelError>,
+        operand: impl Fn(&'a str) -> Result<Tensor, ModelError>,
+    ) -> Result<Tensor, ModelError> {
+        let operand = |index: usize| match self.node.input.get(index) {
+            Some(name) => operand(name),
+            None => Err(refuse(self.node, format!("input {index} is missing"))),
+        };
+        let count = element_count(&self.dims).unwrap_or(usize::MAX);
+        spend(count.max(1))?;
+        let first = operand(0)?;
+        let dims = self.dims.clone();
+        let unary = |f: fn(f64) -> f64| first.values.iter().map(|x| f(*x)).collect();
+        let values = match self.node.op_type.as_str() {
+            "Transpose" => {
+                let order = order_of(self.node, first.dims.len()).unwrap_or_default();
+                permuted(&first, &order)
+            }
+            "Neg" => unary(|x| -x),
+            "Sqrt" => unary(f64::sqrt),
+            "Reciprocal" => unary(f64::recip),
+            "MatMul" => {
+                let second = operand(1)?;
+                spend(count.saturating_mul(second.dims[0]))?;
+                product(&first, &second)
+            }
+            op @ ("Add" | "Sub" | "Mul" | "Div") => {
+                let second = operand(1)?;
+                let f: fn(f64, f64) -> f64 = match op {
+                    "Add" => |a, b| a + b,
+                    "Sub" => |a, b| a - b,
+                    "Mul" => |a, b| a * b,
+                    _ => |a, b| a / b,
+                };
+                let pair = |at| f(spread(&first, &dims, at), spread(&second, &dims, at));
+                (0..count).map(pair).collect()
+            }
+            // Identity and Cast.
+            _ => first.values,
+        };
+        Ok(Tensor { dims, values })
+    }
+}
+
+/// The order of the axes after a `Transpose`, which reverses them where none is stated.
+fn order_of(node: &NodeProto, rank: usize) -> Option<Vec<usize>> {
+    let stated = Attributes::of(node, &["perm"]).ok()?.ints("perm").ok()?;
+    let order: Vec<usize> = match stated {
+        Some(axes) => axes.iter().map(|axis| usize::try_from(*axis).ok()).collect::<Option<_>>()?,
+        None => (0..rank).rev().collect(),
+    };
+    let mut sorted = order.clone();
+    sorted.sort_unstable();
+    sorted.into_iter().eq(0..rank).then_some(order)
+}
+
+fn permuted(tensor: &Tensor, order: &[usize]) -> Vec<f64> {
+    if let ([1, 0], [rows, columns]) = (order, &tensor.dims[..]) {
+        return transpose(&tensor.values, *rows, *columns);
+    }
+    let strides = strides(&tensor.dims);
+    let dims: Vec<usize> = order.iter().map(|axis| tensor.dims[*axis]).collect();
+    let source = |at: usize| {
+        let (mut rest, mut from) = (at, 0);
+        for (axis, dim) in order.iter().zip(&dims).rev() {
+            from += rest % dim * strides[*axis];
+            rest /= dim;
+        }
+        tensor.values[from]
+    };
+    (0..tensor.values.len()).map(source).collect()
+}
+
+fn strides(dims: &[usize]) -> Vec<usize> {
+    let mut strides = vec![1; dims.len()];
+    for axis in (1..dims.len()).rev() {
+        strides[axis - 1] = strides[axis] * dims[axis];
+    }
+    strides
+}
+
+/// The shape that two shapes broadcast to, each from its last axis on.
+fn broadcast(first: &[usize], second: &[usize]) -> Option<Vec<usize>> {
+    let rank = first.len().max(second.len());
+    let at = |dims: &[usize], axis: usize| match (axis + dims.len()).checked_sub(rank) {
+        Some(axis) => dims[axis],
+        None => 1,
+    };
+    let joined = |axis| match (at(first, axis), at(second, axis)) {
+        (a, b) if a == b => Some(a),
+        (1, other) | (other, 1) => Some(other),
+        _ => None,
+    };
+    (0..rank).map(joined).collect::<Option<_>>().filter(|_| rank <= AXES_MAX)
+}
+
+/// The tensor's number for place `at` of the shape it is broadcast to.
+fn spread(tensor: &Tensor, dims: &[usize], at: usize) -> f64 {
+    if tensor.dims == dims {
+        return tensor.values[at];
+    }
+    let (mut rest, mut from, mut stride) = (at, 0, 1);
+    let mut own = tensor.dims.iter().rev();
+    for dim in dims.iter().rev() {
+        if let Some(size) = own.next() {
+            from += if *size == 1 { 0 } else { rest % dim * stride };
+            stride *= size;
+        }
+        rest /= dim;
+    }
+    tensor.values[from]
+}
+
+fn product(first: &Tensor, second: &Tensor) -> Vec<f64> {
+    let (inner, columns) = (second.dims[0], second.dims[1]);
+    let row = |row: usize| {
+        (0..columns).map(move |column| {
+            let term =
+                |k: usize| first.values[row * inner + k] * second.values[k * columns + column];
+            (0..inner).map(term).sum()
+        })
+    };
+    (0..first.dims[0]).flat_map(row).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tensor(dims: &[usize], values: &[f64]) -> Tensor {
+        Tensor { dims: dims.to_vec(), values: values.to_vec() }
+    }
+
+    #[test]
+    fn shapes_broadcast_from_the_last_axis() {
+        assert_eq!(broadcast(&[2, 1], &[3]), Some(vec![2, 3]));
+        assert_eq!(broadcast(&[], &[3]), Some(vec![3]));
+        assert_eq!(broadcast(&[2], &[3]), None);
+        let column = tensor(&[2, 1], &[1.0, 2.0]);
+        let got: Vec<f64> = (0..6).map(|at| spread(&column, &[2, 3], at)).collect();
+        assert_eq!(got, [1.0, 1.0, 1.0, 2.0, 2.0, 2.0]);
+    }
+
+    #[test]
+    fn axes_are_exchanged_by_hand() {
+        let numbers = tensor(&[1, 2, 3], &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0]);
+        assert_eq!(permuted(&numbers, &[2, 0, 1]), [1.0, 4.0, 2.0, 5.0, 3.0, 6.0]);
+        assert_eq!(permuted(&numbers, &[0, 1, 2]), numbers.values);
+    }
+
+    #[test]
+    fn products_by_hand() {
+        let square = tensor(&[2, 2], &[1.0, 2.0, 3.0, 4.0]);
+        let column = tensor(&[2, 1], &[5.0, 6.0]);
+        assert_eq!(product(&square, &column), [17.0, 39.0]);
+    }
+}
