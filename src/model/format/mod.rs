@@ -5,6 +5,7 @@
 
 mod archive;
 mod graph;
+mod keras;
 mod npy;
 mod numbers;
 mod onnx;
@@ -105,6 +106,11 @@ fn read(
         Sniffed::Npz => {
             options.check_states_itself(Format::Npz)?;
             npy::read_npz(&bytes, fallback_name)
+        }
+        Sniffed::KerasHdf5 => keras::read_h5(bytes, fallback_name, options),
+        Sniffed::KerasArchive => {
+            options.check_states_itself(Format::KerasArchive)?;
+            keras::read_archive(&bytes, fallback_name)
         }
         Sniffed::Unknown(found) => {
             Err(ModelError::UnknownFormat { path: path.to_owned(), found: found.to_owned() })
