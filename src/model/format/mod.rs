@@ -6,6 +6,7 @@
 mod archive;
 mod file;
 mod graph;
+mod keras;
 mod manifest;
 mod npy;
 mod numbers;
@@ -162,6 +163,11 @@ fn read(bytes: Bytes, origin: &Origin<'_>, options: &LoadOptions) -> Result<Mode
         Sniffed::Manifest => {
             options.check_states_itself(Format::Manifest)?;
             follow(&bytes, origin, options)
+        }
+        Sniffed::KerasHdf5 => keras::read_h5(bytes, &origin.name, options),
+        Sniffed::KerasArchive => {
+            options.check_states_itself(Format::KerasArchive)?;
+            keras::read_archive(&bytes, &origin.name)
         }
         Sniffed::Unknown(found) => Err(ModelError::UnknownFormat {
             path: origin.path.unwrap_or(Path::new("model bytes")).to_owned(),

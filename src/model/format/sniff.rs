@@ -1,12 +1,11 @@
 //! What a file's first bytes say it is.
 
 use super::archive::member_names;
-use super::{manifest, onnx, safetensors};
+use super::{keras, manifest, onnx, safetensors};
 use crate::model::npy::MAGIC;
 
 /// Beginnings of formats that this version does not read, and what to do about them.
-const NOT_READ: [(&[u8], &str); 8] = [
-    (b"\x89HDF\r\n\x1a\n", "an HDF5 file, such as Keras writes; convert it to ONNX with tf2onnx"),
+const NOT_READ: [(&[u8], &str); 7] = [
     (MAGIC, "one .npy array; put the layers into a directory or a .npz"),
     (b"\x80\x02", PICKLE),
     (b"\x80\x03", PICKLE),
@@ -16,6 +15,9 @@ const NOT_READ: [(&[u8], &str); 8] = [
     (b"GGUF", "a GGUF file, which holds language models"),
 ];
 
+/// How every HDF5 file begins.
+const HDF5: &[u8] = b"\x89HDF\r\n\x1a\n";
+
 const PICKLE: &str = "a Python pickle, which is never executed; export it to ONNX with torch.onnx";
 
 /// A format this version reads, or the words for what the bytes look like instead.
@@ -24,6 +26,8 @@ pub(super) enum Sniffed {
     Safetensors,
     Npz,
     Manifest,
+    KerasHdf5,
+    KerasArchive,
     Unknown(&'static str),
 }
 
@@ -38,6 +42,9 @@ pub(super) fn sniff(bytes: &[u8]) -> Sniffed {
     }
     if bytes.starts_with(b"PK\x03\x04") || bytes.starts_with(b"PK\x05\x06") {
         return sniff_zip(bytes);
+    }
+    if bytes.starts_with(HDF5) {
+        return Sniffed::KerasHdf5;
     }
     if let Some((_, words)) = NOT_READ.iter().find(|(magic, _)| bytes.starts_with(magic)) {
         return Sniffed::Unknown(words);
@@ -63,10 +70,13 @@ fn sniff_zip(bytes: &[u8]) -> Sniffed {
     if !names.is_empty() && names.iter().all(|name| name.ends_with(".npy")) {
         return Sniffed::Npz;
     }
+    if keras::is_archive(&names) {
+        return Sniffed::KerasArchive;
+    }
     Sniffed::Unknown(if any("data.pkl") || any("constants.pkl") {
         "a PyTorch archive, which does not hold the activations; export it to ONNX with torch.onnx"
     } else if any("model.weights.h5") {
-        "a Keras archive; convert it to ONNX with tf2onnx"
+        "a Keras archive without its configuration"
     } else {
         "a zip of something else than .npy arrays"
     })
