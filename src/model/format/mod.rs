@@ -8,6 +8,8 @@ mod graph;
 mod npy;
 mod numbers;
 mod onnx;
+#[allow(dead_code)]
+mod pickle;
 pub(super) mod safetensors;
 mod sniff;
 
