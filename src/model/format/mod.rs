@@ -5,6 +5,8 @@
 
 mod archive;
 mod graph;
+#[allow(dead_code)]
+mod named;
 mod npy;
 mod numbers;
 mod onnx;
