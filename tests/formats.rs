@@ -3,6 +3,8 @@
 mod common;
 #[path = "formats/hostile.rs"]
 mod hostile;
+#[path = "formats/hostile_torch.rs"]
+mod hostile_torch;
 #[path = "formats/native.rs"]
 mod native;
 #[path = "formats/npy.rs"]
@@ -15,3 +17,7 @@ mod onnx_file;
 mod paper;
 #[path = "formats/peer.rs"]
 mod peer;
+#[path = "formats/torch.rs"]
+mod torch;
+#[path = "formats/torch_file.rs"]
+mod torch_file;

@@ -3,14 +3,16 @@
 //! Such a file says which numbers there are, and in part what they are for; what it does not say is
 //! taken from [`LoadOptions`], and never guessed.
 //!
-//! | what | where it is from |
-//! |---|---|
-//! | modules | names: `P.weight` and `P.bias`, or `P/kernel` and `P/bias`, are a layer; with `P.running_mean` and `P.running_var`, or `P/gamma`, `P/beta`, `P/moving_mean` and `P/moving_variance`, a BatchNorm; an array of two axes under any other name is a layer without biases |
-//! | order | `LoadOptions::order`; else the order of registration, where the format keeps it and widths chain in it; else the only order in which widths chain |
-//! | activations | `LoadOptions::order` or `LoadOptions::activation` |
-//! | what comes last | `LoadOptions::order` or `LoadOptions::ending` |
-//! | layout | `LoadOptions::layout`; else the format's; else the only one that fits |
-//! | epsilon of a BatchNorm | PyTorch's default by PyTorch's names, Keras's by Keras's |
+//! * Modules, by name: `P.weight` and `P.bias`, or `P/kernel` and `P/bias`, are a layer. With
+//!   `P.running_mean` and `P.running_var`, or `P/gamma`, `P/beta`, `P/moving_mean` and
+//!   `P/moving_variance`, they are a BatchNorm. An array of two axes under any other name is a
+//!   layer without biases.
+//! * Order: `LoadOptions::order`; else the order of registration, where the format keeps it and
+//!   widths chain in it; else the only order in which widths chain.
+//! * Activations, and what comes last: `LoadOptions::order`, or `LoadOptions::activation` and
+//!   `LoadOptions::ending`.
+//! * Layout: `LoadOptions::layout`; else the format's; else the only one that fits.
+//! * Epsilon of a BatchNorm: PyTorch's default under PyTorch's names, Keras's under Keras's.
 //!
 //! ```text
 //! modules  names -> layers and norms      chain  the only order in which widths chain
