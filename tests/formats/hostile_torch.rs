@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use fusewire::{Model, ModelError};
+use safetensors::tensor::{Dtype, TensorView};
 use zip::CompressionMethod;
 
 use super::torch::relu;
@@ -102,4 +103,26 @@ fn pickles_that_ask_for_much() {
     // As a tree, 2^100000 lists.
     let laughs = [b"]".to_vec(), b"q\x000](h\x00h\x00e".repeat(50_000)].concat();
     assert!(read(&asks(&laughs)).unwrap_err().to_string().contains("got a list"));
+}
+
+/// As many layers as there may be in a file that knows no order; and a chain, shuffled.
+#[test]
+fn an_order_is_looked_for_soon() {
+    let file = |count: usize, widths: &dyn Fn(usize) -> [usize; 2]| {
+        let views: Vec<(String, Vec<usize>, Vec<u8>)> = (0..count)
+            .map(|n| (n, widths(n)))
+            .map(|(n, [a, b])| (format!("{:04}", n * 389 % 1024), vec![a, b], vec![0; 4 * a * b]))
+            .collect();
+        let views = views.iter().map(|(name, shape, bytes)| {
+            (name.clone(), TensorView::new(Dtype::F32, shape.clone(), bytes).unwrap())
+        });
+        let format = [(String::from("format"), String::from("pt"))].into_iter().collect();
+        safetensors::serialize(views, Some(format)).unwrap()
+    };
+    let square = read(&file(1024, &|_| [2, 2])).unwrap_err();
+    assert!(matches!(square, ModelError::Undeclared { .. }), "{square}");
+    // Widths 2, 1, 3, 1, 4, 1, ..: the order is anyone's guess. Falling widths: there is one.
+    let star = |n: usize| if n % 2 == 0 { [1, 2 + n / 2] } else { [2 + n / 2, 1] };
+    assert!(matches!(read(&file(1024, &star)).unwrap_err(), ModelError::Undeclared { .. }));
+    assert_eq!(read(&file(64, &|n| [n + 1, n + 2])).unwrap().layers().len(), 64);
 }

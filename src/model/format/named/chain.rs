@@ -133,6 +133,13 @@ mod tests {
         assert_eq!(orders(&[(5, 4), (4, 5), (3, 2)]), Orders::None);
     }
 
+    #[test]
+    fn a_long_chain_has_its_order() {
+        let widths: Vec<_> = (0..1024).map(|n| n * 389 % 1024).map(|n| (n, n + 1)).collect();
+        let Orders::One(order) = orders(&widths) else { panic!("no order") };
+        assert!(order.windows(2).all(|pair| widths[pair[0]].1 == widths[pair[1]].0));
+    }
+
     /// All permutations, counted.
     fn counted(widths: &[(usize, usize)], last: Option<usize>, left: &mut Vec<bool>) -> usize {
         if !left.contains(&true) {
