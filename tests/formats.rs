@@ -5,6 +5,8 @@ mod common;
 mod external;
 #[path = "formats/hostile.rs"]
 mod hostile;
+#[path = "formats/hostile_torch.rs"]
+mod hostile_torch;
 #[path = "formats/manifest.rs"]
 mod manifest;
 #[path = "formats/native.rs"]
@@ -25,3 +27,7 @@ mod paper;
 mod peer;
 #[path = "formats/suite.rs"]
 mod suite;
+#[path = "formats/torch.rs"]
+mod torch;
+#[path = "formats/torch_file.rs"]
+mod torch_file;

@@ -11,3 +11,8 @@ use cases::check;
 fn keras() {
     check("keras.zip", 172);
 }
+
+#[test]
+fn torch() {
+    check("torch.zip", 133);
+}

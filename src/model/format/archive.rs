@@ -55,7 +55,6 @@ impl<'a> Archive<'a> {
     }
 
     /// Where the member of this name stands, where there is one.
-    #[allow(dead_code)]
     pub(super) fn index_of(&self, name: &str) -> Option<usize> {
         self.zip.index_for_name(name)
     }

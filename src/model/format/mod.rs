@@ -8,11 +8,14 @@ mod file;
 mod graph;
 mod keras;
 mod manifest;
+mod named;
 mod npy;
 mod numbers;
 pub(super) mod onnx;
+mod pickle;
 pub(super) mod safetensors;
 mod sniff;
+mod torch;
 
 use std::borrow::Cow;
 use std::fmt;
@@ -36,11 +39,11 @@ const UNNAMED: &str = "unnamed";
 pub enum Format {
     /// An ONNX `ModelProto`.
     Onnx,
-    /// safetensors with fusewire's metadata: the native format.
+    /// safetensors: with fusewire's metadata the native format, without it weights by name.
     Safetensors,
     /// A zip of `.npy` arrays.
     Npz,
-    /// A directory of `.npy` layers, order and activations in their names.
+    /// A directory of `.npy` layers: order and activations in their names, or weights by name.
     NpyDirectory,
     /// A PyTorch state_dict: weights by name, in a pickle that is never executed.
     TorchStateDict,
@@ -116,8 +119,7 @@ fn load_either(path: &Path, options: &LoadOptions) -> Result<Model, ModelError> 
 }
 
 fn load_directory(path: &Path, options: &LoadOptions) -> Result<Model, ModelError> {
-    options.check_states_itself(Format::NpyDirectory)?;
-    npy::read_directory(path)
+    npy::read_directory(path, options)
 }
 
 fn load_file(path: &Path, options: &LoadOptions) -> Result<Model, ModelError> {
@@ -152,14 +154,10 @@ fn read(bytes: Bytes, origin: &Origin<'_>, options: &LoadOptions) -> Result<Mode
             let folder = options.external_data.then(|| origin.folder()).flatten();
             onnx::read(bytes, &origin.name, folder)
         }
-        Sniffed::Safetensors => {
-            options.check_states_itself(Format::Safetensors)?;
-            safetensors::read(bytes, &origin.name)
-        }
-        Sniffed::Npz => {
-            options.check_states_itself(Format::Npz)?;
-            npy::read_npz(&bytes, &origin.name)
-        }
+        Sniffed::Safetensors => safetensors::read(bytes, &origin.name, options),
+        Sniffed::Npz => npy::read_npz(&bytes, &origin.name, options),
+        Sniffed::TorchZip => torch::read_zip(&bytes, &origin.name, options),
+        Sniffed::TorchLegacy => torch::read_legacy(bytes, &origin.name, options),
         Sniffed::Manifest => {
             options.check_states_itself(Format::Manifest)?;
             follow(&bytes, origin, options)

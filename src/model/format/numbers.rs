@@ -1,6 +1,9 @@
 //! Floating-point numbers as files store them, little-endian.
 
+use bytes::Bytes;
 use half::{bf16, f16};
+
+use crate::model::weights::Weights;
 
 /// The element type of a stored tensor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,6 +21,14 @@ impl Element {
             Element::F16 | Element::Bf16 => 2,
             Element::F32 => 4,
             Element::F64 => 8,
+        }
+    }
+
+    /// The numbers in `bytes` as a layer reads them: in place, where they are f32 already.
+    pub(super) fn weights(self, bytes: Bytes) -> Weights {
+        match self {
+            Element::F32 => Weights::of_bytes(bytes),
+            other => other.decode_f32(&bytes).into(),
         }
     }
 

@@ -1,7 +1,7 @@
 //! What a file's first bytes say it is.
 
 use super::archive::member_names;
-use super::{keras, manifest, onnx, safetensors};
+use super::{keras, manifest, onnx, safetensors, torch};
 use crate::model::npy::MAGIC;
 
 /// Beginnings of formats that this version does not read, and what to do about them.
@@ -20,6 +20,9 @@ const HDF5: &[u8] = b"\x89HDF\r\n\x1a\n";
 
 const PICKLE: &str = "a Python pickle, which is never executed; export it to ONNX with torch.onnx";
 
+const TAR: &str = "a tar archive, such as PyTorch wrote until 2017; load it with PyTorch and save \
+                   it again";
+
 /// A format this version reads, or the words for what the bytes look like instead.
 pub(super) enum Sniffed {
     Onnx,
@@ -28,6 +31,8 @@ pub(super) enum Sniffed {
     Manifest,
     KerasHdf5,
     KerasArchive,
+    TorchZip,
+    TorchLegacy,
     Unknown(&'static str),
 }
 
@@ -46,8 +51,14 @@ pub(super) fn sniff(bytes: &[u8]) -> Sniffed {
     if bytes.starts_with(HDF5) {
         return Sniffed::KerasHdf5;
     }
+    if torch::looks_like_legacy(bytes) {
+        return Sniffed::TorchLegacy;
+    }
     if let Some((_, words)) = NOT_READ.iter().find(|(magic, _)| bytes.starts_with(magic)) {
         return Sniffed::Unknown(words);
+    }
+    if bytes.get(257..262) == Some(b"ustar") {
+        return Sniffed::Unknown(TAR);
     }
     if bytes.get(4..8) == Some(b"TFL3") {
         return Sniffed::Unknown("a TensorFlow Lite file; convert it to ONNX with tf2onnx");
@@ -73,7 +84,12 @@ fn sniff_zip(bytes: &[u8]) -> Sniffed {
     if keras::is_archive(&names) {
         return Sniffed::KerasArchive;
     }
-    Sniffed::Unknown(if any("data.pkl") || any("constants.pkl") {
+    let has_code = any("constants.pkl") || names.iter().any(|name| name.contains("/code/"));
+    let is_pickle = |name: &String| name == "data.pkl" || name.ends_with("/data.pkl");
+    if names.iter().any(is_pickle) && !has_code {
+        return Sniffed::TorchZip;
+    }
+    Sniffed::Unknown(if any("data.pkl") || has_code {
         "a PyTorch archive, which does not hold the activations; export it to ONNX with torch.onnx"
     } else if any("model.weights.h5") {
         "a Keras archive without its configuration"

@@ -1,6 +1,6 @@
 //! Graphs told in ONNX's operators: by formats that have others, and by the writer of ONNX files.
 
-use prost::bytes::Bytes;
+use bytes::Bytes;
 
 use super::proto::{
     AttributeProto, Dimension, GraphProto, ModelProto, NodeProto, OperatorSetId, TensorProto,

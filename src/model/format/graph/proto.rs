@@ -2,8 +2,8 @@
 //!
 //! Names and tags are those of <https://github.com/onnx/onnx/blob/main/onnx/onnx.proto3>.
 
+use bytes::Bytes;
 use prost::Message;
-use prost::bytes::Bytes;
 
 #[derive(Clone, PartialEq, Message)]
 pub(in crate::model::format) struct ModelProto {

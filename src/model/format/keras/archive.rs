@@ -1,6 +1,6 @@
 //! `.keras`: a zip of a configuration, of weights in HDF5, and of the version that wrote them.
 
-use prost::bytes::Bytes;
+use bytes::Bytes;
 use serde_json::Value;
 
 use super::config::{self, Version};

@@ -1,6 +1,6 @@
 //! `.h5`: one HDF5 file, its configuration and version in attributes of the root.
 
-use prost::bytes::Bytes;
+use bytes::Bytes;
 
 use super::config::{self, Version};
 use super::hdf5::Hdf5;

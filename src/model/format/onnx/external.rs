@@ -14,7 +14,7 @@ use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::Path;
 
-use prost::bytes::Bytes;
+use bytes::Bytes;
 
 use super::malformed;
 use crate::model::ModelError;

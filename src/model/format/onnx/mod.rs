@@ -15,8 +15,8 @@ mod write;
 use std::fmt::Display;
 use std::path::Path;
 
+use bytes::Bytes;
 use prost::Message;
-use prost::bytes::Bytes;
 
 use super::graph::{self, proto::ModelProto};
 use super::{Format, Model, ModelError};

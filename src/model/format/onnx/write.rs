@@ -3,8 +3,8 @@
 use std::io::Write;
 use std::path::Path;
 
+use bytes::Bytes;
 use prost::Message;
-use prost::bytes::Bytes;
 
 use super::metadata;
 use crate::model::format::file;

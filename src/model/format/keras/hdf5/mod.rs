@@ -23,9 +23,9 @@ use std::fmt::Display;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
+use bytes::Bytes;
 use hdf5_reader::error::Error;
 use hdf5_reader::{ByteOrder, Dataset, Datatype, Hdf5File, OpenOptions, RawAttribute, StringSize};
-use prost::bytes::Bytes;
 
 use crate::model::format::numbers::{Element, element_count};
 use crate::model::{Format, ModelError};

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use bytes::Bytes;
 use hdf5_reader::error::{Error, Result};
 use hdf5_reader::{Storage, StorageBuffer};
-use prost::bytes::Bytes;
 
 /// How many times over a file may be read: arrays once, headers a few times.
 const READS_MAX: usize = 4;
