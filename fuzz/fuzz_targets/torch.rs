@@ -11,7 +11,8 @@ use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipWriter};
 
 /// What a file of before PyTorch 1.6 begins with: magic number, version, byte order.
-const PREAMBLE: &[u8] = b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.\x80\x02M\xe9\x03.\
+const PREAMBLE: &[u8] = b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.\
+    \x80\x02M\xe9\x03.\
     \x80\x02}X\x0d\x00\x00\x00little_endian\x88s.";
 
 fuzz_target!(|bytes: &[u8]| {

@@ -17,16 +17,31 @@ pub(super) fn model(
     sequence: &Sequence,
 ) -> Result<Model, ModelError> {
     let has_norm = modules.iter().any(|module| matches!(module.part, Part::Norm(_)));
-    let has_bias = modules.iter().any(|module| match &module.part {
-        Part::Layer(layer) => layer.bias.is_some(),
-        Part::Norm(_) => true,
-    });
+    let note = biases_missing(&modules);
     let model = if has_norm {
         folded(format, &modules, sequence)?
     } else {
         plain(format, modules, sequence)?
     };
-    Ok(if has_bias { model } else { model.with_note("there are no biases") })
+    Ok(match note {
+        Some(note) => model.with_note(note),
+        None => model,
+    })
+}
+
+/// A note where layers have no bias, which may be meant so, or an array of another kind.
+fn biases_missing(modules: &[Module]) -> Option<String> {
+    let layers = modules.iter().filter_map(|module| match &module.part {
+        Part::Layer(layer) => Some((&module.name[..], layer.bias.is_some())),
+        Part::Norm(_) => None,
+    });
+    let (with, without): (Vec<_>, Vec<_>) = layers.partition(|(_, has_bias)| *has_bias);
+    match &without[..] {
+        [] => None,
+        _ if with.is_empty() => Some(String::from("there are no biases")),
+        [(name, _)] => Some(format!("'{name}' has no bias")),
+        [(name, _), rest @ ..] => Some(format!("'{name}' and {} more have no bias", rest.len())),
+    }
 }
 
 /// A chain of layers alone: numbers go from the file to the model as they are.
