@@ -8,8 +8,9 @@
 //! proto   the messages a graph consists of         builder a graph of another format
 //! names   producers and constants by name          tensor  constants decoded, sizes checked
 //! walk    output -> input, one step per operator   direct  activations that are one operator
-//! gated   activations that exporters decompose     shape   the shape of one row, and reshape
+//! gated   activations that exporters decompose     pieces  and those that bend, in any words
 //! chain   steps -> layers, folding what is affine  affine  scales and offsets in double precision
+//! shape   the shape of one row                     reshape what a Reshape asks for
 //! ```
 //!
 //! What is not a dense chain is refused with the node's name and the reason, never approximated.
@@ -23,6 +24,7 @@ mod chain;
 mod direct;
 mod gated;
 mod names;
+mod pieces;
 pub(super) mod proto;
 mod reshape;
 mod shape;
