@@ -15,3 +15,5 @@ mod onnx_file;
 mod paper;
 #[path = "formats/peer.rs"]
 mod peer;
+#[path = "formats/saved_model.rs"]
+mod saved_model;

@@ -22,6 +22,9 @@ use std::sync::OnceLock;
 pub use activation::Activation;
 pub use dense::Dense;
 pub use error::ModelError;
+#[cfg(feature = "testing")]
+#[doc(hidden)]
+pub use format::saved_model_of_parts;
 pub use format::{FILE_BYTES_MAX, Format};
 pub use hash::ContentHash;
 pub use head::Head;

@@ -8,7 +8,9 @@ mod graph;
 mod npy;
 mod numbers;
 mod onnx;
+mod outline;
 pub(super) mod safetensors;
+mod saved_model;
 mod sniff;
 
 use std::fmt;
@@ -19,6 +21,8 @@ use std::path::Path;
 use prost::bytes::Bytes;
 
 use super::{LoadOptions, Model, ModelError};
+#[cfg(feature = "testing")]
+pub use saved_model::saved_model_of_parts;
 use sniff::Sniffed;
 
 /// The largest model file that is read, in bytes: room for the parameters of the largest model.
@@ -72,6 +76,10 @@ impl fmt::Display for Format {
 
 /// Reads a model from a file or a directory, by its content.
 pub(super) fn load(path: &Path, options: &LoadOptions) -> Result<Model, ModelError> {
+    if path.join(saved_model::FILE).is_file() {
+        options.check_states_itself(Format::SavedModel)?;
+        return saved_model::read_directory(path);
+    }
     if path.is_dir() {
         options.check_states_itself(Format::NpyDirectory)?;
         return npy::read_directory(path);
