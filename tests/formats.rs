@@ -25,6 +25,8 @@ mod onnx_written;
 mod paper;
 #[path = "formats/peer.rs"]
 mod peer;
+#[path = "formats/saved_model.rs"]
+mod saved_model;
 #[path = "formats/suite.rs"]
 mod suite;
 #[path = "formats/torch.rs"]

@@ -25,6 +25,9 @@ pub use activation::Activation;
 pub use dense::Dense;
 pub use difference::{Difference, Part};
 pub use error::ModelError;
+#[cfg(feature = "testing")]
+#[doc(hidden)]
+pub use format::saved_model_of_parts;
 pub use format::{FILE_BYTES_MAX, Format};
 pub use hash::ContentHash;
 pub use head::Head;

@@ -72,7 +72,6 @@ fn the_npy_layers_are_75_percent_right() {
 fn the_other_files_are_recognised_and_say_what_to_do() {
     for (path, part) in [
         ("torch/ffnn.torch", "does not say which activations follow its layers; say it with"),
-        ("saved_model", "a TensorFlow SavedModel"),
         ("saved_model/saved_model.pb", "no model that is known"),
         ("npy/0-WEIGHT-ffnn.npy", "one .npy array"),
         ("LICENSE", "no model that is known"),

@@ -13,6 +13,11 @@ fn keras() {
 }
 
 #[test]
+fn saved_models() {
+    check("saved_model.zip", 36);
+}
+
+#[test]
 fn torch() {
     check("torch.zip", 133);
 }

@@ -14,8 +14,16 @@ pub fn attacks() -> Vec<Attack> {
         Attack::file("manifest that leads upwards", upward_manifest, "inside the manifest's"),
         Attack::file("manifest that leads to itself", circular_manifest, "another manifest"),
         Attack::file("onnx that names another file without being asked", plain, "--external-data"),
-        external("CVE-2022-25882: external data upwards", |to| elsewhere(to, "../w.bin"), "own folder"),
-        external("CVE-2024-27318: upwards in between", |to| elsewhere(to, "a/../../w"), "own folder"),
+        external(
+            "CVE-2022-25882: external data upwards",
+            |to| elsewhere(to, "../w.bin"),
+            "own folder",
+        ),
+        external(
+            "CVE-2024-27318: upwards in between",
+            |to| elsewhere(to, "a/../../w"),
+            "own folder",
+        ),
         external("CVE-2024-5187: external data in /etc", |to| elsewhere(to, "/etc/passwd"), "/etc"),
         external("external data without a name", |to| elsewhere(to, ""), "own folder"),
         external("external data that is the folder", |to| elsewhere(to, "."), "'.'"),

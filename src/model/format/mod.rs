@@ -12,8 +12,10 @@ mod named;
 mod npy;
 mod numbers;
 pub(super) mod onnx;
+mod outline;
 mod pickle;
 pub(super) mod safetensors;
+mod saved_model;
 mod sniff;
 mod torch;
 
@@ -25,6 +27,8 @@ use bytes::Bytes;
 
 use super::{LoadOptions, Model, ModelError};
 use manifest::Manifest;
+#[cfg(feature = "testing")]
+pub use saved_model::saved_model_of_parts;
 use sniff::Sniffed;
 
 /// The largest model file that is read, in bytes: room for the parameters of the largest model.
@@ -119,6 +123,10 @@ fn load_either(path: &Path, options: &LoadOptions) -> Result<Model, ModelError> 
 }
 
 fn load_directory(path: &Path, options: &LoadOptions) -> Result<Model, ModelError> {
+    if path.join(saved_model::FILE).is_file() {
+        options.check_states_itself(Format::SavedModel)?;
+        return saved_model::read_directory(path);
+    }
     npy::read_directory(path, options)
 }
 

@@ -23,6 +23,7 @@ pub(in crate::model::format) struct Builder {
 }
 
 /// A constant's numbers, row-major.
+#[derive(Clone, Debug)]
 pub(in crate::model::format) enum Numbers {
     /// As a file stores them, little-endian.
     Stored(Element, Bytes),

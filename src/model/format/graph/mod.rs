@@ -9,9 +9,9 @@
 //! names   producers and constants by name          tensor  constants decoded, sizes checked
 //! fold    constants computed from constants        walk    output -> input, a step per operator
 //! direct  activations that are one operator        gated   activations that exporters decompose
-//! shape   the shape of a batch and of a row        reshape what a reshape asks for
-//! chain   steps -> layers, folding what is affine  draft   a layer that takes up what is affine
-//! affine  scales and offsets in double precision
+//! pieces  and those that bend, in any words        shape   the shape of a batch and of a row
+//! reshape what a reshape asks for                  chain   steps -> layers, folding what is affine
+//! draft   a layer that takes up what is affine     affine  scales and offsets in double precision
 //! ```
 //!
 //! What a row is, a file does not say: nearly always the first axis is the batch. Where a graph is
@@ -31,6 +31,7 @@ mod draft;
 mod fold;
 mod gated;
 mod names;
+mod pieces;
 pub(super) mod proto;
 mod reshape;
 mod shape;

@@ -3,7 +3,7 @@
 use super::attributes::{Attributes, casts_to_float};
 use super::names::{Graph, is_standard};
 use super::proto::NodeProto;
-use super::{direct, gated, malformed, refuse};
+use super::{direct, gated, malformed, pieces, refuse};
 use crate::model::{Activation, Head, LAYERS_MAX, ModelError};
 
 /// The most steps a chain may have: a layer takes five or six.
@@ -84,7 +84,8 @@ fn step<'a>(graph: &Graph<'a>, value: &'a str) -> Result<(Step<'a>, &'a str), Mo
     if node.output.first().is_none_or(|output| output != value) {
         return Err(refuse(node, format!("its extra output '{value}' cannot be run")));
     }
-    if let Some((activation, before)) = gated::activation(graph, value) {
+    let decomposed = gated::activation(graph, value).or_else(|| pieces::activation(graph, value));
+    if let Some((activation, before)) = decomposed {
         return Ok((Step { node, kind: Kind::Activation(activation) }, before));
     }
     if let Some(activation) = direct::activation(graph, node) {
@@ -185,6 +186,7 @@ fn why_not(op: &str) -> &'static str {
             "it normalises by each row's own statistics, which cannot be folded into a layer"
         }
         "If" | "Loop" | "Scan" => "control flow cannot be run; export one straight graph",
+        "Abs" | "Exp" | "Max" | "Min" | "Where" => "it makes no activation that is known here",
         "LSTM" | "GRU" | "RNN" => "recurrent layers are not run, only fully-connected ones",
         _ => "it is no part of a chain of fully-connected layers",
     }

@@ -35,12 +35,8 @@ pub(in crate::model::format) fn read_directory(
         members.push(Member { name: name.to_owned(), bytes });
     }
     if members.is_empty() {
-        let found = if path.join("saved_model.pb").exists() {
-            "a TensorFlow SavedModel; convert it to ONNX with tf2onnx"
-        } else {
-            "a directory without .npy layers"
-        };
-        return Err(ModelError::UnknownFormat { path: path.to_owned(), found: found.to_owned() });
+        let found = "a directory without .npy layers and without a saved_model.pb".to_owned();
+        return Err(ModelError::UnknownFormat { path: path.to_owned(), found });
     }
     let name = path.file_name().map_or("unnamed".into(), |name| name.to_string_lossy());
     super::model(Format::NpyDirectory, members, &name, options)
