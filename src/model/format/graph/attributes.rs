@@ -30,6 +30,11 @@ impl<'a> Attributes<'a> {
         Ok(self.get(name, attribute_type::INT)?.map_or(default, |attribute| attribute.i))
     }
 
+    pub(super) fn floats(&self, name: &str) -> Result<&'a [f32], ModelError> {
+        let floats = self.get(name, attribute_type::FLOATS)?;
+        Ok(floats.map_or(&[], |attribute| attribute.floats.as_slice()))
+    }
+
     pub(super) fn ints(&self, name: &str) -> Result<Option<&'a [i64]>, ModelError> {
         Ok(self.get(name, attribute_type::INTS)?.map(|attribute| attribute.ints.as_slice()))
     }

@@ -81,6 +81,8 @@ impl<'g, 'a> Chain<'g, 'a> {
             Kind::Subtract(constant) => self.offset(node, constant, 1.0, |number| -number),
             Kind::SubtractFrom(constant) => self.offset(node, constant, -1.0, |number| number),
             Kind::Negate => self.affine(uniform(-1.0, 0.0)),
+            Kind::Scaler => self.scaler(node),
+            Kind::Shares => self.shares(node),
             Kind::BatchNorm => self.batch_norm(node),
             Kind::Activation(activation) => self.activation(node, activation),
             Kind::Head(head) => self.head(node, head),
@@ -265,6 +267,37 @@ impl<'g, 'a> Chain<'g, 'a> {
         *place = place.then(&step);
         let work = place.len();
         self.graph.spend(work)
+    }
+
+    fn scaler(&mut self, node: &'a NodeProto) -> Result<(), ModelError> {
+        let attributes = Attributes::of(node, &["offset", "scale"])?;
+        let per_feature = |name: &str, neutral: f64| match attributes.floats(name)? {
+            [] => Ok(PerFeature::Uniform(neutral)),
+            [number] => Ok(PerFeature::Uniform(f64::from(*number))),
+            numbers if self.row.is_vector() && self.row.width() == Some(numbers.len()) => {
+                Ok(PerFeature::Each(numbers.iter().copied().map(f64::from).collect()))
+            }
+            numbers => {
+                let reason = format!("{} numbers do not fit a row of {}", numbers.len(), self.row);
+                Err(refuse(node, reason))
+            }
+        };
+        let offset = per_feature("offset", 0.0)?.map(|offset| -offset);
+        let scale = per_feature("scale", 1.0)?;
+        self.affine(Affine { scale: PerFeature::Uniform(1.0), offset })?;
+        self.affine(Affine { scale, offset: PerFeature::Uniform(0.0) })
+    }
+
+    /// A layer of one input and two outputs, for what joins `1 - x` and `x`.
+    fn shares(&mut self, node: &'a NodeProto) -> Result<(), ModelError> {
+        let axis = Attributes::of(node, &["axis"])?.int("axis", 1)?;
+        let is_last = self.row.axis(axis).is_some_and(|axis| Some(axis + 1) == self.row.rank());
+        if !is_last {
+            return Err(refuse(node, format!("axis {axis} is not that of a row's one value")));
+        }
+        self.dense(node, Tensor { dims: vec![2, 1], values: vec![-1.0, 1.0] }, Some(2))?;
+        let offset = PerFeature::Each(vec![1.0, 0.0]);
+        self.affine(Affine { scale: PerFeature::Uniform(1.0), offset })
     }
 
     fn batch_norm(&mut self, node: &'a NodeProto) -> Result<(), ModelError> {
