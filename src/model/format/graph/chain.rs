@@ -1,7 +1,7 @@
 //! Steps to layers: whatever is affine is folded, in double precision, into the layer it touches.
 
 use super::affine::{Affine, PerFeature};
-use super::attributes::Attributes;
+use super::attributes::{Attributes, rounds_to_half};
 use super::draft::{Draft, Weight};
 use super::names::Graph;
 use super::proto::NodeProto;
@@ -44,6 +44,7 @@ struct Chain<'g, 'a> {
     head: Option<Head>,
     divides_by_255: bool,
     folded_norms: usize,
+    rounds: bool,
     added_layers: usize,
     added_numbers: usize,
 }
@@ -62,6 +63,7 @@ impl<'g, 'a> Chain<'g, 'a> {
             head: None,
             divides_by_255: false,
             folded_norms: 0,
+            rounds: false,
             added_layers: 0,
             added_numbers: 0,
         })
@@ -87,7 +89,10 @@ impl<'g, 'a> Chain<'g, 'a> {
             Kind::Activation(activation) => self.activation(node, activation),
             Kind::Head(head) => self.head(node, head),
             Kind::Shape => self.shape(node),
-            Kind::Nothing => Ok(()),
+            Kind::Nothing => {
+                self.rounds |= rounds_to_half(node);
+                Ok(())
+            }
         }
     }
 
@@ -292,7 +297,7 @@ impl<'g, 'a> Chain<'g, 'a> {
     fn shares(&mut self, node: &'a NodeProto) -> Result<(), ModelError> {
         let axis = Attributes::of(node, &["axis"])?.int("axis", 1)?;
         let is_last = self.row.axis(axis).is_some_and(|axis| Some(axis + 1) == self.row.rank());
-        if !is_last {
+        if !is_last || self.row.width() != Some(1) {
             return Err(refuse(node, format!("axis {axis} is not that of a row's one value")));
         }
         self.dense(node, Tensor { dims: vec![2, 1], values: vec![-1.0, 1.0] }, Some(2))?;
@@ -379,7 +384,7 @@ impl<'g, 'a> Chain<'g, 'a> {
                 let axis = Attributes::of(node, &["axis"])?.int("axis", 1)?;
                 self.row.flattened(node, axis)?
             }
-            "Reshape" => reshape(self.graph, node, &self.row)?,
+            "Reshape" => reshape(self.graph, node, &self.row, self.input.view)?,
             "Transpose" => {
                 let order = Attributes::of(node, &["perm"])?.ints("perm")?;
                 self.row.transposed(node, order)?
@@ -442,6 +447,10 @@ impl<'g, 'a> Chain<'g, 'a> {
                  infinite or NaN value spoils its whole row",
                 self.added_layers
             ));
+        }
+        if self.rounds {
+            let note = "values that the file rounds to half precision on their way are not rounded";
+            notes.push(String::from(note));
         }
         if self.folded_norms > 0 {
             notes.push(format!("{} BatchNormalization folded into layers", self.folded_norms));
