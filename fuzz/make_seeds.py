@@ -41,6 +41,15 @@ def onnx():
                     seed("onnx", f"{opset}-{name}", chain.model().SerializeToString())
 
 
+def onnx_graph():
+    # An opset, a shape, then operator, number of inputs, the inputs, an attribute, again and again.
+    relu = bytes([5, 0, 11, 1, 0, 15])
+    layer = bytes([5, 0, 0, 3, 0, 129 + 4, 129 + 2, 1, 19, 1, 0, 15, 27, 1, 0, 4])
+    last = bytes([5, 4, 1, 2, 0, 129 + 6, 15, 34, 1, 0, 15])
+    for name, data in (("relu", relu), ("layer", layer), ("last", last)):
+        seed("onnx_graph", name, data)
+
+
 def safetensors():
     layers = [
         {"weight": "0.weight", "bias": "0.bias", "activation": "clip", "parameters": [0.0, "inf"]},
@@ -89,6 +98,7 @@ def npz():
 
 if __name__ == "__main__":
     onnx()
+    onnx_graph()
     safetensors()
     npy()
     npz()

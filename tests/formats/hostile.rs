@@ -6,7 +6,7 @@ use fusewire::{Activation, Dense, Model, ModelError};
 use zip::CompressionMethod;
 
 use super::npy::{f4, members, npz};
-use super::onnx_file::{Attribute, Entry, File, Node, Tensor, float, floats, int, int64s};
+use super::onnx_file::{Attribute, Entry, File, Node, Tensor, float, floats, int, int64s, value};
 
 /// Reads hostile bytes; what matters is that it returns, and when.
 fn read(bytes: &[u8]) -> Result<Model, ModelError> {
@@ -192,6 +192,18 @@ fn onnx_with_a_million_nodes() {
         long.nodes.push(node(&before, format!("{n}")));
     }
     error(&long, "operators in the chain");
+}
+
+#[test]
+fn onnx_with_a_million_entries() {
+    // An entry of two bytes becomes a struct of 48.
+    let entries = vec![Entry::default(); 1_000_000];
+    let tensor = Tensor { external_data: entries.clone(), ..floats(&[1], &[1.0]) };
+    error(&onnx().tensor("e", tensor.clone()), "parts of the ONNX graph");
+    error(&onnx().node("Constant", &[], "e", &[value(tensor)]), "parts of the ONNX graph");
+    let mut file = onnx();
+    file.metadata = entries;
+    error(&file, "parts of the ONNX graph");
 }
 
 #[test]

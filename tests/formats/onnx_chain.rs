@@ -3,7 +3,7 @@
 use fusewire::backend::cpu::oracle;
 use fusewire::{Activation, Head, Model, ModelError, Rows};
 
-use super::onnx_file::{File, Tensor, float, floats, int, int64s, ints};
+use super::onnx_file::{File, Tensor, float, floats, int, int64s, ints, numbers};
 
 /// `[inputs 3, outputs 2]`
 const WEIGHT: [f32; 6] = [1.0, -4.0, 2.0, 0.5, 3.0, 6.0];
@@ -236,4 +236,77 @@ fn an_activation_of_two_operators_keeps_its_layer() {
     let file = file(&[-1, 3]).node("HardSigmoid", &["x"], "g", &hard);
     let model = load(&file.node("Mul", &["x", "g"], "y", &[]));
     assert_eq!(model.layers()[0].activation(), Activation::HardSwish);
+}
+
+#[test]
+fn scalers_of_scikit_learn() {
+    let scaler = |offset: &[f32], scale: &[f32]| {
+        let attributes = [numbers("offset", offset), numbers("scale", scale)];
+        let mut file = file(&[-1, 3]).node("Scaler", &["x"], "s", &attributes);
+        file.nodes[0].domain = "ai.onnx.ml".into();
+        file.node("MatMul", &["s", "w"], "y", &[])
+    };
+    // ([2, 4, 5] - [1, 2, 3]) * [1, 2, 3] = [1, 4, 6]
+    let each = scaler(&[1.0, 2.0, 3.0], &[1.0, 2.0, 3.0]);
+    check(&each, &[2.0, 4.0, 5.0], &[1.0 + 8.0 + 18.0, -4.0 + 2.0 + 36.0]);
+    check(&scaler(&[1.0], &[2.0]), &[1.5, 2.0, 1.0], &[1.0 + 4.0, -4.0 + 1.0]);
+    refused(&scaler(&[1.0, 2.0], &[1.0]), "2 numbers do not fit a row of shape [3]");
+    let mut other = scaler(&[1.0], &[1.0]);
+    other.nodes[0].op_type = "Normalizer".into();
+    refused(&other, "(ai.onnx.ml.Normalizer)");
+}
+
+#[test]
+fn the_shares_of_two_classes() {
+    let ended = |inputs: [&str; 2], axis: i64, one: f32| {
+        let file = file(&[-1, 3]).tensor("v", floats(&[3, 1], &[1.0, 0.0, 0.0]));
+        let file = file.tensor("one", floats(&[1], &[one])).node("MatMul", &["x", "v"], "p", &[]);
+        let file = file.node("Sub", &["one", "p"], "q", &[]);
+        file.node("Concat", &inputs, "y", &[int("axis", axis)])
+    };
+    for axis in [1, -1] {
+        check(&ended(["q", "p"], axis, 1.0), &[0.25, 7.0, 7.0], &[0.75, 0.25]);
+    }
+    refused(&ended(["p", "q"], 1, 1.0), "the shares of two classes");
+    refused(&ended(["p", "p"], 1, 1.0), "the shares of two classes");
+    refused(&ended(["q", "p"], 1, 2.0), "the shares of two classes");
+    refused(&ended(["q", "p"], 0, 1.0), "axis 0 is not that of a row's one value");
+    // Of a row of two values they are no shares.
+    let wide =
+        file(&[-1, 3]).tensor("one", floats(&[], &[1.0])).node("MatMul", &["x", "w"], "p", &[]);
+    let wide = wide.node("Sub", &["one", "p"], "q", &[]);
+    assert!(
+        Model::from_bytes(&wide.node("Concat", &["q", "p"], "y", &[int("axis", 1)]).bytes())
+            .is_err()
+    );
+}
+
+#[test]
+fn a_batch_that_was_joined_is_not_as_long_as_the_inputs() {
+    // [N, 4, 3] to [4 N, 3], and then by the input's N to [N, 12], which joins rows of 3.
+    let file = File::new(17, &[-1, 4, 3])
+        .tensor("v", floats(&[3, 1], &[1.0; 3]))
+        .tensor("first", int64s(&[0]))
+        .tensor("rest", int64s(&[-1]))
+        .node("MatMul", &["x", "v"], "m", &[])
+        .node("Flatten", &["m"], "f", &[int("axis", 2)])
+        .node("Shape", &["x"], "shape", &[])
+        .node("Gather", &["shape", "first"], "n", &[int("axis", 0)])
+        .node("Concat", &["n", "rest"], "target", &[int("axis", 0)])
+        .node("Reshape", &["f", "target"], "y", &[]);
+    refused(&file, "must be flattened before a layer");
+}
+
+#[test]
+fn constants_are_rounded_as_the_file_rounds_them() {
+    let third = 1.0_f32 / 3.0;
+    let file = File::new(17, &[-1, 1])
+        .tensor("w", floats(&[1, 1], &[third]))
+        .node("Cast", &["w"], "h", &[int("to", 10)])
+        .node("Cast", &["h"], "f", &[int("to", 1)])
+        .node("MatMul", &["x", "f"], "y", &[]);
+    let rounded = half::f16::from_f32(third);
+    assert_eq!(load(&file).layers()[0].weight(), [rounded.to_f32()]);
+    let on_its_way = file.node("Cast", &["y"], "z", &[int("to", 10)]);
+    assert!(remarks(&load(&on_its_way), "rounds to half precision"));
 }

@@ -67,6 +67,8 @@ pub struct Attribute {
     pub s: Vec<u8>,
     #[prost(message, optional, tag = "5")]
     pub t: Option<Tensor>,
+    #[prost(float, repeated, tag = "7")]
+    pub floats: Vec<f32>,
     #[prost(int64, repeated, tag = "8")]
     pub ints: Vec<i64>,
     #[prost(int32, tag = "20")]
@@ -87,6 +89,10 @@ pub fn text(name: &str, s: &str) -> Attribute {
 
 pub fn value(t: Tensor) -> Attribute {
     Attribute { name: "value".into(), t: Some(t), kind: 4, ..Attribute::default() }
+}
+
+pub fn numbers(name: &str, floats: &[f32]) -> Attribute {
+    Attribute { name: name.into(), floats: floats.to_vec(), kind: 6, ..Attribute::default() }
 }
 
 pub fn ints(name: &str, ints: &[i64]) -> Attribute {

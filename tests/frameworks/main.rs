@@ -4,6 +4,7 @@
 //! tests/python/ have written models, rows and scores into zips beside this file once.
 
 mod cases;
+mod exporters;
 
 use cases::check;
 

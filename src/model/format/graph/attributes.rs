@@ -30,6 +30,11 @@ impl<'a> Attributes<'a> {
         Ok(self.get(name, attribute_type::INT)?.map_or(default, |attribute| attribute.i))
     }
 
+    pub(super) fn floats(&self, name: &str) -> Result<&'a [f32], ModelError> {
+        let floats = self.get(name, attribute_type::FLOATS)?;
+        Ok(floats.map_or(&[], |attribute| attribute.floats.as_slice()))
+    }
+
     pub(super) fn ints(&self, name: &str) -> Result<Option<&'a [i64]>, ModelError> {
         Ok(self.get(name, attribute_type::INTS)?.map(|attribute| attribute.ints.as_slice()))
     }
@@ -56,7 +61,17 @@ impl<'a> Attributes<'a> {
 
 /// Whether a `Cast` goes to a floating-point type.
 pub(super) fn casts_to_float(node: &NodeProto) -> Result<bool, ModelError> {
+    Ok(is_float(cast_to(node)?))
+}
+
+/// Whether the node is a `Cast` to one of the types of 16 bits.
+pub(super) fn rounds_to_half(node: &NodeProto) -> bool {
+    let halves = [data_type::FLOAT16, data_type::BFLOAT16];
+    node.op_type == "Cast" && cast_to(node).is_ok_and(|to| halves.contains(&to))
+}
+
+/// The data type that a `Cast` goes to.
+pub(super) fn cast_to(node: &NodeProto) -> Result<i32, ModelError> {
     let attributes = Attributes::of(node, &["to", "saturate", "round_mode"])?;
-    let to = i32::try_from(attributes.int("to", 0)?).unwrap_or(data_type::INT32);
-    Ok(is_float(to))
+    Ok(i32::try_from(attributes.int("to", 0)?).unwrap_or(data_type::INT32))
 }

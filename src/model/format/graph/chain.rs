@@ -1,7 +1,7 @@
 //! Steps to layers: whatever is affine is folded, in double precision, into the layer it touches.
 
 use super::affine::{Affine, PerFeature};
-use super::attributes::Attributes;
+use super::attributes::{Attributes, rounds_to_half};
 use super::draft::{Draft, Weight};
 use super::names::Graph;
 use super::proto::NodeProto;
@@ -44,6 +44,7 @@ struct Chain<'g, 'a> {
     head: Option<Head>,
     divides_by_255: bool,
     folded_norms: usize,
+    rounds: bool,
     added_layers: usize,
     added_numbers: usize,
 }
@@ -62,6 +63,7 @@ impl<'g, 'a> Chain<'g, 'a> {
             head: None,
             divides_by_255: false,
             folded_norms: 0,
+            rounds: false,
             added_layers: 0,
             added_numbers: 0,
         })
@@ -81,11 +83,16 @@ impl<'g, 'a> Chain<'g, 'a> {
             Kind::Subtract(constant) => self.offset(node, constant, 1.0, |number| -number),
             Kind::SubtractFrom(constant) => self.offset(node, constant, -1.0, |number| number),
             Kind::Negate => self.affine(uniform(-1.0, 0.0)),
+            Kind::Scaler => self.scaler(node),
+            Kind::Shares => self.shares(node),
             Kind::BatchNorm => self.batch_norm(node),
             Kind::Activation(activation) => self.activation(node, activation),
             Kind::Head(head) => self.head(node, head),
             Kind::Shape => self.shape(node),
-            Kind::Nothing => Ok(()),
+            Kind::Nothing => {
+                self.rounds |= rounds_to_half(node);
+                Ok(())
+            }
         }
     }
 
@@ -267,6 +274,37 @@ impl<'g, 'a> Chain<'g, 'a> {
         self.graph.spend(work)
     }
 
+    fn scaler(&mut self, node: &'a NodeProto) -> Result<(), ModelError> {
+        let attributes = Attributes::of(node, &["offset", "scale"])?;
+        let per_feature = |name: &str, neutral: f64| match attributes.floats(name)? {
+            [] => Ok(PerFeature::Uniform(neutral)),
+            [number] => Ok(PerFeature::Uniform(f64::from(*number))),
+            numbers if self.row.is_vector() && self.row.width() == Some(numbers.len()) => {
+                Ok(PerFeature::Each(numbers.iter().copied().map(f64::from).collect()))
+            }
+            numbers => {
+                let reason = format!("{} numbers do not fit a row of {}", numbers.len(), self.row);
+                Err(refuse(node, reason))
+            }
+        };
+        let offset = per_feature("offset", 0.0)?.map(|offset| -offset);
+        let scale = per_feature("scale", 1.0)?;
+        self.affine(Affine { scale: PerFeature::Uniform(1.0), offset })?;
+        self.affine(Affine { scale, offset: PerFeature::Uniform(0.0) })
+    }
+
+    /// A layer of one input and two outputs, for what joins `1 - x` and `x`.
+    fn shares(&mut self, node: &'a NodeProto) -> Result<(), ModelError> {
+        let axis = Attributes::of(node, &["axis"])?.int("axis", 1)?;
+        let is_last = self.row.axis(axis).is_some_and(|axis| Some(axis + 1) == self.row.rank());
+        if !is_last || self.row.width() != Some(1) {
+            return Err(refuse(node, format!("axis {axis} is not that of a row's one value")));
+        }
+        self.dense(node, Tensor { dims: vec![2, 1], values: vec![-1.0, 1.0] }, Some(2))?;
+        let offset = PerFeature::Each(vec![1.0, 0.0]);
+        self.affine(Affine { scale: PerFeature::Uniform(1.0), offset })
+    }
+
     fn batch_norm(&mut self, node: &'a NodeProto) -> Result<(), ModelError> {
         let known = ["epsilon", "momentum", "spatial", "is_test", "training_mode"];
         let attributes = Attributes::of(node, &known)?;
@@ -346,7 +384,7 @@ impl<'g, 'a> Chain<'g, 'a> {
                 let axis = Attributes::of(node, &["axis"])?.int("axis", 1)?;
                 self.row.flattened(node, axis)?
             }
-            "Reshape" => reshape(self.graph, node, &self.row)?,
+            "Reshape" => reshape(self.graph, node, &self.row, self.input.view)?,
             "Transpose" => {
                 let order = Attributes::of(node, &["perm"])?.ints("perm")?;
                 self.row.transposed(node, order)?
@@ -409,6 +447,10 @@ impl<'g, 'a> Chain<'g, 'a> {
                  infinite or NaN value spoils its whole row",
                 self.added_layers
             ));
+        }
+        if self.rounds {
+            let note = "values that the file rounds to half precision on their way are not rounded";
+            notes.push(String::from(note));
         }
         if self.folded_norms > 0 {
             notes.push(format!("{} BatchNormalization folded into layers", self.folded_norms));

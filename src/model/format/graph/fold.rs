@@ -4,8 +4,10 @@
 //! a mean divided by 255. Shapes are worked out when the graph is read, numbers when they are asked
 //! for, and all of them count as work.
 
-use super::attributes::{Attributes, casts_to_float};
-use super::proto::NodeProto;
+use half::{bf16, f16};
+
+use super::attributes::{Attributes, cast_to, casts_to_float};
+use super::proto::{NodeProto, data_type};
 use super::refuse;
 use super::tensor::{AXES_MAX, Tensor};
 use crate::model::ModelError;
@@ -107,7 +109,13 @@ impl<'a> Computed<'a> {
                 let pair = |at| f(spread(&first, &dims, at), spread(&second, &dims, at));
                 (0..count).map(pair).collect()
             }
-            // Identity and Cast.
+            "Cast" => unary(match cast_to(self.node)? {
+                data_type::FLOAT16 => |x| f16::from_f64(x).to_f64(),
+                data_type::BFLOAT16 => |x| bf16::from_f64(x).to_f64(),
+                data_type::FLOAT => |x| f64::from(x as f32),
+                _ => |x| x,
+            }),
+            // Identity.
             _ => first.values,
         };
         Ok(Tensor { dims, values })

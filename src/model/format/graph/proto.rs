@@ -90,6 +90,7 @@ pub(in crate::model::format) mod attribute_type {
     pub(in crate::model::format) const FLOAT: i32 = 1;
     pub(in crate::model::format) const INT: i32 = 2;
     pub(in crate::model::format) const STRING: i32 = 3;
+    pub(in crate::model::format) const FLOATS: i32 = 6;
     pub(in crate::model::format) const INTS: i32 = 7;
 }
 

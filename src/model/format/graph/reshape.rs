@@ -4,7 +4,7 @@ use super::attributes::Attributes;
 use super::names::Graph;
 use super::proto::NodeProto;
 use super::refuse;
-use super::shape::{Row, Size};
+use super::shape::{Row, Size, View};
 use super::tensor::AXES_MAX;
 use crate::model::ModelError;
 
@@ -13,9 +13,12 @@ pub(super) fn reshape<'a>(
     graph: &Graph<'a>,
     node: &'a NodeProto,
     row: &Row,
+    view: View,
 ) -> Result<Row, ModelError> {
     let zero_is_empty = Attributes::of(node, &["allowzero"])?.int("allowzero", 0)? != 0;
-    let target = target(graph, node, zero_is_empty)?;
+    // Rows are as many everywhere, so that a batch of one axis is as long as that of the input.
+    let is_batch_of_input = view == View::First && row.leading() == 1;
+    let target = target(graph, node, zero_is_empty, is_batch_of_input)?;
     row.reshaped(node, &target)
 }
 
@@ -23,6 +26,7 @@ fn target<'a>(
     graph: &Graph<'a>,
     node: &'a NodeProto,
     zero_is_empty: bool,
+    is_batch_of_input: bool,
 ) -> Result<Vec<Size>, ModelError> {
     let computed = || refuse(node, "the shape must be constant, or computed as a flatten");
     let size = |axis: &i64| match *axis {
@@ -43,7 +47,9 @@ fn target<'a>(
     }
     let concat = graph.producer_of_kind(shape, "Concat").ok_or_else(computed)?;
     let (first, rest) = concat.input.split_first().ok_or_else(computed)?;
-    if !is_batch_size(graph, first, data) {
+    let input = graph.input().name.as_str();
+    let same = [data.as_str(), if is_batch_of_input { input } else { data }];
+    if !is_batch_size(graph, first, &same) {
         return Err(computed());
     }
     let mut sizes = vec![Size::Copied];
@@ -63,18 +69,18 @@ fn without_casts<'a>(graph: &Graph<'a>, value: &'a str) -> &'a str {
     cast.and_then(|cast| cast.input.first()).map_or(value, String::as_str)
 }
 
-/// Whether `value` is a vector of one number, the batch size of `data` or of the graph's input:
-/// what exporters compute to flatten "all axes but the first".
-fn is_batch_size<'a>(graph: &Graph<'a>, value: &'a str, data: &str) -> bool {
-    batch_size(graph, value, data, 0) == Some(1)
+/// Whether `value` is a vector of one number, the first axis of one of `same`: what exporters
+/// compute to flatten "all axes but the first".
+fn is_batch_size<'a>(graph: &Graph<'a>, value: &'a str, same: &[&str]) -> bool {
+    batch_size(graph, value, same, 0) == Some(1)
 }
 
 /// The rank (0 or 1) of `value` where it holds the batch size and nothing else.
-fn batch_size<'a>(graph: &Graph<'a>, value: &'a str, data: &str, depth: usize) -> Option<usize> {
+fn batch_size<'a>(graph: &Graph<'a>, value: &'a str, same: &[&str], depth: usize) -> Option<usize> {
     let node = graph.producer(value).filter(|_| depth < 6)?;
     let input = node.input.first()?;
     let constant = |index: usize| graph.integers(node.input.get(index)?)?.ok();
-    let of_input = || batch_size(graph, input, data, depth + 1);
+    let of_input = || batch_size(graph, input, same, depth + 1);
     let axes = || match node.attribute.iter().find(|attribute| attribute.name == "axes") {
         Some(axes) => Some(axes.ints.clone()),
         None => constant(1),
@@ -83,14 +89,14 @@ fn batch_size<'a>(graph: &Graph<'a>, value: &'a str, data: &str, depth: usize) -
         "Cast" | "Identity" => of_input(),
         "Squeeze" if of_input()? == 1 => Some(0),
         "Unsqueeze" if of_input()? == 0 && axes()? == [0] => Some(1),
-        "Shape" => (is_shape_of(node, data, graph, true)).then_some(1),
+        "Shape" => (is_shape_of(node, same, true)).then_some(1),
         "Gather" => {
             let shape = graph.producer_of_kind(input, "Shape")?;
             let axis_is_0 = node.attribute.iter().all(|axis| axis.name == "axis" && axis.i == 0);
             let first = constant(1)? == [0] && axis_is_0;
             let indices = graph.constant(node.input.get(1)?)?;
             let rank = indices.dims().ok()?.len();
-            (first && rank <= 1 && is_shape_of(shape, data, graph, false)).then_some(rank)
+            (first && rank <= 1 && is_shape_of(shape, same, false)).then_some(rank)
         }
         "Slice" => {
             let shape = graph.producer_of_kind(input, "Shape")?;
@@ -102,19 +108,17 @@ fn batch_size<'a>(graph: &Graph<'a>, value: &'a str, data: &str, depth: usize) -
             // A shape has but one axis, so that `axes` can say nothing else.
             let step = node.input.get(4).map_or(Some(vec![1]), |_| constant(4))?;
             let first = starts == [0] && ends == [1] && step == [1];
-            (first && is_shape_of(shape, data, graph, false)).then_some(1)
+            (first && is_shape_of(shape, same, false)).then_some(1)
         }
         _ => None,
     }
 }
 
-/// Whether `node` is the shape of `data` or of the graph's input, whose batch axes are the same;
-/// `first_only`: of its first axis alone.
-fn is_shape_of(node: &NodeProto, data: &str, graph: &Graph<'_>, first_only: bool) -> bool {
+/// Whether `node` is the shape of one of `same`; `first_only`: of its first axis alone.
+fn is_shape_of(node: &NodeProto, same: &[&str], first_only: bool) -> bool {
     let attribute = |name: &str| node.attribute.iter().find(|a| a.name == name).map(|a| a.i);
     let range = (attribute("start").unwrap_or(0), attribute("end"));
     let of = node.input.first().map(String::as_str);
     let is_whole = range == (0, None) && !first_only;
-    (of == Some(data) || of == Some(graph.input().name.as_str()))
-        && (is_whole || range == (0, Some(1)))
+    of.is_some_and(|of| same.contains(&of)) && (is_whole || range == (0, Some(1)))
 }

@@ -33,6 +33,10 @@ pub(super) enum Kind<'a> {
     SubtractFrom(&'a str),
     /// `-x`
     Negate,
+    /// `(x - offset) * scale`, as scikit-learn's pipelines have it.
+    Scaler,
+    /// `[1 - x, x]` of the one value of a row: the shares of two classes.
+    Shares,
     /// `(x - mean) / sqrt(variance + epsilon) * scale + bias`
     BatchNorm,
     /// An activation, of one operator or of several.
@@ -78,6 +82,9 @@ fn step<'a>(graph: &Graph<'a>, value: &'a str) -> Result<(Step<'a>, &'a str), Mo
     let node = graph
         .producer(value)
         .ok_or_else(|| malformed(format!("value '{value}'"), "a node that writes it", "none"))?;
+    if node.domain == "ai.onnx.ml" && node.op_type == "Scaler" {
+        return Ok((Step { node, kind: Kind::Scaler }, input(node, 0)?));
+    }
     if !is_standard(node) {
         return Err(refuse(node, "only ONNX's own operators are known; export without fusions"));
     }
@@ -99,6 +106,7 @@ fn step<'a>(graph: &Graph<'a>, value: &'a str) -> Result<(Step<'a>, &'a str), Mo
 fn operator<'a>(graph: &Graph<'a>, node: &'a NodeProto) -> Result<(Kind<'a>, &'a str), ModelError> {
     let kind = match node.op_type.as_str() {
         "MatMul" | "Mul" | "Add" | "Sub" | "Div" => return with_constant(graph, node),
+        "Concat" => return shares(graph, node),
         "Gemm" => Kind::Gemm,
         "BatchNormalization" => Kind::BatchNorm,
         "Softmax" => Kind::Head(Head::Softmax),
@@ -143,6 +151,19 @@ fn with_constant<'a>(
     })
 }
 
+/// The step that makes two classes' shares of the second's, and the value that holds it.
+fn shares<'a>(graph: &Graph<'a>, node: &'a NodeProto) -> Result<(Kind<'a>, &'a str), ModelError> {
+    let [first, second] = &node.input[..] else { return Err(refuse(node, why_not("Concat"))) };
+    let is_rest = |rest: &NodeProto| {
+        let [one, share] = &rest.input[..] else { return false };
+        graph.scalar(one) == Some(1.0) && share == second && rest.attribute.is_empty()
+    };
+    match graph.producer_of_kind(first, "Sub") {
+        Some(rest) if is_rest(rest) => Ok((Kind::Shares, second)),
+        _ => Err(refuse(node, why_not("Concat"))),
+    }
+}
+
 /// The name of an input that must be there.
 pub(super) fn input(node: &NodeProto, index: usize) -> Result<&str, ModelError> {
     match node.input.get(index) {
@@ -168,6 +189,7 @@ fn check_dropout_is_off<'a>(graph: &Graph<'a>, node: &'a NodeProto) -> Result<()
 fn why_not(op: &str) -> &'static str {
     match op {
         "ArgMax" | "TopK" => "export the scores as the output; classes are found from them",
+        "Concat" => "values are joined in one place only: [1 - x, x], the shares of two classes",
         "Cast" => "values would be rounded to integers",
         "Conv" | "MaxPool" | "AveragePool" | "GlobalAveragePool" | "GlobalMaxPool" => {
             "convolutions and pooling are not run, only fully-connected layers"

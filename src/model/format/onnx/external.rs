@@ -3,11 +3,11 @@
 //! A file says where, and files are hostile: a location is a path of plain names below the folder,
 //! no link is followed on the way, and what is at its end must be a regular file that has no other
 //! name. Each is opened below what was opened before it and looked at once it is open, so that
-//! nothing can be exchanged in between. Every tensor has bytes of its own: of a file no more is read
-//! than it has.
+//! nothing can be exchanged in between. Every tensor has bytes of its own: of a file no more is
+//! read than it has.
 //!
-//! Known keys are those of <https://onnx.ai/onnx/repo-docs/ExternalData.html>: `location`, `offset`,
-//! `length` and `checksum`, which is not checked. Others are refused.
+//! Known keys are those of ONNX's own description, <https://onnx.ai/onnx/repo-docs/>: `location`,
+//! `offset`, `length` and `checksum`, which is not checked. Others are refused.
 
 use std::collections::HashMap;
 use std::fs::File;
