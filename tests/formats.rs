@@ -3,6 +3,8 @@
 mod common;
 #[path = "formats/hostile.rs"]
 mod hostile;
+#[path = "formats/keras.rs"]
+mod keras;
 #[path = "formats/native.rs"]
 mod native;
 #[path = "formats/npy.rs"]

@@ -9,5 +9,5 @@ use cases::check;
 
 #[test]
 fn keras() {
-    check("keras.zip", 172);
+    check("keras.zip", 178);
 }

@@ -6,9 +6,13 @@
 mod archive;
 mod graph;
 mod keras;
+#[allow(dead_code)]
+mod named;
 mod npy;
 mod numbers;
 mod onnx;
+#[allow(dead_code)]
+mod pickle;
 pub(super) mod safetensors;
 mod sniff;
 

@@ -1,5 +1,7 @@
 //! A model's configuration: from JSON to the layers it consists of, in order.
 
+use std::collections::{HashMap, HashSet};
+
 use serde_json::{Map, Value};
 
 use super::order::{self, Entry};
@@ -64,7 +66,7 @@ pub(super) fn parse(text: &str, format: Format) -> Result<Config, ModelError> {
     let Value::Object(model) = value else {
         return Err(malformed("an object", kind(&value).to_owned()));
     };
-    let mut flat = Flat { format, row: None, layers: Vec::new() };
+    let mut flat = Flat { format, row: None, layers: Vec::new(), labels: HashSet::new() };
     let name = flat.model(model, &Place::default(), 0)?;
     Ok(Config { name, row: flat.row, layers: flat.layers })
 }
@@ -94,6 +96,7 @@ struct Flat {
     format: Format,
     row: Option<Vec<usize>>,
     layers: Vec<Layer>,
+    labels: HashSet<String>,
 }
 
 impl Flat {
@@ -140,7 +143,7 @@ impl Flat {
 
     /// The layers of one model, with their paths, which count the layers of each class.
     fn entries(&self, layers: Vec<Value>, place: &Place) -> Result<Vec<Entry>, ModelError> {
-        let mut counts = std::collections::HashMap::new();
+        let mut counts = HashMap::new();
         let mut entries = Vec::new();
         for value in layers {
             let Value::Object(mut object) = value else {
@@ -166,7 +169,13 @@ impl Flat {
 
     fn layer(&mut self, entry: Entry, place: &Place, depth: usize) -> Result<(), ModelError> {
         let Entry { name, class, path, mut object, .. } = entry;
-        let label = format!("{}{name}", place.label);
+        let label = match name.as_str() {
+            "" => path.clone(),
+            name => format!("{}{name}", place.label),
+        };
+        if !self.labels.insert(label.clone()) {
+            return Err(self.malformed(&label, "a name that no other layer has", "one of two"));
+        }
         check_origin(&label, &class, &object)?;
         let top = place.top.clone().unwrap_or_else(|| name.clone());
         if matches!(class.as_str(), "Sequential" | "Functional" | "Model") {

@@ -152,7 +152,7 @@ fn dense(group: &Group, info: &LinkInfoMessage, names: &mut Vec<(String, u64)>) 
         };
         let bytes =
             heap.get_object_storage_cached(heap_id, storage, offsets, lengths, &mut blocks)?;
-        // The parser copies what a record states, and thousands of records may state the same bytes.
+        // Thousands of records may state the same bytes, and each copies them.
         if bytes.len() > LINK_BYTES_MAX {
             return Err(limit(format!("a link has at most {LINK_BYTES_MAX} bytes")));
         }
