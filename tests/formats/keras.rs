@@ -101,6 +101,14 @@ fn configurations_that_lie() {
     error(&with(r#", "use_bias": true"#), "an array 'bias' at 'dense/vars/1'");
     error(&with(r#", "activation": "spam""#), "node 'd0' (spam)");
     error(&with(r#", "activation": 5"#), "node 'd0' (a number)");
+    error(&with(r#", "activation": "sp\nam""#), "node 'd0' (sp\\nam)");
+    error(&layers(&[dense(5, "").replace("NAME", "a\\nb")]), "all of them printable");
+    let axis = |axis: i32| {
+        let config = format!(r#"{{"axis": {axis}}}"#);
+        with(&format!(r#", "activation": {{"class_name": "Softmax", "config": {config}}}"#))
+    };
+    error(&axis(0), "only the last axis");
+    error(&axis(-1), "nothing can follow");
     let own = r#", "activation": {"class_name": "function", "config": "own_function"}"#;
     error(&with(own), "node 'd0' (own_function)");
     error(&with(r#", "dtype": "int8_from_float32""#), "quantised");

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use serde_json::{Map, Value};
 
-use super::order::{self, Entry};
+use super::order::{self, Entry, shown};
 use crate::model::{Format, ModelError};
 
 /// The most values a configuration may hold: each takes a hundred bytes in memory, and a layer
@@ -12,6 +12,8 @@ use crate::model::{Format, ModelError};
 const VALUES_MAX: usize = 1 << 18;
 /// How deep models may nest.
 const DEPTH_MAX: usize = 8;
+/// The longest name of a layer or a class.
+const NAME_BYTES_MAX: usize = 255;
 /// The most layers, those of models within models counted too.
 const LAYERS_MAX: usize = 1 << 14;
 
@@ -117,6 +119,7 @@ impl Flat {
             _ => return Err(self.malformed(&place.label, "the model's configuration", "none")),
         };
         let name = text(&config, "name").to_owned();
+        self.check_names([&name, &class])?;
         if depth > DEPTH_MAX {
             return Err(ModelError::too_large("models within models", DEPTH_MAX, depth));
         }
@@ -161,6 +164,7 @@ impl Flat {
             let config = object.get("config").and_then(Value::as_object);
             let own = config.map_or("", |config| text(config, "name"));
             let name = if own.is_empty() { text(&object, "name") } else { own }.to_owned();
+            self.check_names([&name, &class])?;
             let inbound = object.remove("inbound_nodes");
             entries.push(Entry { name, class, path, inbound, object });
         }
@@ -196,6 +200,19 @@ impl Flat {
         }
         self.layers.push(Layer { label, class, config, top, path });
         Ok(())
+    }
+
+    /// Names stand in errors, which are one line each.
+    fn check_names(&self, names: [&str; 2]) -> Result<(), ModelError> {
+        let is_odd = |name: &&str| name.len() > NAME_BYTES_MAX || name.contains(char::is_control);
+        match names.into_iter().find(is_odd) {
+            Some(name) => {
+                let expected = format!("at most {NAME_BYTES_MAX} bytes, all of them printable");
+                let got = shown(name);
+                Err(ModelError::malformed(self.format, "a name", expected, format!("'{got}..'")))
+            }
+            None => Ok(()),
+        }
     }
 
     fn malformed(&self, label: &str, expected: &str, got: &str) -> ModelError {

@@ -27,7 +27,7 @@ pub(in crate::model::format) fn read(
     let Some(arrays) = file.arrays("model_weights")? else {
         return Err(ModelError::malformed(FORMAT, "root", "a group 'model_weights'", "none"));
     };
-    let weights = Weights { file, arrays, format: FORMAT };
+    let weights = Weights::new(file, arrays, FORMAT);
     // The first versions did not state theirs.
     let version = Version::of(version.as_deref().unwrap_or("1"));
     layers::build(config, weights, version, fallback_name)
