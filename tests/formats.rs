@@ -7,6 +7,8 @@ mod external;
 mod hostile;
 #[path = "formats/hostile_torch.rs"]
 mod hostile_torch;
+#[path = "formats/keras.rs"]
+mod keras;
 #[path = "formats/manifest.rs"]
 mod manifest;
 #[path = "formats/native.rs"]

@@ -10,7 +10,7 @@ use cases::check;
 
 #[test]
 fn keras() {
-    check("keras.zip", 172);
+    check("keras.zip", 178);
 }
 
 #[test]

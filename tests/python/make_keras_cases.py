@@ -25,6 +25,7 @@ NAMES_3 = """linear relu relu6 leaky_relu elu selu celu gelu sigmoid hard_sigmoi
 NAMES_2 = """linear relu relu6 leaky_relu elu selu gelu sigmoid hard_sigmoid tanh softplus softsign
     swish silu mish""".split()
 REFUSED = "exponential log_sigmoid tanh_shrink sparse_plus squareplus soft_shrink".split()
+NORM_NAMES = ["dense", "batch_normalization", "dense_1"]
 INPUTS = 6
 
 cases = Cases("keras")
@@ -57,7 +58,7 @@ def saved(model, file):
 def add(name, model, file="model.keras", shape=(INPUTS,), edit=None, **said):
     """A model with weights of its own, in a file of this name, and what it predicts."""
     model.set_weights(weights_of(model))
-    # Keras 3 works out what a normalisation computes when weights are loaded, not when they are set.
+    # Keras 3 works out what a normalisation computes when weights are loaded, not set.
     for layer in model.layers:
         getattr(layer, "finalize_state", lambda: None)()
     rows = numbers.normal(0.0, 1.5, (5, *shape)).astype("float32")
@@ -297,6 +298,33 @@ def stored():
     add("2-long-names", chain(tf_keras, *wide), "model.h5")
 
 
+def weights_only():
+    for version, library in ((3, keras), (2, tf_keras)):
+        dense = library.layers.Dense
+        relu = {"activation": "relu"}
+        said = {"activation": "relu", "final": "softmax"}
+        file = "model.weights.h5" if version == 3 else "saved.h5"
+        plain = chain(library, dense(5, **relu), dense(3, **relu), dense(4, activation="softmax"))
+        norm = [dense(5), library.layers.BatchNormalization(), library.layers.ReLU()]
+        folded = chain(library, *norm, library.layers.Dropout(0.5), dense(4, activation="softmax"))
+        for name, model in (("plain", plain), ("norm", folded)):
+            model.set_weights(weights_of(model))
+            rows = numbers.normal(0.0, 1.5, (5, INPUTS)).astype("float32")
+            scores = np.asarray(model.predict(rows, verbose=0))
+            with tempfile.TemporaryDirectory() as folder:
+                path = pathlib.Path(folder) / file
+                model.save_weights(path)
+                data = {file: path.read_bytes()}
+            case = said
+            if name == "norm":
+                # Keras 2 stores layers' own names, Keras 3 classes and counters.
+                own = [layer.name for layer in model.layers]
+                own = [own[0], own[1], own[4]] if version == 2 else NORM_NAMES
+                case = {"order": [*own[:2], "relu", own[2], "softmax"]}
+            cases.add(f"{version}-weights-{name}", data, rows, scores, load=file, **case)
+        cases.refuse(f"{version}-weights-unsaid", data, "does not say", load=file)
+
+
 def hostile():
     """Files that ask for more than they hold, or that lead in circles."""
 
@@ -357,6 +385,7 @@ def main():
     nested("2-archive", tf_keras, "model.keras")
     dtypes()
     stored()
+    weights_only()
     hostile()
     cases.write()
 

@@ -3,6 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::config::{Version, kind, text};
+use super::order::shown;
 use crate::model::{Activation, Ending, Head, ModelError};
 
 /// The slope of the function `leaky_relu`; the layer's own default is another.
@@ -26,12 +27,19 @@ pub(super) fn of_value(
             let class = text(object, "class_name");
             match object.get("config") {
                 Some(Value::Object(config)) => {
-                    let refuse = || ModelError::unsupported(label, class, NOT_KNOWN);
+                    let refuse = || ModelError::unsupported(label, shown(class), NOT_KNOWN);
+                    let axis = config.get("axis").filter(|_| class == "Softmax");
+                    if axis.is_some_and(|axis| axis.as_i64() != Some(-1)) {
+                        let reason = "only the last axis, -1, can be run";
+                        return Err(ModelError::unsupported(label, class, reason));
+                    }
                     layer(class, config, label, version)?.ok_or_else(refuse)
                 }
                 // A function of the user's own is stated by its name.
-                Some(Value::String(name)) => Err(ModelError::unsupported(label, name, NOT_KNOWN)),
-                _ => Err(ModelError::unsupported(label, class, NOT_KNOWN)),
+                Some(Value::String(name)) => {
+                    Err(ModelError::unsupported(label, shown(name), NOT_KNOWN))
+                }
+                _ => Err(ModelError::unsupported(label, shown(class), NOT_KNOWN)),
             }
         }
         Some(other) => Err(ModelError::unsupported(label, kind(other), NOT_KNOWN)),
@@ -105,6 +113,6 @@ fn named(name: &str, label: &str, version: Version) -> Result<Ending, ModelError
         "mish" => Activation::Mish,
         "softmax" | "softmax_v2" => return Ok(Ending::Head(Head::Softmax)),
         "log_softmax" => return Ok(Ending::Head(Head::LogSoftmax)),
-        _ => return Err(ModelError::unsupported(label, name, NOT_KNOWN)),
+        _ => return Err(ModelError::unsupported(label, shown(name), NOT_KNOWN)),
     }))
 }

@@ -38,7 +38,7 @@ pub(in crate::model::format) fn read(
         })?);
     let file = Hdf5::open(Bytes::from(member(&mut archive, WEIGHTS)?), FORMAT)?;
     let arrays = file.arrays("layers")?.unwrap_or_default();
-    layers::build(config, Weights { file, arrays, format: FORMAT }, version, fallback_name)
+    layers::build(config, Weights::new(file, arrays, FORMAT), version, fallback_name)
 }
 
 fn member(archive: &mut Archive<'_>, name: &str) -> Result<Vec<u8>, ModelError> {

@@ -1,8 +1,10 @@
 //! A model's configuration: from JSON to the layers it consists of, in order.
 
+use std::collections::{HashMap, HashSet};
+
 use serde_json::{Map, Value};
 
-use super::order::{self, Entry};
+use super::order::{self, Entry, shown};
 use crate::model::{Format, ModelError};
 
 /// The most values a configuration may hold: each takes a hundred bytes in memory, and a layer
@@ -10,6 +12,8 @@ use crate::model::{Format, ModelError};
 const VALUES_MAX: usize = 1 << 18;
 /// How deep models may nest.
 const DEPTH_MAX: usize = 8;
+/// The longest name of a layer or a class.
+const NAME_BYTES_MAX: usize = 255;
 /// The most layers, those of models within models counted too.
 const LAYERS_MAX: usize = 1 << 14;
 
@@ -64,7 +68,7 @@ pub(super) fn parse(text: &str, format: Format) -> Result<Config, ModelError> {
     let Value::Object(model) = value else {
         return Err(malformed("an object", kind(&value).to_owned()));
     };
-    let mut flat = Flat { format, row: None, layers: Vec::new() };
+    let mut flat = Flat { format, row: None, layers: Vec::new(), labels: HashSet::new() };
     let name = flat.model(model, &Place::default(), 0)?;
     Ok(Config { name, row: flat.row, layers: flat.layers })
 }
@@ -94,6 +98,7 @@ struct Flat {
     format: Format,
     row: Option<Vec<usize>>,
     layers: Vec<Layer>,
+    labels: HashSet<String>,
 }
 
 impl Flat {
@@ -114,6 +119,7 @@ impl Flat {
             _ => return Err(self.malformed(&place.label, "the model's configuration", "none")),
         };
         let name = text(&config, "name").to_owned();
+        self.check_names([&name, &class])?;
         if depth > DEPTH_MAX {
             return Err(ModelError::too_large("models within models", DEPTH_MAX, depth));
         }
@@ -140,7 +146,7 @@ impl Flat {
 
     /// The layers of one model, with their paths, which count the layers of each class.
     fn entries(&self, layers: Vec<Value>, place: &Place) -> Result<Vec<Entry>, ModelError> {
-        let mut counts = std::collections::HashMap::new();
+        let mut counts = HashMap::new();
         let mut entries = Vec::new();
         for value in layers {
             let Value::Object(mut object) = value else {
@@ -158,6 +164,7 @@ impl Flat {
             let config = object.get("config").and_then(Value::as_object);
             let own = config.map_or("", |config| text(config, "name"));
             let name = if own.is_empty() { text(&object, "name") } else { own }.to_owned();
+            self.check_names([&name, &class])?;
             let inbound = object.remove("inbound_nodes");
             entries.push(Entry { name, class, path, inbound, object });
         }
@@ -166,7 +173,13 @@ impl Flat {
 
     fn layer(&mut self, entry: Entry, place: &Place, depth: usize) -> Result<(), ModelError> {
         let Entry { name, class, path, mut object, .. } = entry;
-        let label = format!("{}{name}", place.label);
+        let label = match name.as_str() {
+            "" => path.clone(),
+            name => format!("{}{name}", place.label),
+        };
+        if !self.labels.insert(label.clone()) {
+            return Err(self.malformed(&label, "a name that no other layer has", "one of two"));
+        }
         check_origin(&label, &class, &object)?;
         let top = place.top.clone().unwrap_or_else(|| name.clone());
         if matches!(class.as_str(), "Sequential" | "Functional" | "Model") {
@@ -187,6 +200,19 @@ impl Flat {
         }
         self.layers.push(Layer { label, class, config, top, path });
         Ok(())
+    }
+
+    /// Names stand in errors, which are one line each.
+    fn check_names(&self, names: [&str; 2]) -> Result<(), ModelError> {
+        let is_odd = |name: &&str| name.len() > NAME_BYTES_MAX || name.contains(char::is_control);
+        match names.into_iter().find(is_odd) {
+            Some(name) => {
+                let expected = format!("at most {NAME_BYTES_MAX} bytes, all of them printable");
+                let got = shown(name);
+                Err(ModelError::malformed(self.format, "a name", expected, format!("'{got}..'")))
+            }
+            None => Ok(()),
+        }
     }
 
     fn malformed(&self, label: &str, expected: &str, got: &str) -> ModelError {

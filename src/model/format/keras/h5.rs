@@ -1,7 +1,8 @@
-//! `.h5`: one HDF5 file, its configuration and version in attributes of the root.
+//! `.h5`: one HDF5 file, its configuration and version in attributes of the root, or neither.
 
 use bytes::Bytes;
 
+use super::bare;
 use super::config::{self, Version};
 use super::hdf5::Hdf5;
 use super::layers;
@@ -18,11 +19,7 @@ pub(in crate::model::format) fn read(
 ) -> Result<Model, ModelError> {
     let file = Hdf5::open(bytes, FORMAT)?;
     let Some(text) = file.text("model_config")? else {
-        return Err(ModelError::undeclared(
-            FORMAT,
-            "its layers: it holds weights only",
-            "save the whole model with model.save('model.keras')",
-        ));
+        return bare::read(file, fallback_name, options);
     };
     options.check_states_itself(FORMAT)?;
     let version = file.text("keras_version")?;
@@ -30,7 +27,7 @@ pub(in crate::model::format) fn read(
     let Some(arrays) = file.arrays("model_weights")? else {
         return Err(ModelError::malformed(FORMAT, "root", "a group 'model_weights'", "none"));
     };
-    let weights = Weights { file, arrays, format: FORMAT };
+    let weights = Weights::new(file, arrays, FORMAT);
     // The first versions did not state theirs.
     let version = Version::of(version.as_deref().unwrap_or("1"));
     layers::build(config, weights, version, fallback_name)

@@ -6,6 +6,7 @@ use super::activations;
 use super::config::{Config, Layer, Version, text};
 use super::hdf5::Array;
 use super::numbers::{Numbers as Listed, listed};
+use super::order::shown;
 use super::weights::Weights;
 use crate::model::format::graph::{Builder, Numbers};
 use crate::model::format::numbers::element_count;
@@ -344,7 +345,7 @@ fn reshaped(width: usize, axes: &[i64]) -> Option<Vec<usize>> {
 fn check_input(layer: &Layer) -> Result<(), ModelError> {
     let dtype = text(&layer.config, "dtype");
     if !dtype.is_empty() && !dtype.contains("float") {
-        return Err(refuse(layer, &format!("rows must be floats, and these are {dtype}")));
+        return Err(refuse(layer, &format!("rows must be floats, and these are {}", shown(dtype))));
     }
     if flag(layer, "sparse", false) || flag(layer, "ragged", false) {
         return Err(refuse(layer, "rows must be dense"));

@@ -6,6 +6,7 @@
 //! ```text
 //! h5       `.h5`: configuration and version are attributes, weights stand under layers' names
 //! archive  `.keras`: a zip; weights stand under classes' names and counters
+//! bare     `.weights.h5`, and `.h5` without configuration: arrays by their names
 //! hdf5     what is read of HDF5, and what bounds it
 //! config   JSON to layers, models within models too
 //! order    the layers of a functional model, from its output to its input
@@ -18,6 +19,7 @@
 
 mod activations;
 mod archive;
+mod bare;
 mod config;
 mod h5;
 mod hdf5;

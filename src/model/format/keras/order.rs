@@ -50,7 +50,8 @@ pub(super) fn chain(
     let mut chain = Vec::with_capacity(total);
     loop {
         let Some(entry) = left.remove(&next) else {
-            return Err(malformed("inbound_nodes", "a layer that is there, once", &next));
+            let got = shown(&next);
+            return Err(malformed("inbound_nodes", "a layer that is there, once", &got));
         };
         let before = before(&entry)?;
         let name = entry.name.clone();
@@ -58,7 +59,10 @@ pub(super) fn chain(
         match before {
             Some(before) => next = before,
             None if name == first => break,
-            None => return Err(malformed("input_layers", &name, &first)),
+            None => {
+                let got = shown(&first);
+                return Err(malformed("input_layers", &name, &got));
+            }
         }
     }
     if let Some(aside) = left.values().min_by_key(|entry| &entry.path) {
@@ -67,6 +71,11 @@ pub(super) fn chain(
     }
     chain.reverse();
     Ok(chain)
+}
+
+/// The beginning of a text from a file, as an error shows it.
+pub(super) fn shown(text: &str) -> String {
+    text.chars().take(40).flat_map(char::escape_debug).collect()
 }
 
 /// The names of input or output layers: `["name", 0, 0]`, or a list of such.
@@ -110,6 +119,7 @@ fn before(entry: &Entry) -> Result<Option<String>, ModelError> {
     }
     let mut switches = switches.into_iter().filter_map(Value::as_object).flatten();
     if let Some((switch, _)) = switches.find(|(_, value)| !is_off(value)) {
+        let switch = shown(switch);
         let reason = format!("it is applied with '{switch}', which changes what it computes");
         return refuse(&reason);
     }

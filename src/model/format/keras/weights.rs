@@ -4,14 +4,24 @@ use super::config::Layer;
 use super::hdf5::{Array, Arrays, Hdf5};
 use crate::model::{Format, ModelError};
 
+/// The most paths that are looked at in all. A layer looks at those of its outermost layer, which
+/// are a handful, but for models within models.
+const COMPARED_MAX: usize = 1 << 22;
+
 /// The arrays of a model.
 pub(super) struct Weights {
-    pub(super) file: Hdf5,
-    pub(super) arrays: Arrays,
     pub(super) format: Format,
+    file: Hdf5,
+    arrays: Arrays,
+    /// Paths looked at so far.
+    compared: usize,
 }
 
 impl Weights {
+    pub(super) fn new(file: Hdf5, arrays: Arrays, format: Format) -> Weights {
+        Weights { format, file, arrays, compared: 0 }
+    }
+
     /// An array of a layer by its name in Keras, or by its number among the layer's arrays where
     /// the container knows no names.
     pub(super) fn read(
@@ -35,7 +45,7 @@ impl Weights {
     /// The path of an array below the group of its outermost layer. Between them stand names that
     /// differ from version to version: of arrays with the right name, it is the one with the most
     /// names of the layer and of the models it is in before it.
-    fn path(&self, layer: &Layer, name: &str) -> Result<String, ModelError> {
+    fn path(&mut self, layer: &Layer, name: &str) -> Result<String, ModelError> {
         let group = format!("{}/", layer.top);
         let names_before = |path: &str| {
             let mut parts = path.strip_prefix(&group)?.rsplit('/');
@@ -50,6 +60,14 @@ impl Weights {
         for (path, _) in self.arrays.range(group.clone()..) {
             if !path.starts_with(&group) {
                 break;
+            }
+            self.compared += 1;
+            if self.compared > COMPARED_MAX {
+                return Err(ModelError::too_large(
+                    "paths of arrays that are compared",
+                    COMPARED_MAX,
+                    self.compared,
+                ));
             }
             let Some(count) = names_before(path).filter(|count| *count >= least) else { continue };
             match best {

@@ -52,8 +52,9 @@ pub(super) fn of(file: &Hdf5File, group: &Group) -> Result<Vec<Link>> {
 }
 
 fn push(names: &mut Vec<(String, u64)>, name: &str, address: u64) -> Result<()> {
-    if name.len() > NAME_BYTES_MAX || name.contains('/') || name.is_empty() {
-        return Err(limit(format!("a name has at most {NAME_BYTES_MAX} bytes, and no '/'")));
+    let is_odd = |letter: char| letter == '/' || letter.is_control();
+    if name.len() > NAME_BYTES_MAX || name.contains(is_odd) || name.is_empty() {
+        return Err(limit(format!("a name has at most {NAME_BYTES_MAX} printable bytes, no '/'")));
     }
     if names.len() == LINKS_MAX {
         return Err(limit(format!("a group has at most {LINKS_MAX} links")));
@@ -152,7 +153,7 @@ fn dense(group: &Group, info: &LinkInfoMessage, names: &mut Vec<(String, u64)>) 
         };
         let bytes =
             heap.get_object_storage_cached(heap_id, storage, offsets, lengths, &mut blocks)?;
-        // The parser copies what a record states, and thousands of records may state the same bytes.
+        // Thousands of records may state the same bytes, and each copies them.
         if bytes.len() > LINK_BYTES_MAX {
             return Err(limit(format!("a link has at most {LINK_BYTES_MAX} bytes")));
         }

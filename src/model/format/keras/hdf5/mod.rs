@@ -25,6 +25,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use hdf5_reader::error::Error;
+use hdf5_reader::group::Group;
 use hdf5_reader::{ByteOrder, Dataset, Datatype, Hdf5File, OpenOptions, RawAttribute, StringSize};
 
 use crate::model::format::numbers::{Element, element_count};
@@ -106,11 +107,20 @@ impl Hdf5 {
             return Ok(None);
         }
         let group = contained(self.format, &at, || root.group(group))?;
+        self.below(group).map(Some)
+    }
+
+    /// All arrays of the file.
+    pub(super) fn all_arrays(&self) -> Result<Arrays, ModelError> {
+        self.below(contained(self.format, "root group", || self.file.root_group())?)
+    }
+
+    fn below(&self, group: Group) -> Result<Arrays, ModelError> {
         let mut arrays = Arrays::new();
         let mut groups = vec![(String::new(), group, 0)];
         let mut objects = 0;
         while let Some((path, group, depth)) = groups.pop() {
-            let links = contained(self.format, &at, || links::of(&self.file, &group))?;
+            let links = contained(self.format, &path, || links::of(&self.file, &group))?;
             objects += links.len();
             if objects > OBJECTS_MAX {
                 return Err(ModelError::too_large("objects in HDF5", OBJECTS_MAX, objects));
@@ -133,7 +143,7 @@ impl Hdf5 {
                 }
             }
         }
-        Ok(Some(arrays))
+        Ok(arrays)
     }
 
     /// Reads an array; `at` is what errors call it.
