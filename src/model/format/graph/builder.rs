@@ -224,11 +224,7 @@ pub(in crate::model::format) fn int(name: &str, number: i64) -> AttributeProto {
     AttributeProto { i: number, ..attribute(name, attribute_type::INT) }
 }
 
-pub(in crate::model::format) fn ints(name: &str, numbers: &[i64]) -> AttributeProto {
-    AttributeProto { ints: numbers.to_vec(), ..attribute(name, attribute_type::INTS) }
-}
-
-pub(in crate::model::format) fn text(name: &str, words: &str) -> AttributeProto {
+fn text(name: &str, words: &str) -> AttributeProto {
     let bytes = Bytes::copy_from_slice(words.as_bytes());
     AttributeProto { s: bytes, ..attribute(name, attribute_type::STRING) }
 }

@@ -23,7 +23,6 @@
 
 mod affine;
 mod attributes;
-#[allow(dead_code)]
 mod builder;
 mod chain;
 mod direct;
@@ -40,8 +39,7 @@ mod walk;
 
 use std::fmt::Display;
 
-#[allow(unused_imports)]
-pub(super) use builder::{Builder, Numbers, float, int, ints, text};
+pub(super) use builder::{Builder, Numbers, float, int};
 use names::Graph;
 use proto::{ModelProto, NodeProto};
 use shape::View;
