@@ -310,3 +310,14 @@ fn constants_are_rounded_as_the_file_rounds_them() {
     let on_its_way = file.node("Cast", &["y"], "z", &[int("to", 10)]);
     assert!(remarks(&load(&on_its_way), "rounds to half precision"));
 }
+
+#[test]
+fn a_decomposed_softsign() {
+    let softsign = |one: f32, of: &str| {
+        let file = file(&[-1, 3]).tensor("one", floats(&[], &[one])).node("Abs", &[of], "a", &[]);
+        file.node("Add", &["a", "one"], "s", &[]).node("Div", &["x", "s"], "y", &[])
+    };
+    check(&softsign(1.0, "x"), &[-1.0, 0.0, 3.0], &[-0.5, 0.0, 0.75]);
+    refused(&softsign(2.0, "x"), "joins two computed values");
+    refused(&softsign(1.0, "three"), "joins two computed values");
+}

@@ -4,7 +4,7 @@ use super::cases::check;
 
 #[test]
 fn torch_by_both_of_its_exporters() {
-    check("exporters-torch.zip", 107);
+    check("exporters-torch.zip", 90);
 }
 
 #[test]

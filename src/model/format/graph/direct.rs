@@ -57,7 +57,7 @@ fn hard_sigmoid(node: &NodeProto) -> Result<Activation, ModelError> {
 /// With one slope for every feature, PRelu is LeakyRelu.
 fn prelu<'a>(graph: &Graph<'a>, node: &'a NodeProto) -> Result<Activation, ModelError> {
     Attributes::of(node, &[])?;
-    match node.input.get(1).and_then(|slope| graph.scalar(slope)) {
+    match node.input.get(1).and_then(|slope| graph.only_number(slope)) {
         Some(slope) => Ok(Activation::LeakyRelu { alpha: slope as f32 }),
         None => Err(refuse(node, "only one constant slope for all features can be run")),
     }

@@ -9,6 +9,8 @@
 //! | hard_swish | hard_sigmoid(1/6, 1/2) | `x` | `x g` |
 //! | hard_swish | clip(0, 6) | `x + 3` | `x g / 6` |
 //!
+//! One more has no gate: softsign, `x / (1 + |x|)`.
+//!
 //! Both polynomials are worked out from the nodes, so that every order of the same products and
 //! sums is recognised; coefficients must be those above to one part in a million.
 
@@ -32,8 +34,22 @@ pub(super) fn activation<'a>(graph: &Graph<'a>, value: &'a str) -> Option<(Activ
     if graph.opset() < 7 || !is_arithmetic(graph.producer(value)?) {
         return None;
     }
+    if let Some(x) = softsign(graph, value) {
+        return Some((Activation::Softsign, x));
+    }
     let leaves = reach(graph, value).filter_map(|name| Gate::of(graph, name));
     leaves.take(GATES_MAX).find_map(|gate| gate.activation(graph, value))
+}
+
+/// The `x` of which `value` is `x / (1 + |x|)`.
+fn softsign<'a>(graph: &Graph<'a>, value: &str) -> Option<&'a str> {
+    let [x, sum] = &graph.producer_of_kind(value, "Div")?.input[..] else { return None };
+    let [a, b] = &graph.producer_of_kind(sum, "Add")?.input[..] else { return None };
+    let is_one = |one: &str| graph.scalar(one) == Some(1.0);
+    let is_size = |size: &str| {
+        graph.producer_of_kind(size, "Abs").is_some_and(|abs| abs.input.first() == Some(x))
+    };
+    ((is_one(a) && is_size(b)) || (is_one(b) && is_size(a))).then_some(x)
 }
 
 fn is_arithmetic(node: &NodeProto) -> bool {

@@ -147,6 +147,13 @@ impl<'a> Graph<'a> {
         is_scalar.then(|| self.decode(constant).ok()?.scalar()).flatten()
     }
 
+    /// The one number of a constant that has no other, whatever its axes.
+    pub(super) fn only_number(&self, value: &str) -> Option<f64> {
+        let constant = self.constant(value)?;
+        let is_one = element_count(&constant.dims().ok()?) == Some(1);
+        is_one.then(|| self.decode(constant).ok()?.values.first().copied()).flatten()
+    }
+
     /// The integers of a constant shape or list of axes.
     pub(super) fn integers(&self, value: &str) -> Option<Result<Vec<i64>, ModelError>> {
         let constant = self.constant(value)?;
