@@ -12,6 +12,8 @@ mod onnx;
 mod pickle;
 pub(super) mod safetensors;
 mod sniff;
+mod strided;
+mod torch_script;
 
 use std::fmt;
 use std::fs::File;
@@ -107,6 +109,10 @@ fn read(
         Sniffed::Npz => {
             options.check_states_itself(Format::Npz)?;
             npy::read_npz(&bytes, fallback_name)
+        }
+        Sniffed::TorchScript => {
+            options.check_states_itself(Format::TorchScript)?;
+            torch_script::read(&bytes, fallback_name)
         }
         Sniffed::Unknown(found) => {
             Err(ModelError::UnknownFormat { path: path.to_owned(), found: found.to_owned() })

@@ -23,6 +23,7 @@ pub(super) enum Sniffed {
     Onnx,
     Safetensors,
     Npz,
+    TorchScript,
     Unknown(&'static str),
 }
 
@@ -57,6 +58,10 @@ fn sniff_zip(bytes: &[u8]) -> Sniffed {
     let any = |end: &str| names.iter().any(|name| name.ends_with(end));
     if !names.is_empty() && names.iter().all(|name| name.ends_with(".npy")) {
         return Sniffed::Npz;
+    }
+    let is_code = |name: &String| name.ends_with(".py") && name.contains("code/__torch__");
+    if any("data.pkl") && (any("constants.pkl") || names.iter().any(is_code)) {
+        return Sniffed::TorchScript;
     }
     Sniffed::Unknown(if any("data.pkl") || any("constants.pkl") {
         "a PyTorch archive, which does not hold the activations; export it to ONNX with torch.onnx"
