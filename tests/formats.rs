@@ -3,6 +3,8 @@
 mod common;
 #[path = "formats/hostile.rs"]
 mod hostile;
+#[path = "formats/hostile_torch_script.rs"]
+mod hostile_torch_script;
 #[path = "formats/native.rs"]
 mod native;
 #[path = "formats/npy.rs"]
@@ -15,3 +17,7 @@ mod onnx_file;
 mod paper;
 #[path = "formats/peer.rs"]
 mod peer;
+#[path = "formats/torch_script.rs"]
+mod torch_script;
+#[path = "formats/torch_script_file.rs"]
+mod torch_script_file;

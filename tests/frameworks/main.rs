@@ -3,5 +3,5 @@
 //! The frameworks are too heavy to be installed for each run of the tests, so scripts in
 //! tests/python/ have written models, rows and scores into zips beside this file once.
 
-#[allow(dead_code)]
 mod cases;
+mod torch_script;

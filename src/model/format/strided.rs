@@ -62,8 +62,7 @@ mod tests {
 
     #[test]
     fn views_by_hand() {
-        let view =
-            |offset, shape, stride| Strided { offset, shape, stride };
+        let view = |offset, shape, stride| Strided { offset, shape, stride };
         let storage: Vec<u8> = (0..24).collect();
         // 2 rows of 3 elements of 2 bytes, then their transpose, a column and a repeated element.
         assert!(view(1, &[2, 3], &[3, 1]).is_contiguous());

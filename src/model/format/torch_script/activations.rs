@@ -1,7 +1,6 @@
 //! Operators that are activations.
 
 use super::arguments::Arguments;
-use super::operators::{computed, number};
 use super::tape::Tape;
 use super::value::Value;
 use crate::model::{Activation, ModelError};
@@ -31,7 +30,7 @@ pub(super) fn call(
     };
     if let Some(activation) = plain {
         let [x] = call.named(["self"])?;
-        let of = computed(call, "self", &x)?;
+        let of = call.computed("self", &x)?;
         return tape.activation(call, of, activation).map(Some);
     }
     let (of, activation) = match name {
@@ -43,9 +42,7 @@ pub(super) fn call(
         "gelu" => gelu(call)?,
         "softplus" => softplus(tape, call)?,
         "hardtanh" => clip(tape, call, ["min_val", "max_val"], [-1.0, 1.0])?,
-        "clamp" | "clip" => {
-            clip(tape, call, ["min", "max"], [f64::NEG_INFINITY, f64::INFINITY])?
-        }
+        "clamp" | "clip" => clip(tape, call, ["min", "max"], [f64::NEG_INFINITY, f64::INFINITY])?,
         "clamp_min" => clamp(tape, call, "min")?,
         "clamp_max" => clamp(tape, call, "max")?,
         "threshold" => threshold(tape, call)?,
@@ -58,8 +55,8 @@ type Found = Result<(usize, Activation), ModelError>;
 
 fn leaky_relu(tape: &mut Tape, call: &Arguments) -> Found {
     let [x, slope] = call.named(["self", "negative_slope"])?;
-    let alpha = number(tape, call, "negative_slope", &slope, 0.01)? as f32;
-    Ok((computed(call, "self", &x)?, Activation::LeakyRelu { alpha }))
+    let alpha = tape.argument(call, "negative_slope", &slope, 0.01)? as f32;
+    Ok((call.computed("self", &x)?, Activation::LeakyRelu { alpha }))
 }
 
 /// With one slope for every feature, PReLU is LeakyReLU.
@@ -71,7 +68,7 @@ fn prelu(tape: &mut Tape, call: &Arguments) -> Found {
     };
     let reason = "only one constant slope for all features can be run";
     let alpha = alpha.ok_or_else(|| call.refuse(reason))? as f32;
-    Ok((computed(call, "self", &x)?, Activation::LeakyRelu { alpha }))
+    Ok((call.computed("self", &x)?, Activation::LeakyRelu { alpha }))
 }
 
 /// In evaluation the slope is the middle of its range.
@@ -81,27 +78,27 @@ fn rrelu(tape: &mut Tape, call: &Arguments) -> Found {
     if call.truth("training", &training, false)? {
         return Err(call.refuse("it is in training mode; call .eval() before saving"));
     }
-    let lower = number(tape, call, "lower", &lower, 0.125)?;
-    let upper = number(tape, call, "upper", &upper, 1.0 / 3.0)?;
+    let lower = tape.argument(call, "lower", &lower, 0.125)?;
+    let upper = tape.argument(call, "upper", &upper, 1.0 / 3.0)?;
     let alpha = ((lower + upper) / 2.0) as f32;
-    Ok((computed(call, "self", &x)?, Activation::LeakyRelu { alpha }))
+    Ok((call.computed("self", &x)?, Activation::LeakyRelu { alpha }))
 }
 
 fn elu(tape: &mut Tape, call: &Arguments) -> Found {
     let [x, alpha, scale, input_scale] = call.named(["self", "alpha", "scale", "input_scale"])?;
     for (name, scale) in [("scale", &scale), ("input_scale", &input_scale)] {
-        if number(tape, call, name, scale, 1.0)? != 1.0 {
+        if tape.argument(call, name, scale, 1.0)? != 1.0 {
             return Err(call.refuse(format!("only a {name} of 1 can be run")));
         }
     }
-    let alpha = number(tape, call, "alpha", &alpha, 1.0)? as f32;
-    Ok((computed(call, "self", &x)?, Activation::Elu { alpha }))
+    let alpha = tape.argument(call, "alpha", &alpha, 1.0)? as f32;
+    Ok((call.computed("self", &x)?, Activation::Elu { alpha }))
 }
 
 fn celu(tape: &mut Tape, call: &Arguments) -> Found {
     let [x, alpha] = call.named(["self", "alpha"])?;
-    let alpha = number(tape, call, "alpha", &alpha, 1.0)? as f32;
-    Ok((computed(call, "self", &x)?, Activation::Celu { alpha }))
+    let alpha = tape.argument(call, "alpha", &alpha, 1.0)? as f32;
+    Ok((call.computed("self", &x)?, Activation::Celu { alpha }))
 }
 
 fn gelu(call: &Arguments) -> Found {
@@ -112,38 +109,39 @@ fn gelu(call: &Arguments) -> Found {
         Some(Value::Text(text)) if **text == *"tanh" => Activation::GeluTanh,
         Some(other) => return Err(call.wrong("approximate", "'none' or 'tanh'", other)),
     };
-    Ok((computed(call, "self", &x)?, activation))
+    Ok((call.computed("self", &x)?, activation))
 }
 
 fn softplus(tape: &mut Tape, call: &Arguments) -> Found {
     let [x, beta, threshold] = call.named(["self", "beta", "threshold"])?;
-    let beta = number(tape, call, "beta", &beta, 1.0)?;
-    let threshold = number(tape, call, "threshold", &threshold, 20.0)?;
+    let beta = tape.argument(call, "beta", &beta, 1.0)?;
+    let threshold = tape.argument(call, "threshold", &threshold, 20.0)?;
     // A threshold that is no number is not large enough.
     if beta != 1.0 || !matches!(threshold, SOFTPLUS_THRESHOLD_MIN..) {
-        let reason = format!("only beta 1 and a threshold from {SOFTPLUS_THRESHOLD_MIN} up are run");
+        let reason =
+            format!("only beta 1 and a threshold from {SOFTPLUS_THRESHOLD_MIN} up are run");
         return Err(call.refuse(reason));
     }
-    Ok((computed(call, "self", &x)?, Activation::Softplus))
+    Ok((call.computed("self", &x)?, Activation::Softplus))
 }
 
 fn clip(tape: &mut Tape, call: &Arguments, names: [&str; 2], defaults: [f64; 2]) -> Found {
     let [x, min, max] = call.named(["self", names[0], names[1]])?;
-    let min = number(tape, call, names[0], &min, defaults[0])? as f32;
-    let max = number(tape, call, names[1], &max, defaults[1])? as f32;
-    Ok((computed(call, "self", &x)?, Activation::Clip { min, max }))
+    let min = tape.argument(call, names[0], &min, defaults[0])? as f32;
+    let max = tape.argument(call, names[1], &max, defaults[1])? as f32;
+    Ok((call.computed("self", &x)?, Activation::Clip { min, max }))
 }
 
 /// A clip with one bound, of this name.
 fn clamp(tape: &mut Tape, call: &Arguments, name: &str) -> Found {
     let [x, bound] = call.named(["self", name])?;
     call.needed(name, &bound)?;
-    let bound = number(tape, call, name, &bound, 0.0)? as f32;
+    let bound = tape.argument(call, name, &bound, 0.0)? as f32;
     let activation = match name {
         "min" => Activation::Clip { min: bound, max: f32::INFINITY },
         _ => Activation::Clip { min: f32::NEG_INFINITY, max: bound },
     };
-    Ok((computed(call, "self", &x)?, activation))
+    Ok((call.computed("self", &x)?, activation))
 }
 
 /// `x` above the threshold and another value below it: with 0 for both, ReLU.
@@ -151,9 +149,9 @@ fn threshold(tape: &mut Tape, call: &Arguments) -> Found {
     let [x, threshold, value] = call.named(["self", "threshold", "value"])?;
     call.needed("threshold", &threshold)?;
     call.needed("value", &value)?;
-    let threshold = number(tape, call, "threshold", &threshold, 0.0)?;
-    if threshold != 0.0 || number(tape, call, "value", &value, 0.0)? != 0.0 {
+    let threshold = tape.argument(call, "threshold", &threshold, 0.0)?;
+    if threshold != 0.0 || tape.argument(call, "value", &value, 0.0)? != 0.0 {
         return Err(call.refuse("only a threshold and a value of 0 can be run"));
     }
-    Ok((computed(call, "self", &x)?, Activation::Relu))
+    Ok((call.computed("self", &x)?, Activation::Relu))
 }

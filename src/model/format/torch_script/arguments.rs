@@ -3,6 +3,7 @@
 use std::fmt::Display;
 use std::rc::Rc;
 
+use super::constant::Constant;
 use super::value::Value;
 use crate::model::ModelError;
 
@@ -75,6 +76,26 @@ impl Arguments {
             None => Ok(default),
             Some(Value::Bool(truth)) => Ok(*truth),
             Some(other) => Err(self.wrong(name, "a known truth", other)),
+        }
+    }
+
+    /// The number on the tape of a tensor that is computed from the input.
+    pub(super) fn computed(&self, name: &str, value: &Option<Value>) -> Result<usize, ModelError> {
+        match self.needed(name, value)? {
+            Value::Computed(id) => Ok(*id),
+            other => Err(self.wrong(name, "computed from the input", other)),
+        }
+    }
+
+    /// A tensor of the file.
+    pub(super) fn constant<'v>(
+        &self,
+        name: &str,
+        value: &'v Option<Value>,
+    ) -> Result<&'v Constant, ModelError> {
+        match self.needed(name, value)? {
+            Value::Constant(constant) => Ok(constant),
+            other => Err(self.wrong(name, "a tensor of the file", other)),
         }
     }
 

@@ -35,7 +35,12 @@ impl<'a> Code<'a> {
         let item = self.files.get(module).and_then(|file| file.get(name)).cloned();
         item.ok_or_else(|| {
             let at = format!("{:.200}", name_of(module));
-            ModelError::malformed(Format::TorchScript, at, format!("a definition of {name}"), "none")
+            ModelError::malformed(
+                Format::TorchScript,
+                at,
+                format!("a definition of {name}"),
+                "none",
+            )
         })
     }
 
@@ -59,8 +64,9 @@ impl<'a> Code<'a> {
             let what = "bytes of TorchScript code";
             return Err(ModelError::too_large(what, CODE_BYTES_MAX, self.bytes));
         }
-        let text = str::from_utf8(&bytes)
-            .map_err(|_| ModelError::malformed(Format::TorchScript, &name, "UTF-8", "other bytes"))?;
+        let text = str::from_utf8(&bytes).map_err(|_| {
+            ModelError::malformed(Format::TorchScript, &name, "UTF-8", "other bytes")
+        })?;
         parser::parse(&name, text, &mut self.nodes)
     }
 }

@@ -46,6 +46,11 @@ impl Constant {
         (member, kind, self.offset, self.shape.clone(), self.stride.clone())
     }
 
+    /// Whether its numbers are floating-point ones.
+    pub(super) fn is_float(&self) -> bool {
+        self.kind.element.is_some()
+    }
+
     /// How many numbers there are; the largest count where that does not fit.
     pub(super) fn count(&self) -> usize {
         element_count(&self.shape).unwrap_or(usize::MAX)

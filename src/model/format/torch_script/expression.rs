@@ -8,6 +8,9 @@ use super::parser::Parser;
 use super::syntax::{Call, Expr};
 use crate::model::ModelError;
 
+/// Arguments that are given by name.
+type Keywords = Vec<(Rc<str>, Expr)>;
+
 impl Parser<'_, '_> {
     /// One expression.
     pub(super) fn expression(&mut self) -> Result<Expr, ModelError> {
@@ -54,8 +57,7 @@ impl Parser<'_, '_> {
         Ok(())
     }
 
-    #[allow(clippy::type_complexity)]
-    fn arguments(&mut self) -> Result<(Vec<Expr>, Vec<(Rc<str>, Expr)>), ModelError> {
+    fn arguments(&mut self) -> Result<(Vec<Expr>, Keywords), ModelError> {
         let (mut arguments, mut keywords) = (Vec::new(), Vec::new());
         while !self.takes(')')? {
             let value = self.expression()?;
@@ -93,7 +95,8 @@ impl Parser<'_, '_> {
                 value
             }
             Token::Int(int) => {
-                let int = i64::try_from(*int).map_err(|_| self.expected("an integer of 64 bits"))?;
+                let int =
+                    i64::try_from(*int).map_err(|_| self.expected("an integer of 64 bits"))?;
                 self.advance()?;
                 Expr::Int(int)
             }

@@ -31,6 +31,8 @@ pub(super) enum Token<'a> {
 pub(super) struct Lexer<'a> {
     file: &'a str,
     rest: &'a str,
+    /// The line that `rest` begins on, and the one that the last word stands on.
+    next_line: u32,
     line: u32,
     /// Brackets that are open: within them, line ends and indents say nothing.
     brackets: usize,
@@ -42,7 +44,8 @@ pub(super) struct Lexer<'a> {
 
 impl<'a> Lexer<'a> {
     pub(super) fn new(file: &'a str, text: &'a str) -> Lexer<'a> {
-        Lexer { file, rest: text, line: 1, brackets: 0, indents: vec![], begins_line: true }
+        let indents = Vec::new();
+        Lexer { file, rest: text, next_line: 1, line: 1, brackets: 0, indents, begins_line: true }
     }
 
     /// The line that the last word stands on, from 1.
@@ -57,11 +60,12 @@ impl<'a> Lexer<'a> {
             return Ok(token);
         }
         self.skip_blanks();
+        self.line = self.next_line;
         let Some(first) = self.rest.chars().next() else { return Ok(self.end()) };
         match first {
             '\n' => {
                 self.rest = &self.rest[1..];
-                self.line += 1;
+                self.next_line += 1;
                 self.begins_line = true;
                 Ok(Token::Line)
             }
@@ -95,13 +99,14 @@ impl<'a> Lexer<'a> {
             match content.as_bytes().first() {
                 Some(b'\n') => {
                     self.rest = &content[1..];
-                    self.line += 1;
+                    self.next_line += 1;
                 }
                 Some(b'#') => self.rest = content.trim_start_matches(|c| c != '\n'),
                 Some(_) => break,
                 None => return Ok(None),
             }
         }
+        self.line = self.next_line;
         let depth = self.indents.last().copied().unwrap_or(0);
         if blanks > depth {
             self.indents.push(blanks);
@@ -126,7 +131,7 @@ impl<'a> Lexer<'a> {
                 self.rest = self.rest.trim_start_matches(|c| c != '\n');
             } else if self.brackets > 0 && self.rest.starts_with('\n') {
                 self.rest = &self.rest[1..];
-                self.line += 1;
+                self.next_line += 1;
             } else {
                 return;
             }
@@ -145,7 +150,7 @@ impl<'a> Lexer<'a> {
     fn name(&mut self) -> Result<Token<'a>, ModelError> {
         let length = self.rest.find(|c| !is_word(c)).unwrap_or(self.rest.len());
         if length > NAME_BYTES_MAX {
-            let what = format!("bytes of a name at {}", place(self.file, self.line));
+            let what = format!("bytes of a name at {}", place(self.file, self.next_line));
             return Err(ModelError::too_large(what, NAME_BYTES_MAX, length));
         }
         let (name, rest) = self.rest.split_at(length);
@@ -165,7 +170,8 @@ impl<'a> Lexer<'a> {
         let (digits, rest) = self.rest.split_at(end);
         self.rest = rest;
         if digits.bytes().all(|byte| byte.is_ascii_digit()) {
-            let int = digits.parse().map_err(|_| self.malformed("an integer of 64 bits", "more"))?;
+            let int =
+                digits.parse().map_err(|_| self.malformed("an integer of 64 bits", "more"))?;
             return Ok(Token::Int(int));
         }
         // Rust's own parser takes "1." and "1e-05", and no name such as "inf" begins with a digit.
@@ -202,7 +208,7 @@ impl<'a> Lexer<'a> {
         expected: impl std::fmt::Display,
         got: impl std::fmt::Display,
     ) -> ModelError {
-        let at = place(self.file, self.line);
+        let at = place(self.file, self.next_line);
         ModelError::malformed(Format::TorchScript, at, expected, got)
     }
 }

@@ -14,13 +14,16 @@ use super::{known, operators};
 use crate::model::{Format, Model, ModelError};
 
 /// The most statements and expressions that are run. A layer with its normalisation and its
-/// activation takes about a hundred.
-const STEPS_MAX: usize = 1 << 18;
+/// activation takes about two hundred.
+const STEPS_MAX: usize = 1 << 19;
 /// How deep calls, blocks and expressions may nest, all together.
 const DEPTH_MAX: usize = 256;
 
 /// Names that stand for themselves before a dot.
 const ROOTS: [&str; 4] = ["torch", "ops", "__torch__", "CONSTANTS"];
+
+/// Arguments that are given by name.
+type Keywords = Vec<(Rc<str>, Value)>;
 
 pub(super) struct Machine<'a> {
     code: Code<'a>,
@@ -56,8 +59,9 @@ impl<'a> Machine<'a> {
         };
         let class = class.cloned().ok_or_else(|| malformed("a module", root.kind()))?;
         let forward = self.code.method(&class, "forward")?;
-        let forward = forward
-            .ok_or_else(|| malformed("a module that has a method forward", &format!("{class:.200}")))?;
+        let forward = forward.ok_or_else(|| {
+            malformed("a module that has a method forward", &format!("{class:.200}"))
+        })?;
         let at = super::place(&forward.file, forward.line);
         let needed = forward.parameters.iter().skip(1).filter(|of| of.default.is_none());
         let needed: Vec<_> = needed.collect();
@@ -91,8 +95,7 @@ impl<'a> Machine<'a> {
         at: String,
     ) -> Result<Value, ModelError> {
         let refuse = |reason: String| Err(ModelError::unsupported(&at, &function.name, reason));
-        let mut frame =
-            Frame { file: Rc::clone(&function.file), variables: HashMap::new() };
+        let mut frame = Frame { file: Rc::clone(&function.file), variables: HashMap::new() };
         if arguments.len() > function.parameters.len() {
             return refuse(format!("it takes {} arguments", function.parameters.len()));
         }
@@ -265,12 +268,11 @@ impl<'a> Machine<'a> {
         }
     }
 
-    #[allow(clippy::type_complexity)]
     fn arguments(
         &mut self,
         frame: &mut Frame,
         call: &Call,
-    ) -> Result<(Vec<Value>, Vec<(Rc<str>, Value)>), ModelError> {
+    ) -> Result<(Vec<Value>, Keywords), ModelError> {
         let mut values = Vec::with_capacity(call.arguments.len() + 1);
         for value in &call.arguments {
             values.push(self.value(frame, value, call.line)?);
@@ -321,7 +323,8 @@ impl<'a> Machine<'a> {
             return self.run(&function, values, &keywords, super::place(&frame.file, call.line));
         }
         let op = Rc::clone(path);
-        let call = Arguments { op, file: Rc::clone(&frame.file), line: call.line, values, keywords };
+        let call =
+            Arguments { op, file: Rc::clone(&frame.file), line: call.line, values, keywords };
         self.operator(path, &call)
     }
 
@@ -346,6 +349,9 @@ impl<'a> Machine<'a> {
                 operators::call(&mut self.tape, name, call)
             }
             (Some(name), _) => known::call(name, call),
+            (None, _) if path.contains("quantized") => {
+                Err(call.refuse("save the model before quantisation"))
+            }
             (None, _) => Err(call.refuse("only PyTorch's own operators on numbers are known")),
         }
     }
@@ -430,7 +436,8 @@ fn item(frame: &Frame, of: &Value, index: &Value, line: u32) -> Result<Value, Mo
     let found = match (of, index) {
         (Value::List(list), Value::Int(index)) => {
             let length = list.values.len() as i64;
-            let at = usize::try_from(if *index < 0 { index.saturating_add(length) } else { *index });
+            let at =
+                usize::try_from(if *index < 0 { index.saturating_add(length) } else { *index });
             at.ok().and_then(|at| list.values.get(at)).cloned()
         }
         _ => None,

@@ -15,9 +15,11 @@ pub(super) fn call(tape: &mut Tape, name: &str, call: &Arguments) -> Result<Valu
     let Some(plain) = name.strip_suffix('_').filter(|plain| !plain.ends_with('_')) else {
         return out_of_place(tape, name, call);
     };
-    // What works in place computes the same, and leaves it where its first argument lies.
+    // What works in place computes the same and leaves it where its first argument lies.
     let Some(Value::Computed(id)) = call.values.first() else {
-        return Err(call.refuse("it changes a tensor of the file, or none, in place"));
+        let reason = "it changes a tensor of the file in place, as modules do in training mode; \
+                      call .eval() before saving";
+        return Err(call.refuse(reason));
     };
     match out_of_place(tape, plain, call)? {
         Value::Computed(by) => tape.overwrite(*id, by),
@@ -76,58 +78,22 @@ fn why_not(name: &str) -> &'static str {
     }
 }
 
-/// The computed tensor that an argument has to be.
-pub(super) fn computed(
-    call: &Arguments,
-    name: &str,
-    value: &Option<Value>,
-) -> Result<usize, ModelError> {
-    match call.needed(name, value)? {
-        Value::Computed(id) => Ok(*id),
-        other => Err(call.wrong(name, "computed from the input", other)),
-    }
-}
-
-/// The constant that an argument has to be.
-fn constant<'v>(
-    call: &Arguments,
-    name: &str,
-    value: &'v Option<Value>,
-) -> Result<&'v Constant, ModelError> {
-    match call.needed(name, value)? {
-        Value::Constant(constant) => Ok(constant),
-        other => Err(call.wrong(name, "a tensor of the file", other)),
-    }
-}
-
-/// A number that an argument states.
-pub(super) fn number(
-    tape: &mut Tape,
-    call: &Arguments,
-    name: &str,
-    value: &Option<Value>,
-    default: f64,
-) -> Result<f64, ModelError> {
-    let Some(value) = value else { return Ok(default) };
-    tape.number(value)?.ok_or_else(|| call.wrong(name, "a known number", value))
-}
-
 fn linear(tape: &mut Tape, call: &Arguments) -> Result<Value, ModelError> {
     let [x, weight, bias] = call.named(["input", "weight", "bias"])?;
-    let (of, weight) = (computed(call, "input", &x)?, constant(call, "weight", &weight)?);
+    let (of, weight) = (call.computed("input", &x)?, call.constant("weight", &weight)?);
     let bias = match &bias {
         None => None,
-        Some(_) => Some(constant(call, "bias", &bias)?),
+        Some(_) => Some(call.constant("bias", &bias)?),
     };
     gemm(tape, call, of, weight, bias, vec![int("transB", 1)], 0)
 }
 
 fn addmm(tape: &mut Tape, call: &Arguments) -> Result<Value, ModelError> {
     let [bias, x, weight, beta, alpha] = call.named(["self", "mat1", "mat2", "beta", "alpha"])?;
-    let (of, weight) = (computed(call, "mat1", &x)?, constant(call, "mat2", &weight)?);
-    let bias = constant(call, "self", &bias)?;
-    let beta = number(tape, call, "beta", &beta, 1.0)? as f32;
-    let alpha = number(tape, call, "alpha", &alpha, 1.0)? as f32;
+    let (of, weight) = (call.computed("mat1", &x)?, call.constant("mat2", &weight)?);
+    let bias = call.constant("self", &bias)?;
+    let beta = tape.argument(call, "beta", &beta, 1.0)? as f32;
+    let alpha = tape.argument(call, "alpha", &alpha, 1.0)? as f32;
     let scales = vec![float("alpha", alpha), float("beta", beta)];
     gemm(tape, call, of, weight, Some(bias), scales, 1)
 }
@@ -154,8 +120,8 @@ fn gemm(
 
 fn matmul(tape: &mut Tape, call: &Arguments) -> Result<Value, ModelError> {
     let [x, weight] = call.named(["self", "other"])?;
-    let of = computed(call, "self", &x)?;
-    let weight = constant(call, "other", &weight)?;
+    let of = call.computed("self", &x)?;
+    let weight = call.constant("other", &weight)?;
     let inputs = [tape.name(call, of)?, tape.constant(weight)?];
     let id = tape.node(call, of, "MatMul", &[&inputs[0], &inputs[1]], vec![])?;
     tape.shape(id, weight.shape.get(1).copied(), true);
@@ -169,7 +135,7 @@ fn sum(tape: &mut Tape, name: &str, call: &Arguments) -> Result<Value, ModelErro
     if name == "rsub" {
         operands.swap(0, 1);
     }
-    let alpha = number(tape, call, "alpha", &alpha, 1.0)?;
+    let alpha = tape.argument(call, "alpha", &alpha, 1.0)?;
     if alpha != 1.0 {
         operands[1] = match (&operands[1], tape.number(&operands[1])?) {
             (Value::Computed(id), _) => scaled(tape, call, *id, alpha)?,
@@ -186,12 +152,7 @@ fn sum(tape: &mut Tape, name: &str, call: &Arguments) -> Result<Value, ModelErro
     Ok(Value::Computed(id))
 }
 
-fn scaled(
-    tape: &mut Tape,
-    call: &Arguments,
-    id: usize,
-    factor: f64,
-) -> Result<Value, ModelError> {
+fn scaled(tape: &mut Tape, call: &Arguments, id: usize, factor: f64) -> Result<Value, ModelError> {
     let operands = [Value::Computed(id), Value::Float(factor)];
     binary(tape, call, "Mul", &operands).map(Value::Computed)
 }
@@ -230,7 +191,7 @@ fn quotient(tape: &mut Tape, call: &Arguments) -> Result<Value, ModelError> {
 
 fn unary(tape: &mut Tape, call: &Arguments, op: &str) -> Result<Value, ModelError> {
     let [x] = call.named(["self"])?;
-    let of = computed(call, "self", &x)?;
+    let of = call.computed("self", &x)?;
     let x = tape.name(call, of)?;
     tape.node(call, of, op, &[&x], vec![]).map(Value::Computed)
 }
@@ -247,7 +208,7 @@ fn magnitude(tape: &mut Tape, call: &Arguments) -> Result<Value, ModelError> {
 fn power(tape: &mut Tape, call: &Arguments) -> Result<Value, ModelError> {
     let [x, exponent] = call.named(["self", "exponent"])?;
     let operands = [call.needed("self", &x)?.clone(), call.needed("exponent", &exponent)?.clone()];
-    computed(call, "self", &x)?;
+    call.computed("self", &x)?;
     binary(tape, call, "Pow", &operands).map(Value::Computed)
 }
 
@@ -288,7 +249,7 @@ fn binary(
 
 fn head(tape: &mut Tape, name: &str, call: &Arguments) -> Result<Value, ModelError> {
     let [x, axis, dtype] = call.named(["self", "dim", "dtype"])?;
-    let of = computed(call, "self", &x)?;
+    let of = call.computed("self", &x)?;
     shapes::check_float(call, &dtype)?;
     let axis = call.int("dim", &axis, i64::MAX)?;
     let op = if name == "softmax" { "Softmax" } else { "LogSoftmax" };
@@ -312,19 +273,19 @@ fn batch_norm(tape: &mut Tape, call: &Arguments) -> Result<Value, ModelError> {
         let reason = "it is in training mode, or has no statistics; call .eval() before saving";
         return Err(call.refuse(reason));
     }
-    let of = computed(call, "input", &x)?;
-    let mean = constant(call, "running_mean", &mean)?;
-    let variance = constant(call, "running_var", &variance)?;
+    let of = call.computed("input", &x)?;
+    let mean = call.constant("running_mean", &mean)?;
+    let variance = call.constant("running_var", &variance)?;
     let of = shapes::with_width_of(tape, call, of, mean)?;
     let statistics = [tape.constant(mean)?, tape.constant(variance)?];
     let mut scales = [String::new(), String::new()];
     for (name, value, default) in [("weight", &weight, 1), ("bias", &bias, 0)] {
         scales[usize::from(name == "bias")] = match value {
             None => tape.filled(mean, default),
-            Some(_) => tape.constant(constant(call, name, value)?)?,
+            Some(_) => tape.constant(call.constant(name, value)?)?,
         };
     }
-    let epsilon = number(tape, call, "eps", &epsilon, 1e-5)? as f32;
+    let epsilon = tape.argument(call, "eps", &epsilon, 1e-5)? as f32;
     let x = tape.name(call, of)?;
     let inputs = [&x, &scales[0], &scales[1], &statistics[0], &statistics[1]];
     let inputs = inputs.map(String::as_str);
@@ -334,7 +295,7 @@ fn batch_norm(tape: &mut Tape, call: &Arguments) -> Result<Value, ModelError> {
 
 fn dropout(tape: &mut Tape, call: &Arguments) -> Result<Value, ModelError> {
     let [x, _, train] = call.named(["input", "p", "train"])?;
-    let of = computed(call, "input", &x)?;
+    let of = call.computed("input", &x)?;
     if call.truth("train", &train, true)? {
         return Err(call.refuse("it is in training mode; call .eval() before saving"));
     }

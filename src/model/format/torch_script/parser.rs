@@ -78,8 +78,10 @@ impl<'a, 'n> Parser<'a, 'n> {
         self.mark('(')?;
         let mut parameters = Vec::new();
         while !self.takes(')')? {
-            self.takes('*')?;
-            parameters.push(self.parameter()?);
+            // A star says that what comes after it is only given by name.
+            if !self.takes('*')? {
+                parameters.push(self.parameter()?);
+            }
             if !self.takes(',')? && self.token != Token::Mark(')') {
                 return Err(self.expected("',' or ')'"));
             }
@@ -187,7 +189,11 @@ impl<'a, 'n> Parser<'a, 'n> {
             return Ok(Kind::Nothing);
         }
         if !self.takes('=')? {
-            return Ok(Kind::Evaluate(if is_tuple { Expr::List(targets) } else { targets.remove(0) }));
+            return Ok(Kind::Evaluate(if is_tuple {
+                Expr::List(targets)
+            } else {
+                targets.remove(0)
+            }));
         }
         let value = self.value()?;
         let names: Option<Vec<_>> = targets
@@ -302,5 +308,102 @@ impl<'a, 'n> Parser<'a, 'n> {
         };
         let at = super::place(&self.file, self.lexer.line());
         ModelError::malformed(Format::TorchScript, at, expected, got)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<File, ModelError> {
+        parse("f.py", text, &mut 0)
+    }
+
+    /// The statements of a function of these lines, as they are written down for debugging.
+    fn body(lines: &str) -> String {
+        let text = format!("def f(x: Tensor) -> Tensor:\n  {}\n", lines.replace('\n', "\n  "));
+        let Some(Item::Function(function)) = read(&text).unwrap().remove("f") else { panic!() };
+        function.body.iter().map(|one| format!("{:?};", one.kind)).collect()
+    }
+
+    #[test]
+    fn statements_by_hand() {
+        for (lines, expected) in [
+            ("pass", "Nothing;"),
+            ("a : Tensor", "Nothing;"),
+            ("__annotations__[\"0\"] = a.b", "Refused(\"an assignment to a part of a value\");"),
+            ("a = -1", "Assign(\"a\", Int(-1));"),
+            ("a, b, = c", "Unpack([\"a\", \"b\"], Name(\"c\"));"),
+            ("a, = c,", "Unpack([\"a\"], List([Name(\"c\")]));"),
+            ("return (a)[0]", "Return(Item((Name(\"a\"), Int(0))));"),
+            ("return (a, -inf, )", "Return(List([Name(\"a\"), Float(-inf)]));"),
+            ("[None, True]", "Evaluate(List([None, Bool(true)]));"),
+            ("{\"a\": b}", "Evaluate(Dict);"),
+            ("a.b", "Evaluate(Attribute(Name(\"a\"), \"b\"));"),
+            ("while a:\n  b = c\nd", "Refused(\"while\");Evaluate(Name(\"d\"));"),
+            ("for i in range(3):\n  pass", "Refused(\"for\");"),
+            ("raise E(\"a\")", "Refused(\"raise\");"),
+        ] {
+            assert_eq!(body(lines), expected, "{lines}");
+        }
+        let call = body("t.f(a, b=1, )");
+        assert!(call.contains("arguments: [Name(\"a\")], keywords: [(\"b\", Int(1))]"), "{call}");
+        let branch = body("if a:\n  b\nelse:\n  if c:\n    d\n  else:\n    pass\ne");
+        assert_eq!(branch.matches("If(").count(), 2, "{branch}");
+        assert!(branch.ends_with("Evaluate(Name(\"e\"));"), "{branch}");
+    }
+
+    #[test]
+    fn definitions_by_hand() {
+        let text = "class A(Module):\n  __parameters__ = []\n  w : Tensor\n  k : Final[int] = 3\n  \
+                    def f(self: A,\n    x: Tensor,\n    p: float=0.5) -> Tuple[int, int]:\n    \
+                    return x\n  def g(self: A) -> int:\n    return 1\nclass B(Module):\n\n\
+                    def h(x: Optional[Tensor]=None):\n  pass\n";
+        let mut file = read(text).unwrap();
+        let Some(Item::Class(methods)) = file.remove("A") else { panic!() };
+        let f = &methods["f"];
+        let parameters: Vec<_> = f.parameters.iter().map(|of| (&*of.name, of.is_tensor)).collect();
+        assert_eq!(parameters, [("self", false), ("x", true), ("p", false)]);
+        assert_eq!(f.parameters[2].default, Some(Expr::Float(0.5)));
+        assert_eq!((f.line, f.body[0].line, methods["g"].line), (5, 8, 9));
+        assert!(matches!(file.remove("B"), Some(Item::Class(methods)) if methods.is_empty()));
+        let Some(Item::Function(h)) = file.remove("h") else { panic!() };
+        assert!(!h.parameters[0].is_tensor && h.parameters[0].default == Some(Expr::None));
+    }
+
+    #[test]
+    fn what_the_printer_never_writes_is_an_error_of_its_line() {
+        for (text, part) in [
+            ("x = 1", "f.py:1: expected a class or a function, got 'x'"),
+            ("def f(:\n", "f.py:1: expected a name, got ':'"),
+            ("def f(x y):\n", "expected ',' or ')', got 'y'"),
+            ("def f():\n  a = \n", "f.py:2: expected a value, got the end of the line"),
+            ("def f():\n  a + b\n", "f.py:2: expected the end of the line, got '+'"),
+            ("def f():\n  a = -b\n", "expected a number, got 'b'"),
+            ("def f():\n  a = 9223372036854775808\n", "expected an integer of 64 bits"),
+            ("def f():\n  a[0:1]\n", "expected ',' or ']', got ':'"),
+            ("def f():\n  elif a:\n", "expected the end of the line, got 'a'"),
+            ("def f():\n  a\n    b\n", "expected a value, got another indent"),
+            ("def f():\n  (a\n", "expected ',' or ')', got the end of the"),
+        ] {
+            let error = read(text).unwrap_err().to_string();
+            assert!(error.contains(part), "{text}: {error}");
+        }
+        assert!(body("a = -9223372036854775808").contains(&i64::MIN.to_string()));
+    }
+
+    #[test]
+    fn depth_and_length_are_bounded() {
+        let deep = |open: &str, count| format!("def f():\n  {}", open.repeat(count));
+        for open in ["(", "[", "a(", "a.", "a[", "{a:"] {
+            let error = read(&deep(open, 100_000)).unwrap_err().to_string();
+            assert_eq!(error, "depth of TorchScript code: at most 64, got 65", "{open}");
+        }
+        let blocks = (1..100).map(|depth| format!("{}if a:\n", " ".repeat(depth)));
+        let error = read(&format!("def f():\n{}", blocks.collect::<String>())).unwrap_err();
+        assert!(error.to_string().contains("depth of TorchScript code"), "{error}");
+        let long = format!("def f():\n  a = [{}]\n", "1,".repeat(NODES_MAX));
+        let error = read(&long).unwrap_err().to_string();
+        assert!(error.contains("parts of the TorchScript code"), "{error}");
     }
 }

@@ -4,7 +4,6 @@ use std::rc::Rc;
 
 use super::arguments::Arguments;
 use super::constant::Constant;
-use super::operators::computed;
 use super::tape::Tape;
 use super::value::Value;
 use crate::model::ModelError;
@@ -98,24 +97,26 @@ fn permuted(call: &Arguments, constant: &Constant) -> Option<Constant> {
 
 fn flatten(tape: &mut Tape, call: &Arguments) -> Result<Value, ModelError> {
     let [x, start, end] = call.named(["self", "start_dim", "end_dim"])?;
-    let of = computed(call, "self", &x)?;
+    let of = call.computed("self", &x)?;
     let (start, end) = (call.int("start_dim", &start, 0)?, call.int("end_dim", &end, -1)?);
     if start != 1 || end != -1 {
         let reason = format!("axes 1 to -1 keep rows apart and whole; {start} to {end} do not");
         return Err(call.refuse(reason));
     }
     let width = tape.width(of);
-    shaped(tape, call, of, "Flatten", None, (vec![int("axis", 1)], width, true)).map(Value::Computed)
+    shaped(tape, call, of, "Flatten", None, (vec![int("axis", 1)], width, true))
+        .map(Value::Computed)
 }
 
 /// `[rows, values]`, or more axes after the rows.
 fn reshape(tape: &mut Tape, call: &Arguments) -> Result<Value, ModelError> {
     let [x, shape] = call.named(["self", "shape"])?;
-    let of = computed(call, "self", &x)?;
+    let of = call.computed("self", &x)?;
     let Value::List(shape) = call.needed("shape", &shape)? else {
         return Err(call.refuse("only a shape can be asked for, no other type"));
     };
-    let Some((batch, axes)) = shape.values.split_first().filter(|(_, axes)| !axes.is_empty()) else {
+    let Some((batch, axes)) = shape.values.split_first().filter(|(_, axes)| !axes.is_empty())
+    else {
         return Err(call.refuse("a shape of a batch axis and one more is needed"));
     };
     let mut sizes = vec![0];
@@ -139,9 +140,9 @@ fn reshape(tape: &mut Tape, call: &Arguments) -> Result<Value, ModelError> {
     if sizes[1..].contains(&0) {
         return Err(call.refuse("a shape with axes of no values cannot be run"));
     }
-    let product = sizes[1..].iter().try_fold(1, |product: usize, size| {
-        product.checked_mul(usize::try_from(*size).ok()?)
-    });
+    let product = sizes[1..]
+        .iter()
+        .try_fold(1, |product: usize, size| product.checked_mul(usize::try_from(*size).ok()?));
     let (width, is_matrix) = (product.or(tape.width(of)), sizes.len() == 2);
     shaped(tape, call, of, "Reshape", Some(sizes), (vec![], width, is_matrix)).map(Value::Computed)
 }
@@ -182,7 +183,7 @@ fn shaped(
 
 fn size(tape: &mut Tape, call: &Arguments) -> Result<Value, ModelError> {
     let [x, axis] = call.named(["self", "dim"])?;
-    let of = computed(call, "self", &x)?;
+    let of = call.computed("self", &x)?;
     let width = tape.width(of).and_then(|width| i64::try_from(width).ok()).map(Value::Int);
     let width = width.filter(|_| tape.is_matrix(of)).unwrap_or(Value::Unknown(WIDTH));
     Ok(match axis {
@@ -195,7 +196,7 @@ fn size(tape: &mut Tape, call: &Arguments) -> Result<Value, ModelError> {
 
 fn dim(tape: &mut Tape, call: &Arguments) -> Result<Value, ModelError> {
     let [x] = call.named(["self"])?;
-    if !tape.is_matrix(computed(call, "self", &x)?) {
+    if !tape.is_matrix(call.computed("self", &x)?) {
         tape.note("the code asks for the axes of its input, which is taken as [rows, values]");
     }
     Ok(Value::Int(2))
@@ -210,8 +211,13 @@ fn same(tape: &mut Tape, name: &str, call: &Arguments) -> Result<Value, ModelErr
     tape.again(call, *of, name == "clone").map(Value::Computed)
 }
 
-/// Refuses `to` a type that rounds, which stands first, second after a device, or by its name.
+/// Refuses `to` a type that rounds, which stands first, second after a device, or by its name, or
+/// is that of another tensor.
 fn check_type(name: &str, call: &Arguments) -> Result<(), ModelError> {
+    let rounds = |value: &Value| matches!(value, Value::Constant(other) if !other.is_float());
+    if matches!(name, "to" | "type_as") && call.values.iter().skip(1).any(rounds) {
+        return check_float(call, &call.values.get(1).cloned());
+    }
     if name != "to" {
         return Ok(());
     }

@@ -232,6 +232,18 @@ impl<'a> Tape<'a> {
         }
     }
 
+    /// A number that an argument has to be, where it is given.
+    pub(super) fn argument(
+        &mut self,
+        call: &Arguments,
+        name: &str,
+        value: &Option<Value>,
+        default: f64,
+    ) -> Result<f64, ModelError> {
+        let Some(value) = value else { return Ok(default) };
+        self.number(value)?.ok_or_else(|| call.wrong(name, "a known number", value))
+    }
+
     fn tell(&mut self) -> Result<(), ModelError> {
         self.told += 1;
         if self.told > NODES_MAX {

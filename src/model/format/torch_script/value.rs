@@ -41,7 +41,8 @@ pub(super) struct List {
 impl Value {
     /// A list of these; unknown where it nests deeper than any real one.
     pub(super) fn list(values: Vec<Value>) -> Value {
-        let depth_of = |value: &Value| if let Value::List(list) = value { list.depth + 1 } else { 1 };
+        let depth_of =
+            |value: &Value| if let Value::List(list) = value { list.depth + 1 } else { 1 };
         let depth = values.iter().map(depth_of).max().unwrap_or(0);
         if depth > LISTS_MAX {
             return Value::Unknown("a list of lists");
