@@ -220,6 +220,15 @@ fn what_is_no_step_of_a_chain_is_refused_by_name_and_line() {
         ("return torch.linear(y, torch.mul(self.w, 2))", "cannot be computed with each other"),
         ("return torch.linear(y, y)", "'weight' must be a tensor of the file"),
         ("return torch.linear(y, self.w)", "expected rows of 3 values"),
+    ] {
+        let lines = format!("y = torch.linear(x, self.w, self.b)\n{lines}");
+        error(&forward(&lines), part);
+    }
+}
+
+#[test]
+fn code_that_is_no_chain_is_refused_by_name_and_line() {
+    for (lines, part) in [
         ("while True:\n  y = y\nreturn y", "(while)"),
         ("for i in range(3):\n  y = y\nreturn y", "(for)"),
         ("if torch.gt(y, 0):\n  y = x\nreturn y", "(torch.gt)"),
