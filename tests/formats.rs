@@ -3,6 +3,8 @@
 mod common;
 #[path = "formats/hostile.rs"]
 mod hostile;
+#[path = "formats/hostile_torch.rs"]
+mod hostile_torch;
 #[path = "formats/hostile_torch_script.rs"]
 mod hostile_torch_script;
 #[path = "formats/native.rs"]
@@ -17,6 +19,10 @@ mod onnx_file;
 mod paper;
 #[path = "formats/peer.rs"]
 mod peer;
+#[path = "formats/torch.rs"]
+mod torch;
+#[path = "formats/torch_file.rs"]
+mod torch_file;
 #[path = "formats/torch_script.rs"]
 mod torch_script;
 #[path = "formats/torch_script_file.rs"]

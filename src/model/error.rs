@@ -116,7 +116,6 @@ impl ModelError {
         }
     }
 
-    #[allow(dead_code)]
     pub(crate) fn undeclared(format: Format, what: impl Display, how: impl Display) -> ModelError {
         ModelError::Undeclared { format, what: what.to_string(), how: how.to_string() }
     }

@@ -296,7 +296,7 @@ fn what_is_not_read_is_named() {
         assert!(matches!(error, ModelError::UnknownFormat { .. }), "{error}");
         assert!(error.to_string().contains(part), "{error}");
     }
-    for (member, part) in [("archive/data.pkl", "PyTorch"), ("model.weights.h5", "Keras")] {
+    for (member, part) in [("archive/constants.pkl", "PyTorch"), ("model.weights.h5", "Keras")] {
         let zip = npz(&[(member, Vec::new())], CompressionMethod::Stored);
         let error = read(&zip).unwrap_err().to_string();
         assert!(error.contains(part), "{error}");

@@ -129,8 +129,9 @@ fn what_the_file_does_not_say_is_not_guessed() {
     let error = |metadata: &[_]| {
         Model::from_bytes(&file(Dtype::F32, &weight, metadata)).unwrap_err().to_string()
     };
-    assert!(error(&[]).contains("order and activations are not guessed"), "{}", error(&[]));
-    assert!(error(&[("format", "pt")]).contains("fusewire.layers"));
+    assert!(error(&[]).contains("which axis of its weights comes first"), "{}", error(&[]));
+    assert!(error(&[("format", "pt")]).contains("does not say what follows its last layer"));
+    assert!(error(&[LAYERS]).contains("expected fusewire.version"));
     assert!(error(&[VERSION]).contains("expected fusewire.layers"));
     assert!(error(&[("fusewire.version", "2"), LAYERS]).contains("expected 1, got 2"));
     assert!(error(&[VERSION, LAYERS, ("fusewire.new", "")]).contains("fusewire.new"));

@@ -6,6 +6,8 @@ use fusewire::{Activation, Head, Model};
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipWriter};
 
+use super::torch::relu;
+
 /// A `.npy` array as numpy writes it.
 pub fn array(descr: &str, fortran: bool, shape: &str, payload: &[u8]) -> Vec<u8> {
     let order = if fortran { "True" } else { "False" };
@@ -149,4 +151,53 @@ fn headers_are_checked_against_what_is_there() {
     refused(&with(b"\x93NUMPY\x02\x00\xff\xff\xff\xff".to_vec()), "at most 65536 bytes");
     refused(&with(b"\x93NUMPY\x09\x00\x00\x00".to_vec()), "got 9.0");
     refused(&with(Vec::new()), "a .npy array");
+}
+
+/// 3-2-1 under names that say neither order nor activations.
+fn named() -> Vec<(&'static str, Vec<u8>)> {
+    vec![
+        ("out/kernel.npy", f4("(2, 1)", &[7.0, 8.0])),
+        ("out/bias.npy", f4("(1,)", &[0.25])),
+        ("hidden/kernel.npy", f4("(3, 2)", &[1.0, 4.0, 2.0, 5.0, 3.0, 6.0])),
+        ("hidden/bias.npy", f4("(2,)", &[0.5, -0.5])),
+    ]
+}
+
+#[test]
+fn arrays_by_name_with_what_the_caller_says() {
+    let read = |members: &[(&str, Vec<u8>)]| {
+        Model::from_bytes_with(&npz(members, CompressionMethod::Stored), &relu())
+    };
+    let model = read(&named()).unwrap();
+    assert_eq!(model.architecture(), "3-2-1");
+    assert_eq!(model.layers()[0].weight(), [1.0, 2.0, 3.0, 4.0, 5.0, 6.0]);
+    assert_eq!(model.layers()[0].activation(), Activation::Relu);
+    let mut fortran = named();
+    let numbers = [1.0_f32, 2.0, 3.0, 4.0, 5.0, 6.0];
+    fortran[2].1 = array("<f4", true, "(3, 2)", bytemuck::cast_slice(&numbers));
+    assert_eq!(read(&fortran).unwrap().content_hash(), model.content_hash());
+    refused(&named(), "does not say which activations follow its layers");
+    let mut integers = named();
+    integers[1].1 = array("<i4", false, "(1,)", &[0; 4]);
+    let error = read(&integers).unwrap_err().to_string();
+    assert!(error.contains("'out/bias' (<i4): weights are read from"), "{error}");
+    let mut twice = named();
+    twice[1].0 = "out/kernel:0.npy";
+    let error = read(&twice).unwrap_err().to_string();
+    assert!(error.contains("got both"), "{error}");
+    // Names that state order and activations leave nothing to say.
+    let error = read(&members()).unwrap_err().to_string();
+    assert!(error.contains("a file of format npz states its own"), "{error}");
+}
+
+#[test]
+fn a_directory_of_arrays_by_name() {
+    let directory = tempfile::tempdir().unwrap();
+    for (name, bytes) in named() {
+        std::fs::write(directory.path().join(name.replace('/', ".")), bytes).unwrap();
+    }
+    let model = Model::load_with(directory.path(), &relu()).unwrap();
+    assert_eq!(model.architecture(), "3-2-1");
+    let error = Model::load(directory.path()).unwrap_err().to_string();
+    assert!(error.contains("--activation relu --final none"), "{error}");
 }

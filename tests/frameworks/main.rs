@@ -5,3 +5,8 @@
 
 mod cases;
 mod torch_script;
+
+#[test]
+fn what_pytorch_saves() {
+    cases::check("torch.zip", 133);
+}

@@ -5,14 +5,15 @@
 
 mod archive;
 mod graph;
+mod named;
 mod npy;
 mod numbers;
 mod onnx;
-#[allow(dead_code)]
 mod pickle;
 pub(super) mod safetensors;
 mod sniff;
 mod strided;
+mod torch;
 mod torch_script;
 
 use std::fmt;
@@ -37,11 +38,11 @@ const UNNAMED: &str = "unnamed";
 pub enum Format {
     /// An ONNX `ModelProto`.
     Onnx,
-    /// safetensors with fusewire's metadata: the native format.
+    /// safetensors: with fusewire's metadata the native format, without it weights by name.
     Safetensors,
     /// A zip of `.npy` arrays.
     Npz,
-    /// A directory of `.npy` layers, order and activations in their names.
+    /// A directory of `.npy` layers: order and activations in their names, or weights by name.
     NpyDirectory,
     /// A PyTorch state_dict: weights by name, in a pickle that is never executed.
     TorchStateDict,
@@ -77,8 +78,7 @@ impl fmt::Display for Format {
 /// Reads a model from a file or a directory, by its content.
 pub(super) fn load(path: &Path, options: &LoadOptions) -> Result<Model, ModelError> {
     if path.is_dir() {
-        options.check_states_itself(Format::NpyDirectory)?;
-        return npy::read_directory(path);
+        return npy::read_directory(path, options);
     }
     let bytes = Bytes::from(read_file(path)?);
     let stem = path.file_stem().map_or(UNNAMED.into(), |stem| stem.to_string_lossy());
@@ -102,14 +102,10 @@ fn read(
             options.check_states_itself(Format::Onnx)?;
             onnx::read(bytes, fallback_name)
         }
-        Sniffed::Safetensors => {
-            options.check_states_itself(Format::Safetensors)?;
-            safetensors::read(&bytes, fallback_name)
-        }
-        Sniffed::Npz => {
-            options.check_states_itself(Format::Npz)?;
-            npy::read_npz(&bytes, fallback_name)
-        }
+        Sniffed::Safetensors => safetensors::read(bytes, fallback_name, options),
+        Sniffed::Npz => npy::read_npz(&bytes, fallback_name, options),
+        Sniffed::TorchZip => torch::read_zip(&bytes, fallback_name, options),
+        Sniffed::TorchLegacy => torch::read_legacy(bytes, fallback_name, options),
         Sniffed::TorchScript => {
             options.check_states_itself(Format::TorchScript)?;
             torch_script::read(&bytes, fallback_name)

@@ -1,7 +1,7 @@
 //! What a file's first bytes say it is.
 
 use super::archive::member_names;
-use super::{onnx, safetensors};
+use super::{onnx, safetensors, torch};
 use crate::model::npy::MAGIC;
 
 /// Beginnings of formats that this version does not read, and what to do about them.
@@ -18,12 +18,17 @@ const NOT_READ: [(&[u8], &str); 8] = [
 
 const PICKLE: &str = "a Python pickle, which is never executed; export it to ONNX with torch.onnx";
 
+const TAR: &str = "a tar archive, such as PyTorch wrote until 2017; load it with PyTorch and save \
+                   it again";
+
 /// A format this version reads, or the words for what the bytes look like instead.
 pub(super) enum Sniffed {
     Onnx,
     Safetensors,
     Npz,
     TorchScript,
+    TorchZip,
+    TorchLegacy,
     Unknown(&'static str),
 }
 
@@ -39,8 +44,14 @@ pub(super) fn sniff(bytes: &[u8]) -> Sniffed {
     if bytes.starts_with(b"PK\x03\x04") || bytes.starts_with(b"PK\x05\x06") {
         return sniff_zip(bytes);
     }
+    if torch::looks_like_legacy(bytes) {
+        return Sniffed::TorchLegacy;
+    }
     if let Some((_, words)) = NOT_READ.iter().find(|(magic, _)| bytes.starts_with(magic)) {
         return Sniffed::Unknown(words);
+    }
+    if bytes.get(257..262) == Some(b"ustar") {
+        return Sniffed::Unknown(TAR);
     }
     if bytes.get(4..8) == Some(b"TFL3") {
         return Sniffed::Unknown("a TensorFlow Lite file; convert it to ONNX with tf2onnx");
@@ -59,12 +70,13 @@ fn sniff_zip(bytes: &[u8]) -> Sniffed {
     if !names.is_empty() && names.iter().all(|name| name.ends_with(".npy")) {
         return Sniffed::Npz;
     }
-    let is_code = |name: &String| name.ends_with(".py") && name.contains("code/__torch__");
-    if any("data.pkl") && (any("constants.pkl") || names.iter().any(is_code)) {
-        return Sniffed::TorchScript;
+    let has_code = any("constants.pkl") || names.iter().any(|name| name.contains("/code/"));
+    let is_pickle = |name: &String| name == "data.pkl" || name.ends_with("/data.pkl");
+    if names.iter().any(is_pickle) {
+        return if has_code { Sniffed::TorchScript } else { Sniffed::TorchZip };
     }
-    Sniffed::Unknown(if any("data.pkl") || any("constants.pkl") {
-        "a PyTorch archive, which does not hold the activations; export it to ONNX with torch.onnx"
+    Sniffed::Unknown(if has_code {
+        "a PyTorch archive without its data.pkl"
     } else if any("model.weights.h5") {
         "a Keras archive; convert it to ONNX with tf2onnx"
     } else {

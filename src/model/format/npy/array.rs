@@ -30,11 +30,8 @@ impl Array {
     pub(super) fn read(bytes: &[u8], origin: Origin<'_>) -> Result<Array, ModelError> {
         let array =
             NpyArray::open(bytes).map_err(|error| origin.malformed(error.expected, error.got))?;
-        let element = match array.descr {
-            "<f2" => Element::F16,
-            "<f4" => Element::F32,
-            "<f8" => Element::F64,
-            other => return Err(origin.malformed("descr '<f2', '<f4' or '<f8'", other)),
+        let Some(element) = element(array.descr) else {
+            return Err(origin.malformed("descr '<f2', '<f4' or '<f8'", array.descr));
         };
         let values = element.decode_f32(array.payload);
         match (array.fortran_order, &array.shape[..]) {
@@ -45,5 +42,15 @@ impl Array {
             (true, [_, _, _, ..]) => Err(origin.malformed("at most two axes", "more")),
             _ => Ok(Array { dims: array.shape, values }),
         }
+    }
+}
+
+/// The element of a `descr`, where it is one that weights are read from.
+pub(super) fn element(descr: &str) -> Option<Element> {
+    match descr {
+        "<f2" => Some(Element::F16),
+        "<f4" => Some(Element::F32),
+        "<f8" => Some(Element::F64),
+        _ => None,
     }
 }

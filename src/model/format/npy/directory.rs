@@ -3,15 +3,18 @@
 use std::fs;
 use std::path::Path;
 
-use super::layers::{self, Member};
+use super::Member;
 use crate::model::format::{FILE_BYTES_MAX, read_file};
-use crate::model::{Format, LAYERS_MAX, Model, ModelError};
+use crate::model::{Format, LAYERS_MAX, LoadOptions, Model, ModelError};
 
 /// The most `.npy` files that are read: a weight, a bias and an activation per layer.
 const FILES_MAX: usize = 3 * LAYERS_MAX;
 
 /// Reads the `.npy` layers of a directory; other files are left alone.
-pub(in crate::model::format) fn read_directory(path: &Path) -> Result<Model, ModelError> {
+pub(in crate::model::format) fn read_directory(
+    path: &Path,
+    options: &LoadOptions,
+) -> Result<Model, ModelError> {
     let io = |error| ModelError::io(path, &error);
     let mut members = Vec::new();
     let mut total = 0;
@@ -29,7 +32,7 @@ pub(in crate::model::format) fn read_directory(path: &Path) -> Result<Model, Mod
         if total > FILE_BYTES_MAX {
             return Err(ModelError::too_large("bytes in .npy files", FILE_BYTES_MAX, total));
         }
-        members.push(Member { name: name.to_owned(), bytes });
+        members.push(Member { name: name.to_owned(), bytes: bytes.into() });
     }
     if members.is_empty() {
         let found = if path.join("saved_model.pb").exists() {
@@ -40,5 +43,5 @@ pub(in crate::model::format) fn read_directory(path: &Path) -> Result<Model, Mod
         return Err(ModelError::UnknownFormat { path: path.to_owned(), found: found.to_owned() });
     }
     let name = path.file_name().map_or("unnamed".into(), |name| name.to_string_lossy());
-    layers::model(Format::NpyDirectory, &members, &name)
+    super::model(Format::NpyDirectory, members, &name, options)
 }

@@ -1,14 +1,13 @@
 //! Named arrays to a model: order, biases and activations by name, orientation by width.
 
+use super::Member;
 use super::array::{Array, Origin};
 use crate::model::format::numbers::transpose;
 use crate::model::{Activation, Dense, Format, Head, Model, ModelError};
 
-/// One array and its name, without the `.npy`.
-#[derive(Debug)]
-pub(super) struct Member {
-    pub(super) name: String,
-    pub(super) bytes: Vec<u8>,
+/// Whether the name says a layer's index and what of it the array is.
+pub(super) fn is_by_convention(member: &Member) -> bool {
+    Part::of(member).is_some()
 }
 
 /// The model that the members are.

@@ -9,11 +9,40 @@
 //! Indices are numbers, and layers come in their order. Names are those of
 //! [`Activation::name`](crate::Activation::name) in upper case; `SOFTMAX` and `LOG_SOFTMAX` as the
 //! last are the head.
+//!
+//! Where no name is of this kind, arrays are weights by name, such as `dense/kernel`: order and
+//! activations have to be said.
 
 mod array;
+mod bare;
 mod directory;
 mod layers;
 mod npz;
 
 pub(super) use directory::read_directory;
 pub(super) use npz::read_npz;
+
+use prost::bytes::Bytes;
+
+use super::{Format, LoadOptions, Model, ModelError};
+
+/// One array and its name, without the `.npy`.
+#[derive(Debug)]
+struct Member {
+    name: String,
+    bytes: Bytes,
+}
+
+/// The model that the members are, by the kind of their names.
+fn model(
+    format: Format,
+    members: Vec<Member>,
+    fallback_name: &str,
+    options: &LoadOptions,
+) -> Result<Model, ModelError> {
+    if members.iter().any(layers::is_by_convention) {
+        options.check_states_itself(format)?;
+        return layers::model(format, &members, fallback_name);
+    }
+    bare::model(format, members, fallback_name, options)
+}

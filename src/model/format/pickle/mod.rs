@@ -174,6 +174,14 @@ impl<'a> Pickle<'a> {
         self.length
     }
 
+    /// Every storage that the pickle names, in any order, as often as it is named.
+    pub(super) fn storages(&self) -> impl Iterator<Item = &StorageRef<'a>> {
+        self.values.iter().filter_map(|value| match value {
+            Value::Storage(storage) => Some(&**storage),
+            _ => None,
+        })
+    }
+
     /// The text of an id, where it is text.
     pub(super) fn text(&self, id: Id) -> Option<&'a str> {
         match self.get(id) {

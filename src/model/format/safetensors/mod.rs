@@ -18,10 +18,31 @@
 //! `{i}.bias`, the reader takes any names, of f32, f16, bf16 or f64. Parameters are those of
 //! [`Activation::parameters`](crate::Activation::parameters), infinite ones as `"inf"` and
 //! `"-inf"`; missing ones are ONNX's defaults. Layer order and activations are never guessed.
+//!
+//! A file without a key that begins with `fusewire.` holds weights by name, as Hugging Face and
+//! PyTorch write them: order and activations have to be said. Where its `format` is `pt`, weights
+//! are PyTorch's, `[outputs, inputs]`; tensors are sorted by type and name, so
+//! they tell no order.
 
+mod bare;
 mod metadata;
 mod read;
 mod write;
 
 pub(super) use read::{looks_like, read};
 pub(in crate::model) use write::save;
+
+use ::safetensors::tensor::{Dtype, TensorInfo};
+
+use super::numbers::Element;
+
+/// The element of a tensor, where it is one that weights are read from.
+fn element(info: &TensorInfo) -> Option<Element> {
+    match info.dtype {
+        Dtype::F32 => Some(Element::F32),
+        Dtype::F16 => Some(Element::F16),
+        Dtype::BF16 => Some(Element::Bf16),
+        Dtype::F64 => Some(Element::F64),
+        _ => None,
+    }
+}

@@ -2,12 +2,13 @@
 
 use std::collections::{HashMap, HashSet};
 
-use safetensors::tensor::{Dtype, Metadata, TensorInfo};
+use prost::bytes::Bytes;
+use safetensors::tensor::Metadata;
 use serde::de::DeserializeOwned;
 
 use super::metadata::{self, LayerEntry, TransformEntry};
-use crate::model::format::numbers::Element;
-use crate::model::{Dense, Format, Head, Model, ModelError};
+use super::{bare, element};
+use crate::model::{Dense, Format, Head, LoadOptions, Model, ModelError};
 
 /// The longest header that is read; a million labels and a per-input transform fit.
 const HEADER_BYTES_MAX: usize = 100_000_000;
@@ -21,17 +22,24 @@ pub(in crate::model::format) fn looks_like(bytes: &[u8]) -> bool {
 
 /// Reads a model; `fallback_name` names it where the file does not.
 pub(in crate::model::format) fn read(
-    bytes: &[u8],
+    bytes: Bytes,
     fallback_name: &str,
+    options: &LoadOptions,
 ) -> Result<Model, ModelError> {
-    let (header, payload) = split(bytes)?;
+    let (header, payload) = split(&bytes)?;
     let header: Metadata = serde_json::from_slice(header)
         .map_err(|error| malformed("header", "a safetensors header", error))?;
     if header.data_len() != payload.len() {
         return Err(malformed("payload", bytes_of(header.data_len()), bytes_of(payload.len())));
     }
-    let file = File { header: &header, payload, metadata: own_metadata(&header)? };
-    file.model(fallback_name)
+    let payload = bytes.slice_ref(payload);
+    match own_metadata(&header)? {
+        Some(metadata) => {
+            options.check_states_itself(Format::Safetensors)?;
+            File { header: &header, payload, metadata }.model(fallback_name)
+        }
+        None => bare::model(&header, &payload, fallback_name, options),
+    }
 }
 
 fn split(bytes: &[u8]) -> Result<(&[u8], &[u8]), ModelError> {
@@ -46,33 +54,28 @@ fn split(bytes: &[u8]) -> Result<(&[u8], &[u8]), ModelError> {
         .ok_or_else(|| malformed("header", bytes_of(length), bytes_of(rest.len())))
 }
 
-/// The file's metadata, once it is known to be this crate's, of a version and keys it knows.
-fn own_metadata(header: &Metadata) -> Result<&HashMap<String, String>, ModelError> {
-    let metadata = header.metadata().as_ref();
-    let version = metadata.and_then(|metadata| metadata.get(metadata::VERSION));
-    let (Some(metadata), Some(version)) = (metadata, version) else {
-        let expected = format!(
-            "keys {} and {} (layer order and activations are not guessed from tensor names; \
-             write the file with Model::save or convert it from ONNX)",
-            metadata::VERSION,
-            metadata::LAYERS
-        );
-        return Err(malformed("__metadata__", expected, "a file without them"));
-    };
-    if version != "1" {
-        return Err(malformed(metadata::VERSION, "1", version));
+/// The file's metadata, where it is this crate's, once it is known to be of a version and keys that
+/// this version knows.
+fn own_metadata(header: &Metadata) -> Result<Option<&HashMap<String, String>>, ModelError> {
+    let Some(metadata) = header.metadata() else { return Ok(None) };
+    let own: Vec<&String> = metadata.keys().filter(|key| key.starts_with("fusewire.")).collect();
+    if own.is_empty() {
+        return Ok(None);
     }
-    let unknown =
-        |key: &&String| key.starts_with("fusewire.") && !metadata::KEYS.contains(&key.as_str());
-    match metadata.keys().find(unknown) {
+    match metadata.get(metadata::VERSION).map(String::as_str) {
+        Some("1") => {}
+        Some(version) => return Err(malformed(metadata::VERSION, "1", version)),
+        None => return Err(malformed("__metadata__", metadata::VERSION, "a file without it")),
+    }
+    match own.into_iter().find(|key| !metadata::KEYS.contains(&key.as_str())) {
         Some(key) => Err(malformed("__metadata__", "the keys of version 1", key)),
-        None => Ok(metadata),
+        None => Ok(Some(metadata)),
     }
 }
 
 struct File<'a> {
     header: &'a Metadata,
-    payload: &'a [u8],
+    payload: Bytes,
     metadata: &'a HashMap<String, String>,
 }
 
@@ -158,16 +161,6 @@ impl File<'_> {
         // The header's own check made offsets contiguous and sizes match shapes; ours, that the
         // last offset is the payload's length.
         Ok((&info.shape, element.decode_f32(&self.payload[start..end])))
-    }
-}
-
-fn element(info: &TensorInfo) -> Option<Element> {
-    match info.dtype {
-        Dtype::F32 => Some(Element::F32),
-        Dtype::F16 => Some(Element::F16),
-        Dtype::BF16 => Some(Element::Bf16),
-        Dtype::F64 => Some(Element::F64),
-        _ => None,
     }
 }
 

@@ -1,0 +1,118 @@
+//! What is pickled, to tensors by name.
+
+use std::collections::HashSet;
+
+use super::malformed;
+use super::storage::{Gatherer, Storages};
+use crate::model::format::named::{Kind, NamedTensor, NamedTensors};
+use crate::model::format::pickle::{Id, Pickle, Value};
+use crate::model::{Format, Layout, LoadOptions, Model, ModelError};
+
+/// Where checkpoints hold the state_dict of their model.
+const KEYS: [&str; 4] = ["state_dict", "model_state_dict", "model", "net"];
+
+/// The model of a pickled state_dict or checkpoint.
+pub(super) fn model(
+    pickle: &Pickle<'_>,
+    storages: &mut dyn Storages,
+    options: &LoadOptions,
+    fallback_name: &str,
+) -> Result<Model, ModelError> {
+    let (entries, key) = state_dict(pickle)?;
+    let mut gatherer = Gatherer::new(storages);
+    let mut names = HashSet::new();
+    let mut tensors = Vec::with_capacity(entries.len());
+    for (name, value) in entries {
+        let Some(name) = pickle.text(*name) else {
+            let got = pickle.get(*name).kind();
+            return Err(malformed("state_dict", "names as keys", got));
+        };
+        if !names.insert(name) {
+            return Err(malformed("state_dict", "each name once", name.escape_debug()));
+        }
+        tensors.push(tensor(pickle, name, *value, &mut gatherer)?);
+    }
+    let named = NamedTensors {
+        format: Format::TorchStateDict,
+        tensors,
+        is_registered: true,
+        layout: Some(Layout::OutputsFirst),
+    };
+    let model = named.model(options, fallback_name)?;
+    Ok(match key {
+        Some(key) => model.with_note(format!("a checkpoint; the model is what '{key}' holds")),
+        None => model,
+    })
+}
+
+type Entries = [(Id, Id)];
+
+/// The entries of the state_dict, and the key that a checkpoint holds it under.
+fn state_dict<'p>(
+    pickle: &'p Pickle<'_>,
+) -> Result<(&'p Entries, Option<&'static str>), ModelError> {
+    let Value::Dict(entries) = pickle.get(pickle.root()) else {
+        let got = pickle.get(pickle.root()).kind();
+        return Err(malformed("pickle", "a state_dict, a dictionary of tensors", got));
+    };
+    if holds_tensors(pickle, entries) {
+        return Ok((entries, None));
+    }
+    let held = |key: &&'static str| match pickle.get(pickle.entry(pickle.root(), key)?) {
+        Value::Dict(entries) if holds_tensors(pickle, entries) => Some((&entries[..], Some(*key))),
+        _ => None,
+    };
+    let found: Vec<_> = KEYS.iter().filter_map(held).collect();
+    match &found[..] {
+        [one] => Ok(*one),
+        [] => {
+            let expected = format!("tensors by name, or a state_dict under {}", KEYS.join(", "));
+            Err(malformed("pickle", expected, keys_of(pickle, entries)))
+        }
+        several => {
+            let keys: Vec<_> = several.iter().filter_map(|(_, key)| *key).collect();
+            Err(ModelError::undeclared(
+                Format::TorchStateDict,
+                format!("which of {} is its model", keys.join(", ")),
+                "save the model's state_dict alone",
+            ))
+        }
+    }
+}
+
+fn holds_tensors(pickle: &Pickle<'_>, entries: &Entries) -> bool {
+    entries.iter().any(|(_, value)| matches!(pickle.get(*value), Value::Tensor(_)))
+}
+
+/// The first keys of a dictionary, for errors.
+fn keys_of(pickle: &Pickle<'_>, entries: &Entries) -> String {
+    let key = |(key, _): &(Id, Id)| match pickle.get(*key) {
+        Value::Text(text) => {
+            let start: String = text.chars().take(40).collect();
+            format!("'{}'", start.escape_debug())
+        }
+        other => other.kind(),
+    };
+    let keys: Vec<String> = entries.iter().take(8).map(key).collect();
+    let more = if entries.len() > keys.len() { ", .." } else { "" };
+    format!("a dictionary of {}{more}", keys.join(", "))
+}
+
+fn tensor(
+    pickle: &Pickle<'_>,
+    name: &str,
+    value: Id,
+    gatherer: &mut Gatherer<'_>,
+) -> Result<NamedTensor, ModelError> {
+    let Value::Tensor(tensor) = pickle.get(value) else {
+        let at = format!("entry '{}'", name.escape_debug());
+        return Err(malformed(at, "a tensor", pickle.get(value).kind()));
+    };
+    let of = tensor.storage.kind;
+    // Counters and the like are never read.
+    let (kind, bytes) = match of.element {
+        Some(element) => (Kind::Number(element), gatherer.gather(name, tensor)?),
+        None => (Kind::Other(of.name.to_owned()), Default::default()),
+    };
+    Ok(NamedTensor { name: name.to_owned(), dims: tensor.shape.clone(), kind, bytes })
+}
