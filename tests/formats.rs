@@ -7,6 +7,8 @@ mod external;
 mod hostile;
 #[path = "formats/hostile_torch.rs"]
 mod hostile_torch;
+#[path = "formats/hostile_torch_script.rs"]
+mod hostile_torch_script;
 #[path = "formats/keras.rs"]
 mod keras;
 #[path = "formats/manifest.rs"]
@@ -35,3 +37,7 @@ mod suite;
 mod torch;
 #[path = "formats/torch_file.rs"]
 mod torch_file;
+#[path = "formats/torch_script.rs"]
+mod torch_script;
+#[path = "formats/torch_script_file.rs"]
+mod torch_script_file;

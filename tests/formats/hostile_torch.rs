@@ -122,10 +122,7 @@ fn an_order_is_looked_for_soon() {
     let square = read(&file(1024, &|_| [2, 2])).unwrap_err();
     assert!(matches!(square, ModelError::Undeclared { .. }), "{square}");
     // Widths 2, 1, 3, 1, 4, 1, ..: the order is anyone's guess. Falling widths: there is one.
-    let star = |n: usize| match n % 2 {
-        0 => [1, 2 + n / 2],
-        _ => [2 + n / 2, 1],
-    };
+    let star = |n: usize| if n.is_multiple_of(2) { [1, 2 + n / 2] } else { [2 + n / 2, 1] };
     assert!(matches!(read(&file(1024, &star)).unwrap_err(), ModelError::Undeclared { .. }));
     assert_eq!(read(&file(64, &|n| [n + 1, n + 2])).unwrap().layers().len(), 64);
 }

@@ -161,7 +161,7 @@ fn containers_that_lie() {
     };
     refused(&with("a/byteorder", b"big"), "byteorder: expected little, got big");
     refused(&with("b/data.pkl", b""), "one data.pkl, got 2");
-    refused(&with("a/code/a.py", b""), "a PyTorch archive, which does not hold");
+    refused(&with("a/code/a.py", b""), "a file of format torchscript states its own");
     refused(&with("a/version", b"3"), "a member 'data/1', got none");
     let mut short = entries();
     short[1].storage.pop();

@@ -4,7 +4,6 @@
 //! tests/python/ have written models, rows and scores into zips beside this file once.
 
 mod cases;
-mod exporters;
 
 use cases::check;
 
@@ -14,11 +13,26 @@ fn keras() {
 }
 
 #[test]
-fn saved_models() {
+fn scikit_learns_onnx_files() {
+    check("exporters-sklearn.zip", 72);
+}
+
+#[test]
+fn tensorflow_saved_models() {
     check("saved_model.zip", 36);
 }
 
 #[test]
-fn torch() {
+fn torch_onnx_files() {
+    check("exporters-torch.zip", 90);
+}
+
+#[test]
+fn torch_script() {
+    check("torch_script.zip", 172);
+}
+
+#[test]
+fn torch_state_dicts() {
     check("torch.zip", 133);
 }

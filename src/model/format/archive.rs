@@ -54,6 +54,11 @@ impl<'a> Archive<'a> {
         self.zip.len()
     }
 
+    /// The names of all members that are text.
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+        self.zip.file_names_raw().filter_map(|name| str::from_utf8(name).ok())
+    }
+
     /// Where the member of this name stands, where there is one.
     pub(super) fn index_of(&self, name: &str) -> Option<usize> {
         self.zip.index_for_name(name)

@@ -17,7 +17,9 @@ mod pickle;
 pub(super) mod safetensors;
 mod saved_model;
 mod sniff;
+mod strided;
 mod torch;
+mod torch_script;
 
 use std::borrow::Cow;
 use std::fmt;
@@ -166,6 +168,10 @@ fn read(bytes: Bytes, origin: &Origin<'_>, options: &LoadOptions) -> Result<Mode
         Sniffed::Npz => npy::read_npz(&bytes, &origin.name, options),
         Sniffed::TorchZip => torch::read_zip(&bytes, &origin.name, options),
         Sniffed::TorchLegacy => torch::read_legacy(bytes, &origin.name, options),
+        Sniffed::TorchScript => {
+            options.check_states_itself(Format::TorchScript)?;
+            torch_script::read(&bytes, &origin.name)
+        }
         Sniffed::Manifest => {
             options.check_states_itself(Format::Manifest)?;
             follow(&bytes, origin, options)

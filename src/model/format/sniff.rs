@@ -31,6 +31,7 @@ pub(super) enum Sniffed {
     Manifest,
     KerasHdf5,
     KerasArchive,
+    TorchScript,
     TorchZip,
     TorchLegacy,
     Unknown(&'static str),
@@ -86,11 +87,11 @@ fn sniff_zip(bytes: &[u8]) -> Sniffed {
     }
     let has_code = any("constants.pkl") || names.iter().any(|name| name.contains("/code/"));
     let is_pickle = |name: &String| name == "data.pkl" || name.ends_with("/data.pkl");
-    if names.iter().any(is_pickle) && !has_code {
-        return Sniffed::TorchZip;
+    if names.iter().any(is_pickle) {
+        return if has_code { Sniffed::TorchScript } else { Sniffed::TorchZip };
     }
-    Sniffed::Unknown(if any("data.pkl") || has_code {
-        "a PyTorch archive, which does not hold the activations; export it to ONNX with torch.onnx"
+    Sniffed::Unknown(if has_code {
+        "a PyTorch archive without its data.pkl"
     } else if any("model.weights.h5") {
         "a Keras archive without its configuration"
     } else {

@@ -6,6 +6,7 @@ use super::malformed;
 use crate::model::ModelError;
 use crate::model::format::numbers::element_count;
 use crate::model::format::pickle::{StorageRef, TensorRef};
+use crate::model::format::strided::Strided;
 
 /// How much more than their storages tensors may be together, because some share one.
 const SHARED_MAX: usize = 4;
@@ -61,8 +62,8 @@ impl<'s> Gatherer<'s> {
         if size == 0 {
             return Ok(Bytes::new());
         }
-        let reach = reach(tensor).filter(|reach| *reach < of.elements);
-        let Some(reach) = reach else {
+        let view = Strided { offset: tensor.offset, shape: &tensor.shape, stride: &tensor.stride };
+        let Some(end) = view.end().filter(|end| *end <= of.elements) else {
             let expected = format!("a view of {} elements", of.elements);
             let got = format!(
                 "offset {}, shape {:?}, strides {:?}",
@@ -70,50 +71,12 @@ impl<'s> Gatherer<'s> {
             );
             return Err(malformed(at(), expected, got));
         };
-        // Both are elements of the storage, whose bytes are there.
-        let (start, end) = (tensor.offset * of.kind.bytes, (reach + 1) * of.kind.bytes);
-        if is_row_major(tensor) { Ok(bytes.slice(start..end)) } else { Ok(strided(tensor, &bytes)) }
-    }
-}
-
-/// The last element of a tensor that has some, counted in its storage.
-fn reach(tensor: &TensorRef<'_>) -> Option<usize> {
-    let mut axes = tensor.shape.iter().zip(&tensor.stride);
-    axes.try_fold(tensor.offset, |reach, (dim, stride)| {
-        reach.checked_add(dim.checked_sub(1)?.checked_mul(*stride)?)
-    })
-}
-
-fn is_row_major(tensor: &TensorRef<'_>) -> bool {
-    let mut expected = 1;
-    tensor.shape.iter().zip(&tensor.stride).rev().all(|(dim, stride)| {
-        let fits = *dim == 1 || *stride == expected;
-        expected *= dim;
-        fits
-    })
-}
-
-/// The elements of a tensor that lies inside its storage, one after another.
-fn strided(tensor: &TensorRef<'_>, storage: &[u8]) -> Bytes {
-    let width = tensor.storage.kind.bytes;
-    let mut gathered = Vec::with_capacity(tensor.shape.iter().product::<usize>() * width);
-    let mut index = vec![0; tensor.shape.len()];
-    let mut element = tensor.offset;
-    loop {
-        gathered.extend_from_slice(&storage[element * width..][..width]);
-        // The last axis that is not at its end takes a step; those behind it begin anew.
-        let Some(axis) = (0..index.len()).rev().find(|axis| {
-            let is_at_end = index[*axis] + 1 == tensor.shape[*axis];
-            if is_at_end {
-                element -= index[*axis] * tensor.stride[*axis];
-                index[*axis] = 0;
-            }
-            !is_at_end
-        }) else {
-            return gathered.into();
-        };
-        index[axis] += 1;
-        element += tensor.stride[axis];
+        let width = of.kind.bytes;
+        if view.is_contiguous() {
+            // Both are elements of the storage, whose bytes are there.
+            return Ok(bytes.slice(tensor.offset * width..end * width));
+        }
+        Ok(Bytes::from(view.gather(&bytes, width)))
     }
 }
 
