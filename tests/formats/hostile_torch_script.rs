@@ -197,7 +197,7 @@ fn calls_are_bounded() {
 fn sizes_are_bounded() {
     let huge = "9".repeat(1 << 20);
     error(&forward(&format!("return {huge}")), "expected an integer of 64 bits");
-    error(&forward(&format!("return torch.mul(x, {huge}.)")), "no fully-connected layer");
+    error(&forward(&format!("return torch.mul(x, {huge}.)")), "no layer is before it");
     error(&forward(&format!("return {}", "n".repeat(1 << 20))), "bytes of a name");
     error(&forward(&format!("return \"{}\"", "t".repeat(1 << 20))), "it returns a text");
     let text = "t".repeat(1 << 20);

@@ -9,7 +9,7 @@ use cases::check;
 
 #[test]
 fn keras() {
-    check("keras.zip", 178);
+    check("keras.zip", 176);
 }
 
 #[test]

@@ -81,6 +81,6 @@ fn lambda(folder: &Path) {
 fn any_module(folder: &Path) {
     keras(
         folder,
-        r#"{"module":"os","class_name":"system","registered_name":"system","config":"touch owned"}"#,
+        r#"{"module":"os","class_name":"system","registered_name":"system","config":"touch it"}"#,
     );
 }

@@ -222,7 +222,6 @@ def refused(version, library, file):
     case("permute", "(Permute)", layers.Permute((2, 1)), layers.Flatten(), dense(4), shape=(3, 2))
     case("custom", "user's own", dense(5), register(library)(3))
     case("softmax-first", "nothing can follow", dense(5, activation="softmax"), dense(4))
-    case("rank", "must be flattened", dense(4), shape=(3, 2))
     case("axis", "last axis", layers.BatchNormalization(axis=1), layers.Flatten(), shape=(3, 2))
 
 

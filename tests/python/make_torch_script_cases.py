@@ -401,7 +401,7 @@ def refused(make):
         make.refuse(f"residual-{way}", done(Residual().eval()), "only a chain of layers")
         make.refuse(f"stale-{way}", done(Stale().eval()), "in place under another name")
         make.refuse(f"mixing-{way}", done(Mixing().eval()), "keep rows apart")
-        make.refuse(f"splitting-{way}", done(Splitting().eval()), "does not fit shape [2]")
+        make.refuse(f"splitting-{way}", done(Splitting().eval()), "may be mixed by [0, 2]")
     make.refuse("branch", script(Branch().eval()), "(torch.gt)")
     make.refuse("depends", script(Depends().eval()), "a number that depends on the input")
     make.refuse("loop", script(Loop().eval()), "(for)")

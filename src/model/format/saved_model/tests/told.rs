@@ -22,7 +22,7 @@ fn variables_go_by_what_is_captured_and_not_by_name() {
     // The other way round nothing fits.
     let mut swapped = Told::new();
     swapped.captures[0].1 = vec![2, 1];
-    error(&swapped.files(), "the weight must have two axes, and it has [2]");
+    error(&swapped.files(), "expected rows of 2 values");
 }
 
 #[test]
