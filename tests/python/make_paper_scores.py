@@ -1,5 +1,7 @@
 """Writes the scores that the frameworks give the paper's own models for the 1,000 images.
 
+    python make_paper_scores.py onnx             needs ONNX Runtime (1.31.1 was used)
+    python make_paper_scores.py npy              needs NumPy alone
     python make_paper_scores.py saved_model      needs TensorFlow (2.21 was used)
     python make_paper_scores.py torch            needs PyTorch (2.15 was used)
 
@@ -21,6 +23,23 @@ IMAGES = PROJECT.parent / "shared" / "data" / "fashion-mnist-1000" / "images-idx
 def pixels():
     images = np.frombuffer(gzip.decompress(IMAGES.read_bytes())[16:], np.uint8)
     return images.reshape(-1, 784).astype(np.float32) / np.float32(255)
+
+
+def onnx():
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(MODELS / "onnx" / "ffnn.onnx")
+    (name,) = (value.name for value in session.get_inputs())
+    # The file is fixed to a batch of one.
+    return np.concatenate([session.run(None, {name: row[None]})[0] for row in pixels()])
+
+
+def npy():
+    x = pixels()
+    for layer in range(0, 10, 2):
+        x = x @ np.load(MODELS / "npy" / f"{layer}-WEIGHT-ffnn.npy").T
+        x = x if layer == 8 else np.maximum(x, 0)
+    return x
 
 
 def saved_model():
@@ -45,7 +64,7 @@ def torch():
 
 if __name__ == "__main__":
     name = sys.argv[1]
-    scores = {"saved_model": saved_model, "torch": torch}[name]()
+    scores = {"onnx": onnx, "npy": npy, "saved_model": saved_model, "torch": torch}[name]()
     folder = PROJECT / "tests" / "frameworks" / "paper"
     folder.mkdir(parents=True, exist_ok=True)
     data = np.ascontiguousarray(scores, "<f4")

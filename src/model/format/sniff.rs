@@ -15,6 +15,9 @@ const NOT_READ: [(&[u8], &str); 7] = [
     (b"GGUF", "a GGUF file, which holds language models"),
 ];
 
+/// How every `saved_model.pb` begins: schema version 1, and a graph.
+const SAVED_MODEL: &[u8] = b"\x08\x01\x12";
+
 /// How every HDF5 file begins.
 const HDF5: &[u8] = b"\x89HDF\r\n\x1a\n";
 
@@ -70,6 +73,9 @@ pub(super) fn sniff(bytes: &[u8]) -> Sniffed {
     }
     if onnx::looks_like(bytes) {
         return Sniffed::Onnx;
+    }
+    if bytes.starts_with(SAVED_MODEL) {
+        return Sniffed::Unknown("the graph of a TensorFlow SavedModel; open the folder it is in");
     }
     Sniffed::Unknown("no model that is known here")
 }
