@@ -125,6 +125,7 @@ fn inspect_shows_the_model_and_its_plan() {
     let path = files.model("m.safetensors", &model());
     let document = json(&["inspect", &path, "--backend", "cpu", "--input", "u8"]);
     assert_eq!(document["model"]["content_hash"], model().content_hash().to_string());
+    assert_eq!(document["model"]["format"], "safetensors");
     assert_eq!(document["model"]["labels"][1], "bee");
     assert_eq!(document["model"]["layers"][0]["outputs"], 3);
     assert_eq!(document["plan"]["input"], "u8");

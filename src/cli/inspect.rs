@@ -52,6 +52,7 @@ struct Document {
 #[derive(Serialize)]
 struct ModelPart {
     name: String,
+    format: Option<String>,
     architecture: String,
     inputs: usize,
     classes: usize,
@@ -141,6 +142,7 @@ impl ModelPart {
     fn of(model: &Model) -> ModelPart {
         ModelPart {
             name: model.name().to_owned(),
+            format: model.format().map(|format| format.to_string()),
             architecture: model.architecture(),
             inputs: model.inputs(),
             classes: model.classes(),
@@ -159,6 +161,9 @@ impl ModelPart {
         let count = |number: usize| output::thousands(number as u64);
         let (name, widths) = (output::one_line(&self.name), &self.architecture);
         writeln!(out, "{name}: {widths}, {} parameters", count(self.parameters))?;
+        if let Some(format) = &self.format {
+            writeln!(out, "read from     {format}")?;
+        }
         writeln!(out, "content hash  {}", self.content_hash)?;
         writeln!(out, "transform     {}", self.transform.describe())?;
         writeln!(out, "u8 scale      {} (what one step of a byte stands for)", self.u8_scale)?;

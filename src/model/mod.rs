@@ -51,6 +51,7 @@ pub struct Model {
     head: Head,
     labels: Option<Vec<String>>,
     notes: Vec<String>,
+    format: Option<Format>,
     /// Computed when it is first asked for; emptied by whatever changes the scores.
     content_hash: OnceLock<ContentHash>,
 }
@@ -134,6 +135,7 @@ impl Model {
             head: Head::Logits,
             labels: None,
             notes: Vec::new(),
+            format: None,
             content_hash: OnceLock::new(),
         })
     }
@@ -194,6 +196,12 @@ impl Model {
         self
     }
 
+    /// The same model, read from a file of this format.
+    fn with_format(mut self, format: Format) -> Model {
+        self.format = Some(format);
+        self
+    }
+
     /// The model's name: what its file says, or the file's own name.
     pub fn name(&self) -> &str {
         &self.name
@@ -227,6 +235,12 @@ impl Model {
     /// Remarks of the importer: what it generalised, folded or assumed.
     pub fn notes(&self) -> &[String] {
         &self.notes
+    }
+
+    /// The format of the file that the layers were read from; `None` where they were made in a
+    /// program.
+    pub fn format(&self) -> Option<Format> {
+        self.format
     }
 
     /// Values in a row.

@@ -1,5 +1,7 @@
 //! `diff`, and what is said of layers on the command line.
 
+use std::path::Path;
+
 use fusewire::{Activation, Dense, Head, Model};
 
 use super::{Files, error, json, model, run, stdout, text};
@@ -49,4 +51,24 @@ fn a_file_that_states_its_layers_takes_no_word_on_them() {
         assert!(line.contains("states its own") && line.contains(&model), "{line}");
     }
     stdout(&["inspect", &model, "--backend", "cpu", "--external-data"]);
+}
+
+#[test]
+fn what_is_said_of_layers_is_for_the_file_that_does_not_say_it() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/models/paper-fashion-mnist");
+    if !folder.exists() {
+        println!("skipped: {} is not there", folder.display());
+        return;
+    }
+    let path = |name: &str| folder.join(name).to_str().unwrap().to_owned();
+    let (onnx, torch) = (path("onnx/ffnn.onnx"), path("torch/ffnn.torch"));
+    let line = error(1, &["diff", &onnx, &torch]);
+    assert!(line.contains("--activation relu --final none"), "{line}");
+    let said = ["diff", &onnx, &torch, "--activation", "relu", "--final", "none"];
+    assert!(stdout(&said).ends_with("the same network\n"));
+    let files = Files::new();
+    let said =
+        ["convert", &torch, &files.path("m.onnx"), "--activation", "relu", "--final", "none"];
+    stdout(&said);
+    assert_eq!(json(&["diff", &onnx, &files.path("m.onnx")])["same"], true);
 }

@@ -127,9 +127,9 @@ fn load_either(path: &Path, options: &LoadOptions) -> Result<Model, ModelError> 
 fn load_directory(path: &Path, options: &LoadOptions) -> Result<Model, ModelError> {
     if path.join(saved_model::FILE).is_file() {
         options.check_states_itself(Format::SavedModel)?;
-        return saved_model::read_directory(path);
+        return Ok(saved_model::read_directory(path)?.with_format(Format::SavedModel));
     }
-    npy::read_directory(path, options)
+    Ok(npy::read_directory(path, options)?.with_format(Format::NpyDirectory))
 }
 
 fn load_file(path: &Path, options: &LoadOptions) -> Result<Model, ModelError> {
@@ -158,34 +158,34 @@ impl Origin<'_> {
 }
 
 fn read(bytes: Bytes, origin: &Origin<'_>, options: &LoadOptions) -> Result<Model, ModelError> {
-    match sniff::sniff(&bytes) {
+    let name = &origin.name;
+    let states_itself = |format| options.check_states_itself(format).map(|()| format);
+    let (format, model) = match sniff::sniff(&bytes) {
         Sniffed::Onnx => {
-            options.check_states_itself(Format::Onnx)?;
             let folder = options.external_data.then(|| origin.folder()).flatten();
-            onnx::read(bytes, &origin.name, folder)
+            (states_itself(Format::Onnx)?, onnx::read(bytes, name, folder))
         }
-        Sniffed::Safetensors => safetensors::read(bytes, &origin.name, options),
-        Sniffed::Npz => npy::read_npz(&bytes, &origin.name, options),
-        Sniffed::TorchZip => torch::read_zip(&bytes, &origin.name, options),
-        Sniffed::TorchLegacy => torch::read_legacy(bytes, &origin.name, options),
+        Sniffed::Safetensors => (Format::Safetensors, safetensors::read(bytes, name, options)),
+        Sniffed::Npz => (Format::Npz, npy::read_npz(&bytes, name, options)),
+        Sniffed::TorchZip => (Format::TorchStateDict, torch::read_zip(&bytes, name, options)),
+        Sniffed::TorchLegacy => (Format::TorchStateDict, torch::read_legacy(bytes, name, options)),
         Sniffed::TorchScript => {
-            options.check_states_itself(Format::TorchScript)?;
-            torch_script::read(&bytes, &origin.name)
+            (states_itself(Format::TorchScript)?, torch_script::read(&bytes, name))
+        }
+        Sniffed::KerasHdf5 => (Format::KerasHdf5, keras::read_h5(bytes, name, options)),
+        Sniffed::KerasArchive => {
+            (states_itself(Format::KerasArchive)?, keras::read_archive(&bytes, name))
         }
         Sniffed::Manifest => {
-            options.check_states_itself(Format::Manifest)?;
-            follow(&bytes, origin, options)
+            states_itself(Format::Manifest)?;
+            return follow(&bytes, origin, options);
         }
-        Sniffed::KerasHdf5 => keras::read_h5(bytes, &origin.name, options),
-        Sniffed::KerasArchive => {
-            options.check_states_itself(Format::KerasArchive)?;
-            keras::read_archive(&bytes, &origin.name)
+        Sniffed::Unknown(found) => {
+            let path = origin.path.unwrap_or(Path::new("model bytes")).to_owned();
+            return Err(ModelError::UnknownFormat { path, found: found.to_owned() });
         }
-        Sniffed::Unknown(found) => Err(ModelError::UnknownFormat {
-            path: origin.path.unwrap_or(Path::new("model bytes")).to_owned(),
-            found: found.to_owned(),
-        }),
-    }
+    };
+    Ok(model?.with_format(format))
 }
 
 /// Reads the weights that a manifest names, as it says.
