@@ -236,6 +236,24 @@ fn deeply_nested_products_are_refused_soon() {
     error(&file, "joins two computed values");
 }
 
+/// Towers of `max(v, v)`, which is `v` again: each is a relu, told so that every level doubles the
+/// ways to the bottom.
+#[test]
+fn towers_of_one_activation_are_read_soon() {
+    let mut file = File::new(17, &[-1, 1]).node("Neg", &["x"], "n", &[]);
+    let mut before = String::from("n");
+    for tower in 0..4500 {
+        file = file.node("Relu", &[&before], &format!("{tower}"), &[]);
+        before = format!("{tower}");
+        for level in 0..7 {
+            let name = format!("{tower}-{level}");
+            file = file.node("Max", &[&before, &before], &name, &[]);
+            before = name;
+        }
+    }
+    error(&file, "layers: at most 1024");
+}
+
 #[test]
 fn safetensors_offsets_that_lie() {
     let file = |header: &str, payload: usize| {

@@ -12,13 +12,17 @@ use crate::model::{Activation, Format, Head, Model, ModelError};
 /// The operator set that graphs are built in: the first that has every activation but silu.
 const OPSET: i64 = 20;
 
+/// The bytes of a node in an ONNX file, or some more.
+const NODE_BYTES: usize = 64;
+
 const INPUT: &str = "input";
 
 /// A graph in the making. Values are named by the methods that make them.
 pub(in crate::model::format) struct Builder {
     graph: GraphProto,
     format: Format,
-    /// Bytes in constants, which bound the work that reading the graph may take.
+    /// Bytes in constants, and for each node as many as one has in a file: what bounds the work that
+    /// reading the graph may take.
     bytes: usize,
 }
 
@@ -101,6 +105,7 @@ impl Builder {
         inputs: &[&str],
         attributes: Vec<AttributeProto>,
     ) -> String {
+        self.bytes += NODE_BYTES;
         let output = format!("%{}", self.graph.node.len());
         self.graph.node.push(NodeProto {
             input: inputs.iter().map(|input| (*input).to_owned()).collect(),

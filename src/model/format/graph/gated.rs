@@ -14,10 +14,12 @@
 //! Both polynomials are worked out from the nodes, so that every order of the same products and
 //! sums is recognised; coefficients must be those above to one part in a million.
 
+use std::cell::RefCell;
+use std::collections::HashMap;
 use std::f64::consts::{FRAC_1_SQRT_2, PI};
 
 use super::direct;
-use super::names::{Graph, is_standard};
+use super::names::{Graph, VALUE_COST, is_standard};
 use super::proto::NodeProto;
 use crate::model::Activation;
 
@@ -122,7 +124,7 @@ impl<'a> Gate<'a> {
     fn activation(&self, graph: &Graph<'a>, value: &'a str) -> Option<(Activation, &'a str)> {
         let (activation, argument, whole) = self.form();
         reach(graph, self.argument).find_map(|x| {
-            let unknowns = |gate| Unknowns { graph, x, gate };
+            let unknowns = |gate| Unknowns { graph, x, gate, known: RefCell::default() };
             let matches = unknowns(None).polynomial(self.argument, 0)?.is(&argument)
                 && unknowns(Some(self.output)).polynomial(value, 0)?.is(&whole);
             matches.then_some((activation, x))
@@ -155,10 +157,22 @@ struct Unknowns<'g, 'a> {
     graph: &'g Graph<'a>,
     x: &'a str,
     gate: Option<&'a str>,
+    /// What values were found to be: one may be reached on many ways.
+    known: RefCell<HashMap<&'a str, Polynomial>>,
 }
 
 impl<'a> Unknowns<'_, 'a> {
     fn polynomial(&self, value: &'a str, depth: usize) -> Option<Polynomial> {
+        if let Some(known) = self.known.borrow().get(value) {
+            return Some(*known);
+        }
+        self.graph.spend(VALUE_COST).ok()?;
+        let polynomial = self.computed(value, depth)?;
+        self.known.borrow_mut().insert(value, polynomial);
+        Some(polynomial)
+    }
+
+    fn computed(&self, value: &'a str, depth: usize) -> Option<Polynomial> {
         if Some(value) == self.gate {
             return Some(Polynomial { gated: [1.0, 0.0, 0.0, 0.0], ..Polynomial::ZERO });
         }

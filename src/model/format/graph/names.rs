@@ -13,6 +13,11 @@ use crate::model::format::numbers::element_count;
 /// The operator sets whose semantics are known here.
 const OPSETS: std::ops::RangeInclusive<i64> = 6..=28;
 
+/// What working out one value of a decomposed activation takes from the bound on work, in numbers.
+pub(super) const VALUE_COST: usize = 4;
+/// The numbers that may be decoded or computed for any file, however small.
+const BUDGET_MIN: usize = 1 << 18;
+
 /// A graph of one input and one output.
 pub(super) struct Graph<'a> {
     proto: &'a GraphProto,
@@ -61,7 +66,7 @@ impl<'a> Graph<'a> {
         let input = only(proto.input.iter().filter(is_free), "input")?;
         let output = scores_of(proto)?;
         // Four uses of every byte are more than any sound file needs; small files get a floor.
-        let budget_start = file_bytes.saturating_mul(4).saturating_add(1 << 16);
+        let budget_start = file_bytes.saturating_mul(4).saturating_add(BUDGET_MIN);
         Ok(Graph {
             producers: producers_of(proto)?,
             budget: Cell::new(budget_start),

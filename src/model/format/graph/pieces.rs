@@ -6,8 +6,11 @@
 //! `relu(x) - 0.1 relu(-x)` and `where(x > 0, x, 0.1 x)` are one. Coefficients must be those of an
 //! activation to one part in a million.
 
+use std::cell::RefCell;
+use std::collections::HashMap;
+
 use super::direct;
-use super::names::{Graph, is_standard};
+use super::names::{Graph, VALUE_COST, is_standard};
 use super::proto::NodeProto;
 use crate::model::Activation;
 
@@ -28,7 +31,8 @@ pub(super) fn activation<'a>(graph: &Graph<'a>, value: &'a str) -> Option<(Activ
     }
     // What is farthest leaves nothing to be folded.
     values.into_iter().skip(1).rev().find_map(|(x, _)| {
-        let function = Unknown { graph, x }.function(value, 0)?;
+        let unknown = Unknown { graph, x, known: RefCell::default() };
+        let function = unknown.function(value, 0)?;
         Some((function.simple().activation()?, x))
     })
 }
@@ -74,10 +78,22 @@ fn is_inner(node: &NodeProto) -> bool {
 struct Unknown<'g, 'a> {
     graph: &'g Graph<'a>,
     x: &'a str,
+    /// What values were found to be: one may be reached on many ways.
+    known: RefCell<HashMap<&'a str, Function>>,
 }
 
 impl<'a> Unknown<'_, 'a> {
     fn function(&self, value: &'a str, depth: usize) -> Option<Function> {
+        if let Some(known) = self.known.borrow().get(value) {
+            return Some(known.clone());
+        }
+        self.graph.spend(VALUE_COST).ok()?;
+        let function = self.computed(value, depth)?;
+        self.known.borrow_mut().insert(value, function.clone());
+        Some(function)
+    }
+
+    fn computed(&self, value: &'a str, depth: usize) -> Option<Function> {
         if value == self.x {
             return Some(Function::line(0.0, 1.0));
         }
