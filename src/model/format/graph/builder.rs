@@ -21,8 +21,8 @@ const INPUT: &str = "input";
 pub(in crate::model::format) struct Builder {
     graph: GraphProto,
     format: Format,
-    /// Bytes in constants, and for each node as many as one has in a file: what bounds the work that
-    /// reading the graph may take.
+    /// Bytes in constants, and for each node as many as one has in a file: what bounds the work
+    /// that reading the graph may take.
     bytes: usize,
 }
 
