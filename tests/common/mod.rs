@@ -27,6 +27,16 @@ impl Random {
         (self.bits() % end as u64) as usize
     }
 
+    /// The bytes with one to four of them replaced.
+    pub fn damaged(&mut self, bytes: &[u8]) -> Vec<u8> {
+        let mut damaged = bytes.to_vec();
+        for _ in 0..1 + self.below(4) {
+            let at = self.below(damaged.len());
+            damaged[at] = self.below(256) as u8;
+        }
+        damaged
+    }
+
     /// A number in `-1.0..1.0`.
     pub fn symmetric(&mut self) -> f32 {
         (self.bits() >> 40) as f32 / (1_u64 << 23) as f32 - 1.0

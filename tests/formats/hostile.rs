@@ -5,6 +5,8 @@ use std::time::{Duration, Instant};
 use fusewire::{Activation, Dense, Model, ModelError};
 use zip::CompressionMethod;
 
+use crate::common::Random;
+
 use super::npy::{f4, members, npz};
 use super::onnx_file::{Attribute, Entry, File, Node, Tensor, float, floats, int, int64s, value};
 
@@ -64,29 +66,13 @@ fn a_file_with_bytes_after_its_end_is_no_other_model() {
     }
 }
 
-/// A linear congruential generator: reproducible, and good enough to choose bytes.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, bound: usize) -> usize {
-        self.0 =
-            self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 33) as usize % bound
-    }
-}
-
 #[test]
 fn flipped_bytes_never_panic() {
     let mut random = Random(1);
     for (_, bytes) in files() {
         for _ in 0..3000 {
-            let mut damaged = bytes.clone();
-            for _ in 0..1 + random.below(4) {
-                let at = random.below(damaged.len());
-                damaged[at] = random.below(256) as u8;
-            }
             // A flip in a weight leaves a sound file; any other is an error; none is a panic.
-            let _ = read(&damaged);
+            let _ = read(&random.damaged(&bytes));
         }
     }
 }

@@ -5,6 +5,8 @@ use std::time::{Duration, Instant};
 
 use fusewire::{Model, ModelError};
 
+use crate::common::Random;
+
 use super::torch_script_file::{
     archive, constants, data, forward, members, module, object, pickle, tensor, zipped,
 };
@@ -44,26 +46,6 @@ fn an_archive_cut_anywhere_is_an_error() {
     assert!(read(&bytes).is_ok());
     for length in 0..bytes.len() {
         assert!(read(&bytes[..length]).is_err(), "cut at {length}");
-    }
-}
-
-/// A linear congruential generator: reproducible, and good enough to choose bytes.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, bound: usize) -> usize {
-        self.0 =
-            self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 33) as usize % bound
-    }
-
-    fn damaged(&mut self, bytes: &[u8]) -> Vec<u8> {
-        let mut damaged = bytes.to_vec();
-        for _ in 0..1 + self.below(4) {
-            let at = self.below(damaged.len());
-            damaged[at] = self.below(256) as u8;
-        }
-        damaged
     }
 }
 

@@ -7,6 +7,8 @@ use fusewire::model::LoadOptions;
 use fusewire::{Activation, Model, ModelError};
 use zip::{CompressionMethod, ZipArchive};
 
+use crate::common::Random;
+
 use super::npy::npz;
 
 /// The file of a case that a framework wrote.
@@ -214,17 +216,6 @@ fn a_file_cut_anywhere_is_an_error() {
     let bytes = keras();
     for length in (0..bytes.len()).step_by(7) {
         assert!(read(&bytes[..length]).is_err(), "cut at {length}");
-    }
-}
-
-/// A linear congruential generator: reproducible, and good enough to choose bytes.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, bound: usize) -> usize {
-        self.0 =
-            self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 33) as usize % bound
     }
 }
 

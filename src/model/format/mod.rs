@@ -111,17 +111,13 @@ pub(super) fn load(path: &Path, options: &LoadOptions) -> Result<Model, ModelErr
     if manifest.is_file() {
         return load_file(&manifest, options);
     }
-    load_either(path, options)
+    if path.is_dir() { load_directory(path, options) } else { load_file(path, options) }
 }
 
 /// Reads a model from the bytes of a file, by their content.
 pub(super) fn from_bytes(bytes: &[u8], options: &LoadOptions) -> Result<Model, ModelError> {
     file::check_size(bytes.len())?;
     read(Bytes::copy_from_slice(bytes), &Origin { path: None, name: UNNAMED.into() }, options)
-}
-
-fn load_either(path: &Path, options: &LoadOptions) -> Result<Model, ModelError> {
-    if path.is_dir() { load_directory(path, options) } else { load_file(path, options) }
 }
 
 fn load_directory(path: &Path, options: &LoadOptions) -> Result<Model, ModelError> {
@@ -197,9 +193,13 @@ fn follow(bytes: &[u8], origin: &Origin<'_>, options: &LoadOptions) -> Result<Mo
         return malformed("manifest", "a path, because it names a file beside it", "bytes");
     };
     let weights = manifest.weights(folder);
-    if weights.is_file() && manifest::looks_like(&file::read(&weights)?) {
+    let options = manifest.options(options)?;
+    if weights.is_dir() {
+        return manifest.complete(load_directory(&weights, &options)?);
+    }
+    let bytes = file::read(&weights)?;
+    if manifest::looks_like(&bytes) {
         return malformed("weights", "a file of weights", "another manifest");
     }
-    let model = load_either(&weights, &manifest.options(options)?)?;
-    manifest.complete(model)
+    manifest.complete(read(bytes, &Origin::of(&weights), &options)?)
 }
