@@ -539,7 +539,7 @@ fn what_is_no_dense_chain_is_refused_by_name() {
     refused(&foreign, "(com.microsoft.Gelu)");
     refused(&one_layer().node("Add", &["y", "x"], "z", &[]), "joins two computed values");
     refused(&one_layer().node("Relu", &["nothing"], "z", &[]), "value 'nothing': expected a node");
-    refused(&file().node("Relu", &["w"], "z", &[]), "node 'w' (constant)");
+    refused(&file().node("Relu", &["w"], "z", &[]), "node 'z' (constant)");
     refused(&file(), "it is the input itself");
     let mut flat = one_layer();
     flat.shape = vec![3];

@@ -24,7 +24,7 @@ fn tensorflow_saved_models() {
 
 #[test]
 fn torch_onnx_files() {
-    check("exporters-torch.zip", 90);
+    check("exporters-torch.zip", 239);
 }
 
 #[test]

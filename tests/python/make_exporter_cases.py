@@ -19,8 +19,8 @@ import numpy as np
 from cases import Cases
 
 ROWS, INPUTS, HIDDEN, CLASSES = 7, 6, 5, 4
-LEGACY = (9, 11, 13, 17, 20, 23)
-DYNAMO = (18, 23, 26)
+LEGACY = range(9, 24)
+DYNAMO = range(18, 27)
 
 
 def activations(nn):

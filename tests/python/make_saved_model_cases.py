@@ -115,8 +115,13 @@ def keras_3():
     for ending in ("softmax", "log_softmax"):
         add(f"keras3-{ending}", stack(k, k.layers.Dense(CLASSES, ending, use_bias=False)))
     keras_inputs("keras3", k)
-    reasons = {"exponential": "(Exp): it makes no activation", "squareplus": "(Sqrt)"}
-    for activation, part in {**reasons, "soft_shrink": "(ZerosLike)", "glu": "(Split)"}.items():
+    reasons = {
+        "exponential": "(Exp): it makes no activation",
+        "squareplus": "it joins two computed values",
+        "soft_shrink": "(ZerosLike)",
+        "glu": "(Split)",
+    }
+    for activation, part in reasons.items():
         refuse(f"keras3-{activation}", stack(k, k.layers.Dense(CLASSES, activation)), part)
 
 

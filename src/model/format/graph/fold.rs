@@ -10,8 +10,8 @@ use super::attributes::{Attributes, cast_to, casts_to_float};
 use super::proto::{NodeProto, data_type};
 use super::refuse;
 use super::tensor::{AXES_MAX, Tensor};
-use crate::model::ModelError;
 use crate::model::format::numbers::{element_count, transpose};
+use crate::model::{Activation, ModelError};
 
 /// How deep computed constants may nest.
 const LEVELS_MAX: usize = 16;
@@ -41,17 +41,18 @@ pub(super) fn outline<'a>(
     let Outline { dims: first, is_float, mut level } = operand(0)?;
     let mut dims = first.clone();
     let mut result_is_float = is_float;
+    let is_plain = is_float && node.attribute.is_empty();
     match node.op_type.as_str() {
         "Identity" if node.input.len() == 1 => {}
         "Cast" if casts_to_float(node).ok()? => result_is_float = true,
         "Transpose" => {
             dims = order_of(node, first.len())?.iter().map(|axis| first[*axis]).collect()
         }
-        "Neg" | "Sqrt" | "Reciprocal" if is_float && node.attribute.is_empty() => {}
-        "Add" | "Sub" | "Mul" | "Div" | "MatMul" if is_float && node.attribute.is_empty() => {
+        op if is_plain && unary(op).is_some() => {}
+        op if is_plain && (op == "MatMul" || binary(op).is_some()) && node.input.len() == 2 => {
             let second = operand(1).filter(|second| second.is_float)?;
             level = level.max(second.level);
-            dims = match (node.op_type.as_str(), &first[..], &second.dims[..]) {
+            dims = match (op, &first[..], &second.dims[..]) {
                 ("MatMul", [rows, inner], [same, columns]) if inner == same => {
                     vec![*rows, *columns]
                 }
@@ -84,42 +85,66 @@ impl<'a> Computed<'a> {
         spend(count.max(1))?;
         let first = operand(0)?;
         let dims = self.dims.clone();
-        let unary = |f: fn(f64) -> f64| first.values.iter().map(|x| f(*x)).collect();
+        let each = |f: fn(f64) -> f64| first.values.iter().map(|x| f(*x)).collect();
         let values = match self.node.op_type.as_str() {
             "Transpose" => {
                 let order = order_of(self.node, first.dims.len()).unwrap_or_default();
                 permuted(&first, &order)
             }
-            "Neg" => unary(|x| -x),
-            "Sqrt" => unary(f64::sqrt),
-            "Reciprocal" => unary(f64::recip),
             "MatMul" => {
                 let second = operand(1)?;
                 spend(count.saturating_mul(second.dims[0]))?;
                 product(&first, &second)
             }
-            op @ ("Add" | "Sub" | "Mul" | "Div") => {
-                let second = operand(1)?;
-                let f: fn(f64, f64) -> f64 = match op {
-                    "Add" => |a, b| a + b,
-                    "Sub" => |a, b| a - b,
-                    "Mul" => |a, b| a * b,
-                    _ => |a, b| a / b,
-                };
-                let pair = |at| f(spread(&first, &dims, at), spread(&second, &dims, at));
-                (0..count).map(pair).collect()
-            }
-            "Cast" => unary(match cast_to(self.node)? {
+            "Cast" => each(match cast_to(self.node)? {
                 data_type::FLOAT16 => |x| f16::from_f64(x).to_f64(),
                 data_type::BFLOAT16 => |x| bf16::from_f64(x).to_f64(),
                 data_type::FLOAT => |x| f64::from(x as f32),
                 _ => |x| x,
             }),
-            // Identity.
-            _ => first.values,
+            op => match (unary(op), binary(op)) {
+                (Some(f), _) => each(f),
+                (None, Some(f)) => {
+                    let second = operand(1)?;
+                    let pair = |at| f(spread(&first, &dims, at), spread(&second, &dims, at));
+                    (0..count).map(pair).collect()
+                }
+                // Identity.
+                (None, None) => first.values,
+            },
         };
         Ok(Tensor { dims, values })
     }
+}
+
+/// What an operator makes of each number.
+fn unary(op: &str) -> Option<fn(f64) -> f64> {
+    Some(match op {
+        "Neg" => |x| -x,
+        "Abs" => f64::abs,
+        "Sqrt" => f64::sqrt,
+        "Reciprocal" => f64::recip,
+        "Exp" => f64::exp,
+        "Log" => f64::ln,
+        "Relu" => |x| Activation::Relu.apply(x),
+        "Softplus" => |x| Activation::Softplus.apply(x),
+        _ => return None,
+    })
+}
+
+/// What an operator makes of two numbers.
+fn binary(op: &str) -> Option<fn(f64, f64) -> f64> {
+    Some(match op {
+        "Add" => |a, b| a + b,
+        "Sub" => |a, b| a - b,
+        "Mul" => |a, b| a * b,
+        "Div" => |a, b| a / b,
+        "Pow" => f64::powf,
+        // Of a NaN and a number, the NaN.
+        "Max" => |a, b| if a >= b || a.is_nan() { a } else { b },
+        "Min" => |a, b| if a <= b || a.is_nan() { a } else { b },
+        _ => return None,
+    })
 }
 
 /// The order of the axes after a `Transpose`, which reverses them where none is stated.
@@ -226,6 +251,23 @@ mod tests {
         let numbers = tensor(&[1, 2, 3], &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0]);
         assert_eq!(permuted(&numbers, &[2, 0, 1]), [1.0, 4.0, 2.0, 5.0, 3.0, 6.0]);
         assert_eq!(permuted(&numbers, &[0, 1, 2]), numbers.values);
+    }
+
+    #[test]
+    fn numbers_by_hand() {
+        let of = |op, x: f64| unary(op).map(|f| f(x));
+        assert_eq!([of("Neg", 4.0), of("Abs", -4.0)], [Some(-4.0), Some(4.0)]);
+        assert_eq!([of("Sqrt", 4.0), of("Reciprocal", 4.0)], [Some(2.0), Some(0.25)]);
+        assert_eq!([of("Exp", 0.0), of("Log", 1.0)], [Some(1.0), Some(0.0)]);
+        assert_eq!([of("Relu", -4.0), of("Softplus", 0.0)], [Some(0.0), Some(2.0_f64.ln())]);
+        let of = |op, a: f64, b: f64| binary(op).map(|f| f(a, b));
+        assert_eq!([of("Sub", 2.0, 3.0), of("Div", 2.0, 4.0)], [Some(-1.0), Some(0.5)]);
+        assert_eq!([of("Pow", 2.0, 3.0), of("Max", 2.0, 3.0)], [Some(8.0), Some(3.0)]);
+        assert_eq!(of("Min", 2.0, 3.0), Some(2.0));
+        for (op, a, b) in [("Max", f64::NAN, 1.0), ("Min", 1.0, f64::NAN)] {
+            assert!(of(op, a, b).is_some_and(f64::is_nan), "{op}");
+        }
+        assert_eq!((of("Erf", 1.0, 1.0), unary("Erf").is_none()), (None, true));
     }
 
     #[test]

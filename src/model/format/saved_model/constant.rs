@@ -31,15 +31,6 @@ impl Constant {
         self.value.get_or_init(make).clone()
     }
 
-    /// How many numbers there are.
-    pub(super) fn len(&self) -> usize {
-        match &self.numbers {
-            Numbers::Stored(element, bytes) => bytes.len() / element.bytes(),
-            Numbers::Doubles(numbers) => numbers.len(),
-            Numbers::Integers(numbers) => numbers.len(),
-        }
-    }
-
     /// The numbers, in double precision.
     pub(super) fn doubles(&self) -> Vec<f64> {
         match &self.numbers {

@@ -11,10 +11,10 @@ use super::limits::Decoder;
 use crate::model::ModelError;
 use crate::model::format::graph::{Builder, Numbers};
 
-/// The numbers that may be computed of constants, however few there are.
-const FOLDED_MIN: usize = 1 << 16;
-/// How many numbers may be computed for each that is stored.
-const FOLDED_PER_NUMBER: usize = 8;
+/// The numbers that constants may repeat, however few are stored.
+const REPEATED_MIN: usize = 1 << 16;
+/// How many numbers constants may repeat for each that is stored.
+const REPEATED_PER_NUMBER: usize = 8;
 
 /// What a place holds.
 #[derive(Clone)]
@@ -32,20 +32,20 @@ pub(super) struct Draft {
     pub(super) decoder: Decoder,
     /// Names of constants that are taken.
     names: HashSet<String>,
-    /// Numbers that may still be computed of constants.
-    foldable: usize,
+    /// Numbers that constants may still repeat.
+    repeatable: usize,
 }
 
 impl Draft {
     pub(super) fn new(builder: Builder, decoder: Decoder) -> Draft {
-        Draft { builder, decoder, names: HashSet::new(), foldable: FOLDED_MIN }
+        Draft { builder, decoder, names: HashSet::new(), repeatable: REPEATED_MIN }
     }
 
-    /// Takes numbers from the bound on what may be computed of constants.
+    /// Takes numbers from the bound on what constants may repeat.
     pub(super) fn allow(&mut self, numbers: usize) -> Result<(), ModelError> {
-        let left = self.foldable.checked_sub(numbers);
-        self.foldable = left.ok_or_else(|| {
-            ModelError::too_large("numbers computed of constants", self.foldable, numbers)
+        let left = self.repeatable.checked_sub(numbers);
+        self.repeatable = left.ok_or_else(|| {
+            ModelError::too_large("numbers that constants repeat", self.repeatable, numbers)
         })?;
         Ok(())
     }
@@ -53,7 +53,7 @@ impl Draft {
     /// A constant of this node, under a name that no other constant has.
     pub(super) fn keep(&mut self, name: &str, stored: Stored) -> Rc<Constant> {
         if let Numbers::Stored(element, bytes) = &stored.numbers {
-            self.foldable += bytes.len() / element.bytes() * FOLDED_PER_NUMBER;
+            self.repeatable += bytes.len() / element.bytes() * REPEATED_PER_NUMBER;
         }
         let mut unique = name.to_owned();
         if self.names.contains(name) {

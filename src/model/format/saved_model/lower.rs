@@ -7,14 +7,13 @@ use std::collections::HashMap;
 use std::rc::Rc;
 
 use super::body::{Body, Node, Source};
-use super::bundle::Stored;
 use super::calls::{Calls, Place, TOP};
 use super::constant::{self, Constant};
 use super::draft::{Draft, Value, refuse};
 use super::limits::Decoder;
 use super::variables::Variables;
-use super::{fold, malformed, ops};
-use crate::model::format::graph::{Builder, Numbers};
+use super::{malformed, ops};
+use crate::model::format::graph::Builder;
 use crate::model::{Model, ModelError};
 
 /// The most nodes that lead to the output.
@@ -103,7 +102,8 @@ impl<'f> Lowering<'f> {
                 self.states.insert(place, State::Known(value));
             } else {
                 stack.push(place);
-                stack.append(&mut missing);
+                // The first operand is next, so that errors speak of what runs first.
+                stack.extend(missing.into_iter().rev());
             }
         }
         self.known(&output).ok_or_else(|| malformed("output", "a value", "none"))
@@ -145,13 +145,10 @@ impl<'f> Lowering<'f> {
             ("ReadVariableOp", [Value::Variable(constant)]) => {
                 Ok(Value::Constant(constant.clone()))
             }
-            (_, operands) => match self.folded(node, operands)? {
-                Some(folded) => Ok(folded),
-                None => {
-                    self.operators.insert(node.name.clone(), node.op.clone());
-                    ops::lower(&mut self.draft, node, operands)
-                }
-            },
+            (_, operands) => {
+                self.operators.insert(node.name.clone(), node.op.clone());
+                ops::lower(&mut self.draft, node, operands)
+            }
         }
     }
 
@@ -208,25 +205,6 @@ impl<'f> Lowering<'f> {
             }
         }
         Ok(Value::Variable(self.draft.keep(&node.name, stored)))
-    }
-
-    /// What an operator makes of constants, where it is one between constants only.
-    fn folded(&mut self, node: &Node, operands: &[Value]) -> Result<Option<Value>, ModelError> {
-        let constant = |value: &Value| match value {
-            Value::Constant(constant) => Some(constant.clone()),
-            Value::Computed(_) | Value::Variable(_) => None,
-        };
-        let constants: Option<Vec<_>> = operands.iter().map(constant).collect();
-        let Some(constants) = constants else { return Ok(None) };
-        let constants: Vec<&Constant> = constants.iter().map(|constant| &**constant).collect();
-        let Some(size) = fold::size(&node.op, &constants) else { return Ok(None) };
-        let read: usize = constants.iter().map(|constant| constant.len()).sum();
-        self.draft.allow(size.saturating_add(read))?;
-        let folded = fold::apply(&node.op, &constants)
-            .ok_or_else(|| refuse(node, "its constants do not fit each other"))?;
-        let numbers = Numbers::Doubles(folded.values);
-        let constant = self.draft.keep(&node.name, Stored { dims: folded.dims, numbers });
-        Ok(Some(Value::Constant(constant)))
     }
 }
 

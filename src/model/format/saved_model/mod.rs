@@ -21,7 +21,6 @@ mod checksum;
 mod constant;
 mod draft;
 mod files;
-mod fold;
 mod limits;
 mod lower;
 mod ops;

@@ -39,6 +39,11 @@ pub(super) fn lower(
         "Softmax" => call.head(Head::Softmax),
         "LogSoftmax" => call.head(Head::LogSoftmax),
         "Cast" => call.cast(),
+        "Rsqrt" => {
+            let x = call.value(0)?;
+            let root = call.node("Sqrt", &[&x]);
+            call.write("Reciprocal", &[&root])
+        }
         "Square" => {
             let x = call.value(0)?;
             call.write("Mul", &[&x, &x])
@@ -68,8 +73,11 @@ fn same(op: &str) -> Option<&'static str> {
         "RealDiv" | "Div" => "Div",
         "Pow" => "Pow",
         "Neg" => "Neg",
+        "Sqrt" => "Sqrt",
+        "Reciprocal" | "Inv" => "Reciprocal",
         "Abs" => "Abs",
         "Exp" => "Exp",
+        "Log" => "Log",
         "Erf" => "Erf",
         "Maximum" => "Max",
         "Minimum" => "Min",
@@ -86,7 +94,7 @@ fn same(op: &str) -> Option<&'static str> {
 fn arity(op: &str) -> usize {
     match op {
         "Where" => 3,
-        "Neg" | "Abs" | "Exp" | "Erf" | "Shape" => 1,
+        "Neg" | "Sqrt" | "Reciprocal" | "Abs" | "Exp" | "Log" | "Erf" | "Shape" => 1,
         _ => 2,
     }
 }

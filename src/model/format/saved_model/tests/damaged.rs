@@ -177,7 +177,7 @@ fn constants_that_are_larger_than_the_file() {
         told.functions[1].node_def[4] = node("relu", "Mul", &["sum:z:0", "huge:output:0"], &[]);
         told.files()
     };
-    error(&with(&[1 << 40]), "numbers computed of constants");
+    error(&with(&[1 << 40]), "numbers that constants repeat");
     error(&with(&[1 << 62, 1 << 62]), "a size that fits memory");
     error(&with(&[-1]), "a known shape");
     // Rows and columns that stretch to a product of their lengths.
@@ -193,7 +193,7 @@ fn constants_that_are_larger_than_the_file() {
         node("matrix", "AddV2", &["row:output:0", "column:output:0"], &[]),
     ]);
     told.functions[1].node_def[4] = node("relu", "Mul", &["sum:z:0", "matrix:z:0"], &[]);
-    error(&told.files(), "numbers computed of constants");
+    error(&told.files(), "numbers in constants, each use counted");
 }
 
 fn with_index(index: Vec<u8>) -> Memory {
