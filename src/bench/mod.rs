@@ -9,6 +9,8 @@ pub mod compare;
 pub mod handoff;
 pub mod images;
 pub mod kernel;
+pub mod load;
 pub mod machine;
 pub mod measure;
+pub mod record;
 pub mod report;

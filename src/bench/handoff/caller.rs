@@ -3,9 +3,9 @@
 
 use std::time::{Duration, Instant};
 
+use super::super::load::Durations;
 use super::HandoffError;
 use super::known::Known;
-use super::stats::Durations;
 use super::traffic::Traffic;
 use crate::backend::Executable;
 use crate::pipeline::Pipeline;

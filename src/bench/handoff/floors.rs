@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use crossbeam::queue::ArrayQueue;
 use crossbeam::utils::CachePadded;
 
-use super::stats::Durations;
+use super::super::load::Durations;
 
 /// What an echo answers with nothing: the end.
 const END: u64 = u64::MAX;

@@ -19,9 +19,7 @@ mod open;
 mod queues;
 mod report;
 mod rig;
-mod schedule;
 mod series;
-mod stats;
 mod swaps;
 #[cfg(test)]
 mod tests;
@@ -32,7 +30,6 @@ use std::time::Duration;
 
 pub use memory::Memory;
 pub use report::{Beside, HandoffCell, HandoffMethod, HandoffReport, ScheduleFacts, SwapFacts};
-pub use stats::{Percentiles, Rate};
 
 use super::compare::Progress;
 use crate::Error;

@@ -9,8 +9,8 @@ use std::collections::VecDeque;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use super::super::load::{Kept, Schedule, Service};
 use super::HandoffError;
-use super::schedule::{Kept, Schedule, Service};
 use super::traffic::Traffic;
 use crate::pipeline::{Pipeline, SubmitError, Ticket};
 
@@ -56,6 +56,8 @@ struct Live<'a> {
 }
 
 impl Service for Live<'_> {
+    type Error = HandoffError;
+
     fn now_ns(&self) -> u64 {
         u64::try_from(self.start.elapsed().as_nanos()).unwrap_or(u64::MAX)
     }

@@ -6,10 +6,10 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
+use super::super::load::{Percentiles, Rate};
 use super::super::machine::Machine;
 use super::super::report::ModelFacts;
 use super::memory::Memory;
-use super::stats::{Percentiles, Rate};
 
 /// One run of all experiments.
 #[derive(Clone, Debug, PartialEq, Serialize)]

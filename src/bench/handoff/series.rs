@@ -4,6 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::super::compare::Progress;
+use super::super::load::{Durations, Rate};
+use super::super::load::{Kept, Schedule};
 use super::super::machine::Machine;
 use super::super::report::ModelFacts;
 use super::flood::{self, Producer, WINDOW_ROWS};
@@ -13,8 +15,6 @@ use super::report::{
     HandoffCell, HandoffMethod, HandoffReport, Quantity, ScheduleFacts, SwapFacts,
 };
 use super::rig::{SPINNING, empty, load, with_pipeline};
-use super::schedule::{Kept, Schedule};
-use super::stats::{Durations, Rate};
 use super::traffic::{Numbered, Way};
 use super::{HandoffError, HandoffOptions, caller, floors, open, queues, swaps};
 use crate::backend::{Device, Executable};

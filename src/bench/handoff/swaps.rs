@@ -4,11 +4,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use super::super::load::Durations;
+use super::super::load::{Kept, Schedule};
 use super::HandoffError;
 use super::known::Known;
 use super::open;
-use super::schedule::{Kept, Schedule};
-use super::stats::Durations;
 use crate::Error;
 use crate::model::{Dense, Model};
 use crate::pipeline::Pipeline;

@@ -255,7 +255,7 @@ fn every_experiment_finds_a_lie_by_itself() {
         known.learn(model, &*rig::load(&*processor, model, &options).unwrap()).unwrap();
     }
     let lying = rig::load(&*liar(&processor), &model, &options).unwrap();
-    let schedule = schedule::Schedule::new(1e4, time);
+    let schedule = super::super::load::Schedule::new(1e4, time);
     let opened = rig::with_pipeline(&lying, rig::SPINNING, |pipeline| {
         open::keep(&schedule, pipeline, &mut known.clone(), &mut 0)
     });
@@ -274,7 +274,7 @@ fn a_model_that_nobody_knows_is_no_right_answer() {
     let executable = rig::load(&*processor, &model, &options).unwrap();
     let mut known = known::Known::new(&model, &options);
     known.learn(&model, &*executable).unwrap();
-    let schedule = schedule::Schedule::new(1e4, Duration::from_millis(20));
+    let schedule = super::super::load::Schedule::new(1e4, Duration::from_millis(20));
     let seen = rig::with_pipeline(&executable, rig::SPINNING, |pipeline| {
         swaps::windows(pipeline, &mut known, [&model, &twin], &schedule, 1)
     });

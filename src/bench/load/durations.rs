@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::super::measure::nanoseconds;
 
 /// Where times lie; microseconds, to three digits.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Percentiles {
     /// What half of them stay within.
@@ -24,7 +24,7 @@ pub struct Percentiles {
 }
 
 /// Rows a second, from several rounds.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Rate {
     /// The median of the rounds.
@@ -38,7 +38,7 @@ pub struct Rate {
 impl Rate {
     /// The figures of some rounds; all zero where there are none. The median of an even number of
     /// rounds is the lower of the two in the middle.
-    pub(super) fn of(mut rounds: Vec<f64>) -> Rate {
+    pub(in crate::bench) fn of(mut rounds: Vec<f64>) -> Rate {
         rounds.sort_by(f64::total_cmp);
         let at = |index: usize| rounds.get(index).copied().unwrap_or(0.0);
         let last = rounds.len().saturating_sub(1);
@@ -46,9 +46,9 @@ impl Rate {
     }
 }
 
-/// Many times.
+/// Many times, from a nanosecond to an hour at three significant digits.
 #[derive(Clone, Debug)]
-pub(super) struct Durations(Histogram<u64>);
+pub struct Durations(Histogram<u64>);
 
 impl Default for Durations {
     fn default() -> Durations {
@@ -57,26 +57,34 @@ impl Default for Durations {
 }
 
 impl Durations {
-    pub(super) fn add(&mut self, time: Duration) {
+    /// Counts a time; one past an hour counts as an hour.
+    pub fn add(&mut self, time: Duration) {
         self.add_ns(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX));
     }
 
-    /// Counts a time; one past the histogram's hour counts as an hour.
-    pub(super) fn add_ns(&mut self, time_ns: u64) {
+    /// The same in nanoseconds.
+    pub fn add_ns(&mut self, time_ns: u64) {
         self.0.saturating_record(time_ns);
     }
 
     /// Adds what others counted.
-    pub(super) fn merge(&mut self, other: &Durations) {
+    pub fn merge(&mut self, other: &Durations) {
         // Both have the same bounds, so that every value of one fits the other.
         let _ = self.0.add(&other.0);
     }
 
-    pub(super) fn count(&self) -> u64 {
+    /// The times, in nanoseconds.
+    pub fn histogram(&self) -> &Histogram<u64> {
+        &self.0
+    }
+
+    /// How many there are.
+    pub fn count(&self) -> u64 {
         self.0.len()
     }
 
-    pub(super) fn percentiles(&self) -> Percentiles {
+    /// Where they lie.
+    pub fn percentiles(&self) -> Percentiles {
         let us = |quantile| self.0.value_at_quantile(quantile) as f64 / 1e3;
         Percentiles {
             p50_us: us(0.5),

@@ -7,19 +7,21 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use super::HandoffError;
-use super::stats::Durations;
+use super::durations::Durations;
 
 /// What a schedule is kept for. Time is in nanoseconds since a moment of the service's own.
-pub(super) trait Service {
+pub(in crate::bench) trait Service {
+    /// What ends the experiment.
+    type Error;
+
     /// The time.
     fn now_ns(&self) -> u64;
 
     /// Hands a request over; false where there is no room for it now.
-    fn offer(&mut self, number: u64) -> Result<bool, HandoffError>;
+    fn offer(&mut self, number: u64) -> Result<bool, Self::Error>;
 
     /// The next request that was answered, in the order they were offered, and when.
-    fn collect(&mut self) -> Result<Option<(u64, u64)>, HandoffError>;
+    fn collect(&mut self) -> Result<Option<(u64, u64)>, Self::Error>;
 
     /// Nothing is due for so long: the service may let others run.
     fn rest(&mut self, ns: u64);
@@ -27,26 +29,26 @@ pub(super) trait Service {
 
 /// A rate, and how long it is to be kept.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Schedule {
+pub(in crate::bench) struct Schedule {
     interval_ns: f64,
     requests: u64,
 }
 
 /// How a schedule was kept, and what came of it.
 #[derive(Debug, Default)]
-pub(super) struct Kept {
+pub(in crate::bench) struct Kept {
     /// From the time each request was due to its answer; what was not sent counts with the time it
     /// had waited when the schedule was given up.
-    pub(super) latency: Durations,
+    pub(in crate::bench) latency: Durations,
     /// From the time each request was due to the time it was sent.
-    pub(super) late: Durations,
+    pub(in crate::bench) late: Durations,
     /// From the time each request was sent to its answer: what is left of the latency without the
     /// sender's own delay.
-    pub(super) called: Durations,
+    pub(in crate::bench) called: Durations,
     /// Requests that found no room when they were due, and waited.
-    pub(super) full: u64,
+    pub(in crate::bench) full: u64,
     /// Requests that were given up because time was over.
-    pub(super) unsent: u64,
+    pub(in crate::bench) unsent: u64,
 }
 
 /// A schedule is kept where 99 of 100 requests were sent within this of their time.
@@ -54,7 +56,7 @@ const LATE_MAX: Duration = Duration::from_micros(100);
 
 impl Schedule {
     /// So many requests a second for so long, one at least.
-    pub(super) fn new(per_s: f64, time: Duration) -> Schedule {
+    pub(in crate::bench) fn new(per_s: f64, time: Duration) -> Schedule {
         let interval_ns = 1e9 / per_s.max(1e-3);
         let requests = (time.as_nanos() as f64 / interval_ns) as u64;
         Schedule { interval_ns, requests: requests.max(1) }
@@ -73,7 +75,7 @@ impl Schedule {
 
     /// Keeps the schedule. A sender that was held up sends what is overdue one after the other, and
     /// takes answers in between.
-    pub(super) fn keep(&self, service: &mut impl Service) -> Result<Kept, HandoffError> {
+    pub(in crate::bench) fn keep<S: Service>(&self, service: &mut S) -> Result<Kept, S::Error> {
         let start_ns = service.now_ns();
         let mut kept = Kept::default();
         let (mut next, mut answered, mut end) = (0, 0, self.requests);
@@ -114,13 +116,13 @@ impl Schedule {
 
 impl Kept {
     /// Whether the rate was what it was meant to be.
-    pub(super) fn is_kept(&self) -> bool {
+    pub(in crate::bench) fn is_kept(&self) -> bool {
         let late_max_us = LATE_MAX.as_secs_f64() * 1e6;
         self.unsent == 0 && self.late.percentiles().p99_us <= late_max_us
     }
 
     /// Adds what came of keeping the same schedule again.
-    pub(super) fn add(&mut self, other: &Kept) {
+    pub(in crate::bench) fn add(&mut self, other: &Kept) {
         self.latency.merge(&other.latency);
         self.late.merge(&other.late);
         self.called.merge(&other.called);
@@ -132,6 +134,7 @@ impl Kept {
 #[cfg(test)]
 mod tests {
     use std::collections::VecDeque;
+    use std::convert::Infallible;
 
     use super::*;
 
@@ -158,11 +161,13 @@ mod tests {
     }
 
     impl Service for Fake {
+        type Error = Infallible;
+
         fn now_ns(&self) -> u64 {
             self.now_ns
         }
 
-        fn offer(&mut self, number: u64) -> Result<bool, HandoffError> {
+        fn offer(&mut self, number: u64) -> Result<bool, Infallible> {
             self.now_ns += 50;
             if self.waiting.len() >= self.room {
                 return Ok(false);
@@ -175,7 +180,7 @@ mod tests {
             Ok(true)
         }
 
-        fn collect(&mut self) -> Result<Option<(u64, u64)>, HandoffError> {
+        fn collect(&mut self) -> Result<Option<(u64, u64)>, Infallible> {
             let done = self.waiting.front().is_some_and(|(_, at_ns)| *at_ns <= self.now_ns);
             Ok(if done { self.waiting.pop_front() } else { None })
         }
