@@ -86,6 +86,51 @@ fn a_configuration_is_read_around_weights() {
     assert_eq!(read(&layers(&both[..1])).unwrap().architecture(), "6-5");
 }
 
+/// A model that Keras wrote, with another text of its configuration.
+fn reworded(case_name: &str, reword: impl Fn(&str) -> String) -> (Model, Model) {
+    let zip = case(&format!("{case_name}/model/model.keras"));
+    let config = String::from_utf8(member(&zip, "config.json")).unwrap();
+    let config = (config.clone(), reword(&config));
+    assert_ne!(config.0, config.1, "{case_name} says something else");
+    let members = [
+        ("metadata.json", member(&zip, "metadata.json")),
+        ("config.json", config.1.into_bytes()),
+        ("model.weights.h5", member(&zip, "model.weights.h5")),
+    ];
+    (read(&zip).unwrap(), read(&npz(&members, CompressionMethod::Deflated)).unwrap())
+}
+
+#[test]
+fn what_a_layer_leaves_out_is_what_keras_takes() {
+    for (case, stated) in [
+        ("3-batch-norm-first", r#", "epsilon": 0.001"#),
+        ("3-batch-norm-next", r#", "axis": -1"#),
+        ("3-batch-norm-first", r#", "center": true, "scale": true"#),
+        ("3-batch-norm-first", r#", "use_bias": true"#),
+        ("3-name-linear", r#", "activation": "linear""#),
+    ] {
+        let (said, unsaid) = reworded(case, |config| config.replace(stated, ""));
+        assert_eq!(said.content_hash(), unsaid.content_hash(), "{case} without {stated}");
+    }
+}
+
+#[test]
+fn inputs_that_never_vary_are_divided_by_epsilon() {
+    let config = r#"{"name": "n", "mean": [[1, 1, 1, 1, 1, 1]], "variance": [[0, 0, 0, 0, 0, 4]]}"#;
+    let normalization = format!(r#"{{"class_name": "Normalization", "config": {config}}}"#);
+    let model = read(&layers(&[normalization, dense(5, "")])).unwrap();
+    let rows = [1.0 + 3e-7, 1.0, 1.0, 1.0, 1.0, 3.0];
+    let expected = read(&layers(&[dense(5, "")])).unwrap();
+    let expected = expected.layers()[0].weight().chunks_exact(6);
+    let scores = fusewire::backend::cpu::oracle(&model, fusewire::Rows::F32(&rows));
+    for (got, weights) in scores.iter().zip(expected) {
+        // The row as f32 has it, less 1, over Keras' 1e-7.
+        let first = (f64::from(rows[0]) - 1.0) / 1e-7 * f64::from(weights[0]);
+        let want = first + f64::from(weights[5]);
+        assert!((got - want).abs() < 1e-3 * want.abs().max(1.0), "{got} for {want}");
+    }
+}
+
 #[test]
 fn a_file_states_its_layers_itself() {
     let options = LoadOptions { activation: Some(Activation::Relu), ..LoadOptions::default() };
