@@ -70,9 +70,18 @@ pub fn pixels(rows: usize, inputs: usize, seed: u64) -> Vec<u8> {
 /// SplitMix64 (G. Steele, D. Lea, C. Flood, "Fast splittable pseudorandom number generators",
 /// OOPSLA 2014).
 #[derive(Clone, Debug)]
-struct SplitMix64(u64);
+pub(in crate::bench) struct SplitMix64(u64);
 
 impl SplitMix64 {
+    pub(in crate::bench) fn new(seed: u64) -> SplitMix64 {
+        SplitMix64(seed)
+    }
+
+    /// A number from 0 up to, but never, 1.
+    pub(in crate::bench) fn uniform(&mut self) -> f64 {
+        (self.next() >> 11) as f64 / (1_u64 << 53) as f64
+    }
+
     fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;

@@ -3,8 +3,8 @@
 
 use std::time::{Duration, Instant};
 
+use super::super::error::BenchError;
 use super::super::load::Durations;
-use super::HandoffError;
 use super::known::Known;
 use super::traffic::Traffic;
 use crate::backend::Executable;
@@ -16,7 +16,7 @@ pub(super) fn round_trips(
     pipeline: &Pipeline,
     traffic: &mut dyn Traffic,
     time: Duration,
-) -> Result<Durations, HandoffError> {
+) -> Result<Durations, BenchError> {
     let mut number = 0;
     let mut trip = || {
         let begun = Instant::now();
@@ -37,7 +37,7 @@ pub(super) fn direct_calls(
     known: &Known,
     batch: usize,
     time: Duration,
-) -> Result<(Durations, f64), HandoffError> {
+) -> Result<(Durations, f64), BenchError> {
     let mut scores = vec![0.0; batch * executable.plan().classes()];
     let (mut first, mut busy) = (0, Duration::ZERO);
     let mut call = || {
@@ -55,8 +55,8 @@ pub(super) fn direct_calls(
 /// Does something that takes a time again and again, for so long and at least once.
 fn repeat(
     time: Duration,
-    mut once: impl FnMut() -> Result<Duration, HandoffError>,
-) -> Result<Durations, HandoffError> {
+    mut once: impl FnMut() -> Result<Duration, BenchError>,
+) -> Result<Durations, BenchError> {
     let start = Instant::now();
     let mut times = Durations::default();
     loop {

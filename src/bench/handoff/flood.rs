@@ -5,7 +5,7 @@ use std::sync::Barrier;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::HandoffError;
+use super::super::error::BenchError;
 use super::traffic::Traffic;
 use crate::pipeline::{Pipeline, SubmitError, Ticket};
 
@@ -39,7 +39,7 @@ impl<T: Traffic> Producer<T> {
 
     /// Hands requests over and takes answers until it is enough and all are answered. Returns the
     /// requests.
-    fn work(&mut self, pipeline: &Pipeline, enough: Enough) -> Result<u64, HandoffError> {
+    fn work(&mut self, pipeline: &Pipeline, enough: Enough) -> Result<u64, BenchError> {
         let (start, first) = (Instant::now(), self.next);
         let window = WINDOW_ROWS / self.traffic.rows();
         let mut is_enough = false;
@@ -70,7 +70,7 @@ impl<T: Traffic> Producer<T> {
         Ok(self.next - first)
     }
 
-    fn take_oldest(&mut self) -> Result<(), HandoffError> {
+    fn take_oldest(&mut self) -> Result<(), BenchError> {
         match self.waiting.pop_front() {
             Some((number, ticket)) => self.traffic.check(number, &ticket.wait()?),
             // The others' rows fill the ring.
@@ -87,7 +87,7 @@ pub(super) fn rate<T: Traffic>(
     pipeline: &Pipeline,
     producers: &mut [Producer<T>],
     time: Duration,
-) -> Result<(f64, u64), HandoffError> {
+) -> Result<(f64, u64), BenchError> {
     let rows = producers.first().map_or(1, |producer| producer.traffic.rows());
     round(pipeline, producers, Enough::After(time / 10))?;
     let (requests, took) = round(pipeline, producers, Enough::After(time))?;
@@ -99,7 +99,7 @@ pub(super) fn requests<T: Traffic>(
     pipeline: &Pipeline,
     producers: &mut [Producer<T>],
     requests: u64,
-) -> Result<u64, HandoffError> {
+) -> Result<u64, BenchError> {
     let each = requests.div_ceil(producers.len().max(1) as u64);
     Ok(round(pipeline, producers, Enough::Of(each))?.0)
 }
@@ -110,7 +110,7 @@ fn round<T: Traffic>(
     pipeline: &Pipeline,
     producers: &mut [Producer<T>],
     enough: Enough,
-) -> Result<(u64, Duration), HandoffError> {
+) -> Result<(u64, Duration), BenchError> {
     let start = Barrier::new(producers.len() + 1);
     let handles: Vec<_> = producers.iter().map(|_| pipeline.clone()).collect();
     thread::scope(|scope| {

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::super::agreement;
+use super::super::error::BenchError;
 use super::super::images::{self, OwnedRows};
-use super::HandoffError;
 use super::traffic::Traffic;
 use crate::Error;
 use crate::backend::{Executable, cpu};
@@ -41,7 +41,7 @@ impl Known {
         &mut self,
         model: &Model,
         executable: &dyn Executable,
-    ) -> Result<(), HandoffError> {
+    ) -> Result<(), BenchError> {
         self.check_with_oracle(model, executable)?;
         let mut scores = vec![0.0; ROWS * model.classes()];
         for (row, scores) in scores.chunks_exact_mut(model.classes()).enumerate() {
@@ -59,7 +59,7 @@ impl Known {
         executable: &dyn Executable,
         first: usize,
         scores: &mut [f32],
-    ) -> Result<Duration, HandoffError> {
+    ) -> Result<Duration, BenchError> {
         let plan = executable.plan();
         let batch = scores.len() / plan.classes();
         let first = first % (ROWS - batch + 1);
@@ -71,7 +71,7 @@ impl Known {
             let expected = self.scores(first + row, Some(plan.content_hash()));
             if !same_bits(got, expected) {
                 let device = executable.device().info().name.clone();
-                return Err(HandoffError::wrong(device, (first + row) as u64, expected, got));
+                return Err(BenchError::wrong(device, (first + row) as u64, expected, got));
             }
         }
         Ok(took)
@@ -81,7 +81,7 @@ impl Known {
         &self,
         model: &Model,
         executable: &dyn Executable,
-    ) -> Result<(), HandoffError> {
+    ) -> Result<(), BenchError> {
         let products: usize = model.layers().iter().map(|layer| layer.weight().len()).sum();
         let rows = (ORACLE_PRODUCTS_MAX / products.max(1)).clamp(1, ROWS);
         let rows = self.rows.as_rows().slice(0..rows, self.inputs);
@@ -89,7 +89,7 @@ impl Known {
         if agreement.agrees {
             return Ok(());
         }
-        Err(HandoffError::Disagrees {
+        Err(BenchError::Disagrees {
             device: executable.device().info().name.clone(),
             share: agreement.max_error_share,
             tolerance: agreement.tolerance,
@@ -116,13 +116,13 @@ impl Traffic for Known {
         pipeline.submit(self.rows.as_rows().slice(row..row + 1, self.inputs))
     }
 
-    fn check(&self, number: u64, reply: &Reply) -> Result<(), HandoffError> {
+    fn check(&self, number: u64, reply: &Reply) -> Result<(), BenchError> {
         let answer = reply.first();
         let expected = self.scores(number as usize % ROWS, answer.content_hash());
         if same_bits(answer.scores(), expected) {
             return Ok(());
         }
-        Err(HandoffError::wrong(answer.device(), number, expected, answer.scores()))
+        Err(BenchError::wrong(answer.device(), number, expected, answer.scores()))
     }
 }
 

@@ -32,11 +32,10 @@ pub use memory::Memory;
 pub use report::{Beside, HandoffCell, HandoffMethod, HandoffReport, ScheduleFacts, SwapFacts};
 
 use super::compare::Progress;
-use crate::Error;
+use super::error::BenchError;
 use crate::backend::null::NullDevice;
 use crate::backend::{Device, cpu};
 use crate::model::Model;
-use crate::pipeline::{PipelineError, ReplyError, SubmitError};
 use crate::plan::PlanOptions;
 
 /// What to measure, and for how long.
@@ -93,79 +92,15 @@ impl HandoffOptions {
     }
 }
 
-/// Why there are no figures.
-#[derive(Clone, Debug, PartialEq, thiserror::Error)]
-#[non_exhaustive]
-pub enum HandoffError {
-    /// An answer that is not that of its row: figures of such a pipeline are worth nothing.
-    #[error("{device}: request {request}: expected the scores {expected}, got {got}")]
-    WrongAnswer {
-        /// The device that gave it.
-        device: String,
-        /// Which request of its producer it was.
-        request: u64,
-        /// The scores that the row has.
-        expected: String,
-        /// The scores it got.
-        got: String,
-    },
-    /// Scores further from the oracle's than the precision allows, before anything was timed.
-    #[error("{device}: scores are {share:.1e} off the oracle's; {tolerance:.1e} is allowed")]
-    Disagrees {
-        /// The device.
-        device: String,
-        /// The largest error, as a share of its row's largest score.
-        share: f64,
-        /// What it may be.
-        tolerance: f64,
-    },
-    /// Rows were lost or counted twice: what was admitted is not what was answered.
-    #[error("pipeline: {admitted} rows admitted, {answered} answered once everything was")]
-    Unbalanced {
-        /// Rows taken.
-        admitted: u64,
-        /// Rows answered.
-        answered: u64,
-    },
-    /// Something below the experiment failed.
-    #[error(transparent)]
-    Failed(#[from] Error),
-}
-
-impl HandoffError {
-    fn wrong(device: String, request: u64, expected: &[f32], got: &[f32]) -> HandoffError {
-        let (expected, got) = (format!("{expected:?}"), format!("{got:?}"));
-        HandoffError::WrongAnswer { device, request, expected, got }
-    }
-}
-
-impl From<PipelineError> for HandoffError {
-    fn from(error: PipelineError) -> HandoffError {
-        HandoffError::Failed(error.into())
-    }
-}
-
-impl From<SubmitError> for HandoffError {
-    fn from(error: SubmitError) -> HandoffError {
-        HandoffError::Failed(error.into())
-    }
-}
-
-impl From<ReplyError> for HandoffError {
-    fn from(error: ReplyError) -> HandoffError {
-        HandoffError::Failed(error.into())
-    }
-}
-
 /// Runs every experiment.
 ///
 /// # Errors
-/// [`HandoffError`]: an answer was wrong or missing, or something failed on the way.
+/// [`BenchError`]: an answer was wrong or missing, or something failed on the way.
 pub fn run(
     model: &Model,
     options: &HandoffOptions,
     progress: &mut dyn FnMut(Progress<'_>),
-) -> Result<HandoffReport, HandoffError> {
+) -> Result<HandoffReport, BenchError> {
     let processor = cpu::open();
     let null: Arc<dyn Device> = Arc::new(NullDevice::new(*processor.limits()));
     series::Series::new(model, options, null, processor, progress).run()

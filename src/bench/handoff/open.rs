@@ -7,15 +7,12 @@
 
 use std::collections::VecDeque;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use super::super::load::{Kept, Schedule, Service};
-use super::HandoffError;
+use super::super::error::BenchError;
+use super::super::load::{Kept, Pacer, Schedule, Service};
 use super::traffic::Traffic;
 use crate::pipeline::{Pipeline, SubmitError, Ticket};
-
-/// How long before a request is due a sleeping sender is to be up again.
-const UP_BEFORE: Duration = Duration::from_micros(200);
 
 /// Looks in vain, some fifty microseconds of them, before the sender yields.
 const LOOKS: u32 = 1_000;
@@ -26,7 +23,7 @@ pub(super) fn keep(
     pipeline: &Pipeline,
     traffic: &mut dyn Traffic,
     next: &mut u64,
-) -> Result<Kept, HandoffError> {
+) -> Result<Kept, BenchError> {
     let cores = thread::available_parallelism().map_or(1, usize::from);
     let patience = if cores > 1 { LOOKS } else { 1 };
     let mut live = Live {
@@ -37,6 +34,7 @@ pub(super) fn keep(
         waiting: VecDeque::with_capacity(1024),
         start: Instant::now(),
         looks: 0,
+        pacer: Pacer::new(),
         patience,
     };
     schedule.keep(&mut live)
@@ -53,16 +51,17 @@ struct Live<'a> {
     /// Looks in vain since an answer was there, or since the last yield.
     looks: u32,
     patience: u32,
+    pacer: Pacer,
 }
 
 impl Service for Live<'_> {
-    type Error = HandoffError;
+    type Error = BenchError;
 
     fn now_ns(&self) -> u64 {
         u64::try_from(self.start.elapsed().as_nanos()).unwrap_or(u64::MAX)
     }
 
-    fn offer(&mut self, number: u64) -> Result<bool, HandoffError> {
+    fn offer(&mut self, number: u64) -> Result<bool, BenchError> {
         match self.traffic.send(self.pipeline, self.first + number) {
             Ok(ticket) => {
                 self.waiting.push_back((number, ticket));
@@ -74,7 +73,7 @@ impl Service for Live<'_> {
         }
     }
 
-    fn collect(&mut self) -> Result<Option<(u64, u64)>, HandoffError> {
+    fn collect(&mut self) -> Result<Option<u64>, BenchError> {
         if !self.waiting.front().is_some_and(|(_, ticket)| ticket.is_ready()) {
             return Ok(None);
         }
@@ -82,15 +81,15 @@ impl Service for Live<'_> {
         let at_ns = self.now_ns();
         let Some((number, ticket)) = self.waiting.pop_front() else { return Ok(None) };
         self.traffic.check(self.first + number, &ticket.wait()?)?;
-        Ok(Some((number, at_ns)))
+        Ok(Some(at_ns))
     }
 
     fn rest(&mut self, ns: u64) {
-        let sleep = Duration::from_nanos(ns).saturating_sub(UP_BEFORE);
+        if self.waiting.is_empty() && self.pacer.sleep_within(ns) {
+            return;
+        }
         self.looks += 1;
-        if self.waiting.is_empty() && !sleep.is_zero() {
-            thread::sleep(sleep);
-        } else if self.looks < self.patience {
+        if self.looks < self.patience {
             std::hint::spin_loop();
         } else {
             self.looks = 0;

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use crossbeam::queue::ArrayQueue;
 
-use super::HandoffError;
+use super::super::error::BenchError;
 use super::flood::WINDOW_ROWS;
 use super::floors::spin;
 use super::rig::CLASSES;
@@ -14,7 +14,7 @@ use super::rig::CLASSES;
 /// Looks before a spinning thread lets others run: few, for there may be more threads than cores.
 const LOOKS: u32 = 64;
 
-type Outcome<T> = Result<T, HandoffError>;
+type Outcome<T> = Result<T, BenchError>;
 type Scores = [f32; CLASSES];
 
 /// A row of `N` bytes, and whose it is.
@@ -79,7 +79,7 @@ fn produce<const N: usize>(
         let expected = answered.to_le_bytes().map(f32::from);
         if scores[..8] != expected {
             let device = String::from("queues");
-            return Err(HandoffError::wrong(device, answered, &expected, &scores));
+            return Err(BenchError::wrong(device, answered, &expected, &scores));
         }
         answered += 1;
     }

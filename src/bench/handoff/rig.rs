@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::HandoffError;
+use super::super::error::BenchError;
 use crate::Error;
 use crate::backend::{Device, Executable};
 use crate::model::{Activation, Dense, Model};
@@ -38,8 +38,8 @@ pub(super) fn load(
 pub(super) fn with_pipeline<T>(
     executable: &Arc<dyn Executable>,
     waiting: Waiting,
-    experiment: impl FnOnce(&Pipeline) -> Result<T, HandoffError>,
-) -> Result<T, HandoffError> {
+    experiment: impl FnOnce(&Pipeline) -> Result<T, BenchError>,
+) -> Result<T, BenchError> {
     let config = PipelineConfig { waiting, ..PipelineConfig::default() };
     let pipeline = Pipeline::start(Arc::clone(executable), config)?;
     let outcome = experiment(&pipeline);
@@ -49,7 +49,7 @@ pub(super) fn with_pipeline<T>(
     let metrics = watcher.metrics();
     if metrics.completed != metrics.admitted {
         let (admitted, answered) = (metrics.admitted, metrics.completed);
-        return Err(HandoffError::Unbalanced { admitted, answered });
+        return Err(BenchError::Unbalanced { admitted, answered });
     }
     Ok(outcome)
 }

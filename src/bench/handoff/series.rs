@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::super::compare::Progress;
+use super::super::error::BenchError;
 use super::super::load::{Durations, Rate};
 use super::super::load::{Kept, Schedule};
 use super::super::machine::Machine;
@@ -16,7 +17,7 @@ use super::report::{
 };
 use super::rig::{SPINNING, empty, load, with_pipeline};
 use super::traffic::{Numbered, Way};
-use super::{HandoffError, HandoffOptions, caller, floors, open, queues, swaps};
+use super::{HandoffOptions, caller, floors, open, queues, swaps};
 use crate::backend::{Device, Executable};
 use crate::model::Model;
 use crate::pipeline::{PipelineConfig, Waiting};
@@ -36,7 +37,7 @@ pub(super) struct Series<'a> {
     results: Vec<HandoffCell>,
 }
 
-type Outcome<T> = Result<T, HandoffError>;
+type Outcome<T> = Result<T, BenchError>;
 
 impl<'a> Series<'a> {
     pub(super) fn new(

@@ -4,9 +4,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use super::super::error::BenchError;
 use super::super::load::Durations;
 use super::super::load::{Kept, Schedule};
-use super::HandoffError;
 use super::known::Known;
 use super::open;
 use crate::Error;
@@ -45,7 +45,7 @@ pub(super) fn windows(
     models: [&Model; 2],
     schedule: &Schedule,
     pairs: usize,
-) -> Result<Windows, HandoffError> {
+) -> Result<Windows, BenchError> {
     let mut seen = Windows::default();
     let mut next = 0;
     for _ in 0..pairs {
@@ -69,7 +69,7 @@ fn swap_until(
     over: &AtomicBool,
     pipeline: &Pipeline,
     models: [&Model; 2],
-) -> Result<Durations, HandoffError> {
+) -> Result<Durations, BenchError> {
     let mut took = Durations::default();
     while !over.load(Ordering::Acquire) {
         let begun = Instant::now();

@@ -162,10 +162,7 @@ fn devices() -> (Arc<dyn Device>, Arc<dyn Device>) {
     (Arc::new(NullDevice::new(*processor.limits())), processor)
 }
 
-fn run_on(
-    null: Arc<dyn Device>,
-    processor: Arc<dyn Device>,
-) -> Result<HandoffReport, HandoffError> {
+fn run_on(null: Arc<dyn Device>, processor: Arc<dyn Device>) -> Result<HandoffReport, BenchError> {
     series::Series::new(&model(), &tiny(), null, processor, &mut |_| {}).run()
 }
 
@@ -215,7 +212,7 @@ fn lies_of_the_device_that_computes_nothing_end_the_run() {
     for lie in [Lie::OneBit, Lie::Mixed, Lie::Stale] {
         let (null, processor) = devices();
         let outcome = run_on(Liar::device(null, lie, 400), processor);
-        assert!(matches!(outcome, Err(HandoffError::WrongAnswer { .. })), "{lie:?}: {outcome:?}");
+        assert!(matches!(outcome, Err(BenchError::WrongAnswer { .. })), "{lie:?}: {outcome:?}");
     }
 }
 
@@ -224,7 +221,7 @@ fn lies_of_the_processor_end_the_run() {
     for lie in [Lie::OneBit, Lie::Mixed, Lie::Stale] {
         let (null, processor) = devices();
         let outcome = run_on(null, Liar::device(processor, lie, 100));
-        assert!(matches!(outcome, Err(HandoffError::WrongAnswer { .. })), "{lie:?}: {outcome:?}");
+        assert!(matches!(outcome, Err(BenchError::WrongAnswer { .. })), "{lie:?}: {outcome:?}");
     }
 }
 
@@ -233,8 +230,8 @@ fn every_experiment_finds_a_lie_by_itself() {
     let (null, processor) = devices();
     let liar = |honest: &Arc<dyn Device>| Liar::device(Arc::clone(honest), Lie::OneBit, 0);
     let time = Duration::from_millis(20);
-    let wrong = |outcome: Result<(), HandoffError>, what: &str| {
-        assert!(matches!(outcome, Err(HandoffError::WrongAnswer { .. })), "{what}: {outcome:?}");
+    let wrong = |outcome: Result<(), BenchError>, what: &str| {
+        assert!(matches!(outcome, Err(BenchError::WrongAnswer { .. })), "{what}: {outcome:?}");
     };
     let nothing = rig::empty(&*liar(&null), 64).unwrap();
     for way in traffic::Way::ALL {
@@ -278,7 +275,7 @@ fn a_model_that_nobody_knows_is_no_right_answer() {
     let seen = rig::with_pipeline(&executable, rig::SPINNING, |pipeline| {
         swaps::windows(pipeline, &mut known, [&model, &twin], &schedule, 1)
     });
-    assert!(matches!(seen, Err(HandoffError::WrongAnswer { .. })));
+    assert!(matches!(seen, Err(BenchError::WrongAnswer { .. })));
 }
 
 #[test]
@@ -288,7 +285,7 @@ fn scores_off_the_oracles_are_refused_before_anything_is_timed() {
     let twin = swaps::twin(&model).unwrap();
     let executable = rig::load(&*processor, &twin, &options).unwrap();
     let learnt = known::Known::new(&model, &options).learn(&model, &*executable);
-    assert!(matches!(learnt, Err(HandoffError::Disagrees { .. })));
+    assert!(matches!(learnt, Err(BenchError::Disagrees { .. })));
 }
 
 #[test]

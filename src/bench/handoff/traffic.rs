@@ -1,6 +1,6 @@
 //! What producers hand over, and how its answers are told from wrong ones.
 
-use super::HandoffError;
+use super::super::error::BenchError;
 use super::rig::CLASSES;
 use crate::pipeline::{Pipeline, Reply, SubmitError, Ticket};
 
@@ -13,7 +13,7 @@ pub(super) trait Traffic: Send {
     fn send(&mut self, pipeline: &Pipeline, number: u64) -> Result<Ticket, SubmitError>;
 
     /// Compares every score of the answer with what it has to be.
-    fn check(&self, number: u64, reply: &Reply) -> Result<(), HandoffError>;
+    fn check(&self, number: u64, reply: &Reply) -> Result<(), BenchError>;
 }
 
 /// How a row comes into the ring.
@@ -90,12 +90,12 @@ impl Traffic for Numbered {
         }
     }
 
-    fn check(&self, number: u64, reply: &Reply) -> Result<(), HandoffError> {
+    fn check(&self, number: u64, reply: &Reply) -> Result<(), BenchError> {
         for (row, answer) in reply.rows().enumerate() {
             let expected = self.head(number, row).map(f32::from);
             if answer.scores() != expected {
                 let device = answer.device();
-                return Err(HandoffError::wrong(device, number, &expected, answer.scores()));
+                return Err(BenchError::wrong(device, number, &expected, answer.scores()));
             }
         }
         Ok(())

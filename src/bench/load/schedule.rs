@@ -7,6 +7,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use super::arrivals::Arrivals;
 use super::durations::Durations;
 
 /// What a schedule is kept for. Time is in nanoseconds since a moment of the service's own.
@@ -20,22 +21,24 @@ pub(in crate::bench) trait Service {
     /// Hands a request over; false where there is no room for it now.
     fn offer(&mut self, number: u64) -> Result<bool, Self::Error>;
 
-    /// The next request that was answered, in the order they were offered, and when.
-    fn collect(&mut self) -> Result<Option<(u64, u64)>, Self::Error>;
+    /// When the next request was answered, in the order they were offered, if it was.
+    fn collect(&mut self) -> Result<Option<u64>, Self::Error>;
 
     /// Nothing is due for so long: the service may let others run.
     fn rest(&mut self, ns: u64);
 }
 
-/// A rate, and how long it is to be kept.
+/// Times that requests are due, for so long.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::bench) struct Schedule {
-    interval_ns: f64,
-    requests: u64,
+    arrivals: Arrivals,
+    time: Duration,
+    /// The first requests, which are sent and answered and left out of every figure.
+    warm_up: Duration,
 }
 
 /// How a schedule was kept, and what came of it.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(in crate::bench) struct Kept {
     /// From the time each request was due to its answer; what was not sent counts with the time it
     /// had waited when the schedule was given up.
@@ -49,68 +52,125 @@ pub(in crate::bench) struct Kept {
     pub(in crate::bench) full: u64,
     /// Requests that were given up because time was over.
     pub(in crate::bench) unsent: u64,
+    /// Requests that were answered.
+    pub(in crate::bench) answered: u64,
+    /// From the time that the first of them was due until the last one's answer, or, where that is
+    /// longer, the time that the schedule was for.
+    pub(in crate::bench) took: Duration,
 }
 
 /// A schedule is kept where 99 of 100 requests were sent within this of their time.
-const LATE_MAX: Duration = Duration::from_micros(100);
+pub(in crate::bench) const LATE_MAX: Duration = Duration::from_micros(100);
 
 impl Schedule {
-    /// So many requests a second for so long, one at least.
+    /// So many requests a second, at equal intervals, for so long, one at least.
     pub(in crate::bench) fn new(per_s: f64, time: Duration) -> Schedule {
-        let interval_ns = 1e9 / per_s.max(1e-3);
-        let requests = (time.as_nanos() as f64 / interval_ns) as u64;
-        Schedule { interval_ns, requests: requests.max(1) }
+        Schedule::of(Arrivals::Constant { per_s }, time)
     }
 
-    /// When a request is due.
-    fn due_ns(&self, number: u64) -> u64 {
-        (number as f64 * self.interval_ns) as u64
+    /// Requests as they arrive, for so long, one at least.
+    pub(in crate::bench) fn of(arrivals: Arrivals, time: Duration) -> Schedule {
+        Schedule { arrivals, time, warm_up: Duration::ZERO }
+    }
+
+    /// The same after some time that is not counted.
+    pub(in crate::bench) fn after(self, warm_up: Duration) -> Schedule {
+        Schedule { time: self.time + warm_up, warm_up, ..self }
     }
 
     /// When nothing more is sent: half as late again as the last request is due, so that a service
     /// that cannot keep up ends the schedule instead of stretching it.
     fn over_ns(&self) -> u64 {
-        self.due_ns(self.requests).saturating_mul(3) / 2
+        nanoseconds(self.time).saturating_mul(3) / 2
     }
 
     /// Keeps the schedule. A sender that was held up sends what is overdue one after the other, and
     /// takes answers in between.
     pub(in crate::bench) fn keep<S: Service>(&self, service: &mut S) -> Result<Kept, S::Error> {
         let start_ns = service.now_ns();
-        let mut kept = Kept::default();
-        let (mut next, mut answered, mut end) = (0, 0, self.requests);
-        let mut found_full = None;
-        // When each request was sent that is not answered, the oldest first.
-        let mut sent_ns = VecDeque::new();
-        while answered < end {
+        let counted_from_ns = nanoseconds(self.warm_up);
+        let mut due = self.arrivals.over(self.time).peekable();
+        let mut keeping = Keeping { counted_from_ns, ..Keeping::default() };
+        let (mut next, mut found_full) = (0, None);
+        loop {
             let now_ns = service.now_ns() - start_ns;
-            if next < end && now_ns > self.over_ns() {
-                let waited = (next..end).map(|number| now_ns - self.due_ns(number));
-                waited.for_each(|ns| kept.latency.add_ns(ns));
-                kept.unsent = end - next;
-                end = next;
-            } else if next < end && self.due_ns(next) <= now_ns {
-                if service.offer(next)? {
-                    kept.late.add_ns(now_ns - self.due_ns(next));
-                    sent_ns.push_back(now_ns);
-                    next += 1;
-                } else if found_full.replace(next) != Some(next) {
-                    kept.full += 1;
+            match due.peek().copied() {
+                Some(_) if now_ns > self.over_ns() => {
+                    due.by_ref().for_each(|due_ns| keeping.give_up(due_ns, now_ns));
                 }
+                Some(due_ns) if due_ns <= now_ns => {
+                    if service.offer(next)? {
+                        keeping.sent(due_ns, now_ns);
+                        due.next();
+                        next += 1;
+                    } else if found_full.replace(next) != Some(next) {
+                        keeping.full(due_ns);
+                    }
+                }
+                Some(_) => {}
+                None if keeping.under_way.is_empty() => break,
+                None => {}
             }
-            let left_ns = if next < end { self.due_ns(next).saturating_sub(now_ns) } else { 0 };
             match service.collect()? {
-                Some((number, at_ns)) => {
-                    answered += 1;
-                    let at_ns = at_ns - start_ns;
-                    kept.latency.add_ns(at_ns.saturating_sub(self.due_ns(number)));
-                    let sent_ns = sent_ns.pop_front().unwrap_or(at_ns);
-                    kept.called.add_ns(at_ns.saturating_sub(sent_ns));
+                Some(at_ns) => keeping.answered(at_ns - start_ns),
+                None => {
+                    let left = due.peek().map_or(0, |due_ns| due_ns.saturating_sub(now_ns));
+                    service.rest(left);
                 }
-                None => service.rest(left_ns),
             }
         }
-        Ok(kept)
+        Ok(keeping.finish(self.time - self.warm_up))
+    }
+}
+
+/// A schedule while it is kept.
+#[derive(Debug, Default)]
+struct Keeping {
+    kept: Kept,
+    /// What is due before this is not counted.
+    counted_from_ns: u64,
+    /// When each request was due and sent that is not answered, the oldest first.
+    under_way: VecDeque<(u64, u64)>,
+    last_ns: u64,
+}
+
+impl Keeping {
+    fn is_counted(&self, due_ns: u64) -> bool {
+        due_ns >= self.counted_from_ns
+    }
+
+    fn sent(&mut self, due_ns: u64, now_ns: u64) {
+        self.under_way.push_back((due_ns, now_ns));
+        if self.is_counted(due_ns) {
+            self.kept.late.add_ns(now_ns - due_ns);
+        }
+    }
+
+    fn full(&mut self, due_ns: u64) {
+        self.kept.full += u64::from(self.is_counted(due_ns));
+    }
+
+    fn give_up(&mut self, due_ns: u64, now_ns: u64) {
+        if self.is_counted(due_ns) {
+            self.kept.latency.add_ns(now_ns.saturating_sub(due_ns));
+            self.kept.unsent += 1;
+        }
+    }
+
+    /// The oldest request under way was answered.
+    fn answered(&mut self, at_ns: u64) {
+        let Some((due_ns, sent_ns)) = self.under_way.pop_front() else { return };
+        self.last_ns = at_ns;
+        if self.is_counted(due_ns) {
+            self.kept.answered += 1;
+            self.kept.latency.add_ns(at_ns.saturating_sub(due_ns));
+            self.kept.called.add_ns(at_ns.saturating_sub(sent_ns));
+        }
+    }
+
+    fn finish(self, time: Duration) -> Kept {
+        let until_last = Duration::from_nanos(self.last_ns.saturating_sub(self.counted_from_ns));
+        Kept { took: until_last.max(time), ..self.kept }
     }
 }
 
@@ -121,6 +181,11 @@ impl Kept {
         self.unsent == 0 && self.late.percentiles().p99_us <= late_max_us
     }
 
+    /// Requests answered a second.
+    pub(in crate::bench) fn answered_per_s(&self) -> f64 {
+        self.answered as f64 / self.took.as_secs_f64().max(1e-9)
+    }
+
     /// Adds what came of keeping the same schedule again.
     pub(in crate::bench) fn add(&mut self, other: &Kept) {
         self.latency.merge(&other.latency);
@@ -128,7 +193,13 @@ impl Kept {
         self.called.merge(&other.called);
         self.full += other.full;
         self.unsent += other.unsent;
+        self.answered += other.answered;
+        self.took += other.took;
     }
+}
+
+fn nanoseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]
@@ -148,7 +219,7 @@ mod tests {
         serving_ns: u64,
         room: usize,
         free_at_ns: u64,
-        waiting: VecDeque<(u64, u64)>,
+        waiting: VecDeque<u64>,
         rests_ns: u64,
     }
 
@@ -176,12 +247,12 @@ mod tests {
                 self.now_ns += self.pause.1;
             }
             self.free_at_ns = self.free_at_ns.max(self.now_ns) + self.serving_ns;
-            self.waiting.push_back((number, self.free_at_ns));
+            self.waiting.push_back(self.free_at_ns);
             Ok(true)
         }
 
-        fn collect(&mut self) -> Result<Option<(u64, u64)>, Infallible> {
-            let done = self.waiting.front().is_some_and(|(_, at_ns)| *at_ns <= self.now_ns);
+        fn collect(&mut self) -> Result<Option<u64>, Infallible> {
+            let done = self.waiting.front().is_some_and(|at_ns| *at_ns <= self.now_ns);
             Ok(if done { self.waiting.pop_front() } else { None })
         }
 
@@ -244,7 +315,31 @@ mod tests {
         let schedule = Schedule::new(1e3, Duration::from_millis(10));
         assert_eq!(schedule.keep(&mut service).unwrap().latency.count(), 10);
         assert!(service.rests_ns > 8_000_000, "{}", service.rests_ns);
-        assert_eq!(Schedule::new(1e-9, Duration::ZERO).requests, 1);
+    }
+
+    #[test]
+    fn what_warms_up_is_sent_and_not_counted() {
+        let mut service = Fake::new(300, 10_000);
+        // A pause while it warms up, over before the rest is due.
+        service.pause = (1_000, 2_000_000);
+        let kept = schedule().after(Duration::from_millis(5)).keep(&mut service).unwrap();
+        assert_eq!(
+            (kept.answered, kept.latency.count(), kept.late.count()),
+            (10_000, 10_000, 10_000)
+        );
+        assert!(kept.latency.percentiles().max_us < 1.0 && kept.is_kept());
+        assert!((kept.answered_per_s() / 1e6 - 1.0).abs() < 0.01, "{}", kept.answered_per_s());
+    }
+
+    #[test]
+    fn poisson_arrivals_wait_for_each_other() {
+        // Of a single server that is busy for half of the time, the mean wait of M/D/1 is half of a
+        // service time (Pollaczek, Khinchine), the latency one and a half.
+        let poisson = Arrivals::Poisson { per_s: 1e6, seed: 3 };
+        let schedule = Schedule::of(poisson, Duration::from_millis(20));
+        let kept = schedule.keep(&mut Fake::new(450, 10_000)).unwrap();
+        let mean = kept.called.histogram().mean();
+        assert!((600.0..900.0).contains(&mean), "{mean}");
     }
 
     #[test]
