@@ -67,6 +67,11 @@ impl Candidate {
         &self.report
     }
 
+    /// Whether it has a device that was opened.
+    pub fn takes_part(&self) -> bool {
+        self.device.is_some()
+    }
+
     /// The device, where it takes part.
     pub(super) fn opened(&self) -> Option<&Arc<dyn Device>> {
         self.device.as_ref()

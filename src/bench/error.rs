@@ -37,6 +37,12 @@ pub enum BenchError {
         /// Rows answered.
         answered: u64,
     },
+    /// No device took part.
+    #[error("no device to measure: {reason}")]
+    NoDevice {
+        /// Why not the first of them.
+        reason: String,
+    },
     /// Results could not be written to where they are to stay.
     #[error("results in {path}: {reason}")]
     Sink {

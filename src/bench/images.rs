@@ -34,6 +34,47 @@ impl OwnedRows {
         }
     }
 
+    /// Values in all rows together.
+    pub fn len(&self) -> usize {
+        self.as_rows().values()
+    }
+
+    /// Whether there are no values.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Rows of the same type, and none of them.
+    pub(super) fn empty_like(&self) -> OwnedRows {
+        match self {
+            OwnedRows::F32(_) => OwnedRows::F32(Vec::new()),
+            OwnedRows::U8(_) => OwnedRows::U8(Vec::new()),
+            OwnedRows::F16(_) => OwnedRows::F16(Vec::new()),
+            OwnedRows::Bf16(_) => OwnedRows::Bf16(Vec::new()),
+        }
+    }
+
+    /// Forgets the values and keeps their room.
+    pub(super) fn clear(&mut self) {
+        match self {
+            OwnedRows::F32(values) => values.clear(),
+            OwnedRows::U8(bytes) => bytes.clear(),
+            OwnedRows::F16(values) => values.clear(),
+            OwnedRows::Bf16(values) => values.clear(),
+        }
+    }
+
+    /// Adds values of the same type; those of another are left out.
+    pub(super) fn extend(&mut self, rows: Rows<'_>) {
+        match (self, rows) {
+            (OwnedRows::F32(values), Rows::F32(more)) => values.extend_from_slice(more),
+            (OwnedRows::U8(bytes), Rows::U8(more)) => bytes.extend_from_slice(more),
+            (OwnedRows::F16(values), Rows::F16(more)) => values.extend_from_slice(more),
+            (OwnedRows::Bf16(values), Rows::Bf16(more)) => values.extend_from_slice(more),
+            _ => debug_assert!(false, "rows of another type"),
+        }
+    }
+
     /// The rows as backends take them.
     pub fn as_rows(&self) -> Rows<'_> {
         match self {

@@ -13,5 +13,9 @@ pub mod kernel;
 pub mod load;
 pub mod machine;
 pub mod measure;
+pub mod paper;
 pub mod record;
 pub mod report;
+pub mod stream;
+#[cfg(test)]
+mod tests;

@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use crate::backend::arg_max;
 use crate::bench::compare::Progress;
+pub(super) use crate::bench::record::{figure, thousands};
 
 /// Writes one JSON document on one line.
 pub(super) fn json(out: &mut dyn Write, document: &impl Serialize) -> Result<()> {
@@ -51,26 +52,18 @@ pub(super) fn table(header: &[&str], left: &[&str], rows: Vec<Vec<String>>) -> S
     table.trim_fmt()
 }
 
-/// A whole number with commas between thousands.
-pub(super) fn thousands(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::with_capacity(digits.len() * 4 / 3);
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            text.push(',');
+/// The text in lines of at most a hundred characters, where its words allow that.
+pub(super) fn wrapped(text: &str) -> String {
+    let mut lines = vec![String::new()];
+    for word in one_line(text).split_whitespace() {
+        let line = lines.last_mut().filter(|line| line.len() + word.len() < 100);
+        match line {
+            Some(line) if line.is_empty() => line.push_str(word),
+            Some(line) => line.extend([" ", word]),
+            None => lines.push(word.to_owned()),
         }
-        text.push(digit);
     }
-    text
-}
-
-/// A time or ratio at three significant digits, or as a whole number where that is more.
-pub(super) fn figure(value: f64) -> String {
-    match value.abs() {
-        size if size >= 100.0 => thousands(value.round() as u64),
-        size if size >= 10.0 => format!("{value:.1}"),
-        _ => format!("{value:.2}"),
-    }
+    lines.join("\n")
 }
 
 /// The text without line breaks, escapes or other control characters, as file names may hold them.
@@ -140,12 +133,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_read_well() {
-        assert_eq!([0, 999, 1000, 1_234_567].map(thousands), ["0", "999", "1,000", "1,234,567"]);
-        assert_eq!([0.123, 1.0, 12.34, 1234.5].map(figure), ["0.12", "1.00", "12.3", "1,235"]);
-    }
-
-    #[test]
     fn the_best_is_the_arg_max() {
         let rows =
             [[1.0, 3.0, 3.0], [f32::NAN, 9.0, f32::NAN], [-0.0, 0.0, -1.0], [1.0, f32::NAN, 2.0]];
@@ -163,6 +150,17 @@ mod tests {
         assert_eq!(json(1.5), r#"{"class":0,"score":1.5}"#);
         assert_eq!(json(f32::NAN), r#"{"class":0,"score":null,"nan":true}"#);
         assert_eq!(json(f32::NEG_INFINITY), r#"{"class":0,"score":null,"infinite":true}"#);
+    }
+
+    #[test]
+    fn long_text_is_wrapped_between_words() {
+        assert_eq!(wrapped(""), "");
+        assert_eq!(wrapped(" a  b\nc "), "a b c");
+        let lines = wrapped(&"word ".repeat(50));
+        assert!(lines.lines().all(|line| (1..=100).contains(&line.len())), "{lines}");
+        assert_eq!(lines.split_whitespace().count(), 50);
+        let long = "x".repeat(120);
+        assert_eq!(wrapped(&format!("a {long} b")), format!("a\n{long}\nb"));
     }
 
     #[test]

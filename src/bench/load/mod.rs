@@ -4,8 +4,10 @@ mod arrivals;
 mod durations;
 mod pace;
 mod schedule;
+mod search;
 
 pub use arrivals::{Arrivals, Due};
 pub use durations::{Durations, Percentiles, Rate};
 pub(in crate::bench) use pace::Pacer;
 pub(in crate::bench) use schedule::{Kept, Schedule, Service};
+pub(in crate::bench) use search::Search;

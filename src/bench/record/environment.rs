@@ -53,6 +53,8 @@ pub struct DeviceFacts {
     pub detail: String,
     /// Whether it took part.
     pub took_part: bool,
+    /// Whether it failed, for the reason that stands for its name.
+    pub failed: bool,
 }
 
 impl Environment {
@@ -103,12 +105,13 @@ impl Watch {
 
 impl DeviceFacts {
     fn of(device: &DeviceReport) -> DeviceFacts {
-        let said = [&device.name, &device.reason, &device.looked_for];
+        let said = [&device.reason, &device.name, &device.looked_for];
         DeviceFacts {
             backend: device.backend.to_owned(),
             name: said.into_iter().flatten().next().cloned().unwrap_or_default(),
             detail: device.detail.clone().unwrap_or_default(),
             took_part: device.state == State::Found,
+            failed: device.state == State::Failed,
         }
     }
 }

@@ -6,11 +6,15 @@
 //! keys are part of the interface: added to, never renamed.
 
 mod environment;
+mod findings;
+mod numbers;
 mod system;
 
 use serde::{Deserialize, Serialize};
 
 pub use environment::{DeviceFacts, Environment, Watch};
+pub use findings::Findings;
+pub use numbers::{figure, thousands};
 
 use super::load::Durations;
 use super::report::ModelFacts;

@@ -2,6 +2,8 @@
 
 mod handoff;
 mod kernel;
+mod paper;
+mod record;
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -11,6 +13,7 @@ use clap::{Args, Subcommand};
 
 const EXAMPLES: &str = "\
 Examples:
+  fusewire bench paper --quick                 the seed paper's experiments, in two minutes
   fusewire bench handoff                       what does handing a row over cost here?
   fusewire bench handoff --full --out results  figures worth keeping
   fusewire bench kernel --backend cuda         what do batches cost there, and what could they?
@@ -30,6 +33,7 @@ pub(super) struct Bench {
 enum Experiment {
     Handoff(handoff::Handoff),
     Kernel(kernel::Kernel),
+    Paper(paper::Paper),
 }
 
 impl Bench {
@@ -37,6 +41,7 @@ impl Bench {
         match self.experiment {
             Experiment::Handoff(verb) => verb.run(out),
             Experiment::Kernel(verb) => verb.run(out),
+            Experiment::Paper(verb) => verb.run(out),
         }
     }
 }

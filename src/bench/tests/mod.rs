@@ -1,0 +1,3 @@
+//! What the tests of several experiments need.
+
+pub(super) mod liar;
