@@ -96,7 +96,7 @@ fn help_names_every_verb_and_every_verb_has_examples() {
         let help = stdout(&[verb, "--help"]);
         assert!(help.contains("Examples:") && help.contains("--json"), "{help}");
     }
-    for experiment in ["handoff", "kernel"] {
+    for experiment in ["handoff", "kernel", "paper"] {
         let help = stdout(&["bench", experiment, "--help"]);
         assert!(help.contains("Examples:") && help.contains("--json"), "{help}");
     }
@@ -346,6 +346,31 @@ fn handoff_checks_measures_and_writes() {
 }
 
 #[test]
+fn paper_checks_measures_and_writes() {
+    let files = Files::new();
+    let (out, small) = (files.path("results"), files.model("m.safetensors", &model()));
+    let quick = ["bench", "paper", &small, "--backend", "cpu", "--seconds", "0.01"];
+    let document = json(&[&quick[..], &["--out", &out]].concat());
+    assert_keys(&document, &["format", "experiment", "environment", "model", "method", "sections"]);
+    assert_keys(&document["environment"], &["cpu", "cores", "os", "version", "devices", "took_s"]);
+    assert_eq!(document["experiment"], "paper");
+    let figures = document["figures"].as_array().unwrap();
+    assert!(figures.iter().any(|figure| figure["key"] == "limit.cpu.sustained_per_s"));
+    let written = std::fs::read_to_string(Path::new(&out).join("report.json")).unwrap();
+    assert_eq!(serde_json::from_str::<Value>(&written).unwrap(), document);
+    assert!(std::fs::metadata(Path::new(&out).join("results.bin")).unwrap().len() > 0);
+
+    let rows = files.write("rows.u8", &[7; 12]);
+    let text = stdout(&[&quick[..], &["--images", &rows, "--input", "u8"]].concat());
+    for word in ["first three: 4-3", "rows 3 of a file", "ND4J", "parallelism", "sustained;"] {
+        assert!(text.contains(word), "no {word} in {text}");
+    }
+    let none = files.write("none.u8", &[7; 13]);
+    let line = error(1, &[&quick[..], &["--images", &none, "--input", "u8"]].concat());
+    assert!(line.contains(&none), "{line}");
+}
+
+#[test]
 fn kernel_checks_measures_and_writes() {
     let files = Files::new();
     let (out, small) = (files.path("results"), files.model("m.safetensors", &model()));
@@ -382,6 +407,8 @@ fn wrong_usage_is_one_line_and_exit_code_2() {
         &["bench", "kernel", "--batch", "0"],
         &["bench", "handoff", "--quick", "--full"],
         &["bench", "nothing"],
+        &["bench", "paper", "--quick", "--full"],
+        &["bench", "paper", "--spin", "-1"],
         &["diff", "one"],
         &["eval", "m", "--images", "x", "--labels", "y", "--activation", "rely"],
         &["inspect", "m", "--final", "leaky_relu:a"],
