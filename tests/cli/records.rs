@@ -76,7 +76,7 @@ fn twice_the_time_in_every_round_is_worse_and_exit_code_1() {
     let output = run(&["bench", "diff", &first, &second]);
     assert_eq!((output.status.code(), text(&output.stderr).as_str()), (Some(1), ""));
     let out = text(&output.stdout);
-    let latency = out.lines().find(|line| line.starts_with("latency")).unwrap();
+    let latency = out.lines().find(|line| line.trim_start().starts_with("latency")).unwrap();
     assert!(latency.contains("2.000") && latency.trim_end().ends_with("worse"), "{out}");
     let output = run(&["bench", "diff", &first, &second, "--json"]);
     let document: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();

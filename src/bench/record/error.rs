@@ -26,7 +26,10 @@ pub enum RecordError {
         reason: String,
     },
     /// The file is one of another version's.
-    #[error("{path} is a record of format {found}; this version reads {FORMAT}", path = path.display())]
+    #[error(
+        "{path} is a record of format {found}; this version reads {FORMAT}",
+        path = path.display()
+    )]
     OtherFormat {
         /// Which one.
         path: PathBuf,

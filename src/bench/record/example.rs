@@ -27,7 +27,9 @@ pub(super) fn record() -> Record {
 }
 
 fn model() -> ModelFacts {
+    // Two weights for two inputs, and a layer that has both.
     let layer = Dense::new(2, 1, vec![1.0, 2.0], None, Activation::Relu).unwrap();
+    // One layer is a chain.
     let facts = ModelFacts::of(&Model::from_layers(vec![layer]).unwrap());
     let (name, architecture) = (String::from("fashion-mnist"), String::from("784-32-32-10"));
     ModelFacts { name, architecture, parameters: 26_506, ..facts }
@@ -108,9 +110,9 @@ fn finding() -> Section {
     Section {
         title: String::from("What was found"),
         text: vec![String::from(
-            "From batches of a hundred rows on, the GPU is the faster of the two; at a million rows \
-             it is 21.5 times faster than sixteen cores. A single row is answered sooner by the \
-             processor, which no transfer stands in front of.",
+            "From batches of a hundred rows on, the GPU is the faster of the two; at a million \
+             rows it is 21.5 times faster than sixteen cores. A single row is answered sooner by \
+             the processor, which no transfer stands in front of.",
         )],
         charts: vec![chart(
             "Rows a second on the GPU, as multiples of the processor's",

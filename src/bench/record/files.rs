@@ -21,8 +21,8 @@ const NS_PER_MS: f64 = 1e6;
 
 impl Record {
     /// Writes `report.html` for people, `report.json` and `report.csv` for programs, and one `.hdr`
-    /// file for each histogram, a log that HdrHistogram's tools read. The folder is made where it is
-    /// not there; files of these names are replaced.
+    /// file for each histogram, a log that HdrHistogram's tools read. The folder is made where it
+    /// is not there; files of these names are replaced.
     ///
     /// # Errors
     ///

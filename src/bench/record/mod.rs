@@ -2,9 +2,9 @@
 //!
 //! A record is read top to bottom like a page: where and how it was taken, sections of text, tables
 //! and drawings, and every figure once more in a flat list, with the rounds it is the median of, so
-//! that two records can be held against each other ([`Record::diff`]). It is written as a page for people
-//! and as JSON and CSV for programs ([`Record::write`]), and read back from the JSON; keys are part of
-//! the interface: added to, never renamed.
+//! that two records can be held against each other ([`Record::diff`]). It is written as a page for
+//! people and as JSON and CSV for programs ([`Record::write`]), and read back from the JSON; keys
+//! are part of the interface: added to, never renamed.
 
 mod diff;
 mod environment;

@@ -1,10 +1,10 @@
 //! How far two samples lie apart, with confidence, whatever their distribution.
 //!
-//! The interval is Hodges and Lehmann's for a shift, taken of the numbers' logarithms, where a shift
-//! is a ratio. With `n` and `m` numbers, it lies between the `k`-th lowest and the `k`-th highest of
-//! all `n * m` ratios, `k` being the largest for which Mann and Whitney's U is below `k` with a
-//! chance of 2.5 % at most where both samples are of one distribution. The distribution of U is
-//! counted, not approximated; ties make the interval wider than it had to be, never narrower.
+//! The interval is Hodges and Lehmann's for a shift, taken of the numbers' logarithms, where a
+//! shift is a ratio. With `n` and `m` numbers, it lies between the `k`-th lowest and the `k`-th
+//! highest of all `n * m` ratios, `k` being the largest for which Mann and Whitney's U is below `k`
+//! with a chance of 2.5 % at most where both samples are of one distribution. The distribution of U
+//! is counted, not approximated; ties make the interval wider than it had to be, never narrower.
 //!
 //! Hollander, Wolfe and Chicken, *Nonparametric Statistical Methods*, 3rd edition (2014), sections
 //! 4.1 and 4.3; Hodges and Lehmann, *Estimates of location based on rank tests*, Annals of

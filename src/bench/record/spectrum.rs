@@ -8,8 +8,8 @@ const POINTS_PER_DECADE: i32 = 10;
 const DECADES_MAX: i32 = 9;
 
 /// Latency over percentile, with as much room for the slowest thousandth as for the slowest tenth:
-/// horizontally `1 / (1 - q)` for a quantile `q`, on a log axis. A curve ends where its longest time
-/// is the only one left.
+/// horizontally `1 / (1 - q)` for a quantile `q`, on a log axis. A curve ends where its longest
+/// time is the only one left.
 pub fn spectrum(curves: &[(String, &Durations)]) -> Chart {
     let curves = curves.iter().map(|(name, times)| Curve {
         name: name.clone(),
@@ -19,7 +19,7 @@ pub fn spectrum(curves: &[(String, &Durations)]) -> Chart {
     Chart {
         title: String::from("Latency at every percentile"),
         drawing: Drawing::Curves {
-            x: Axis::log("percentile, as 1 / (1 - q): 10 = p90, 100 = p99, 1 K = p99.9"),
+            x: Axis::log("percentile, as 1 / (1 - q): 10 = p90, 100 = p99, 1\u{a0}K = p99.9"),
             y: Axis::log("latency, us"),
             curves: curves.collect(),
         },

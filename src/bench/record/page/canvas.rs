@@ -17,7 +17,8 @@ const FINENESS: f64 = 10.0;
 /// The backend writes sizes divided by this.
 const BACKEND_FONT_FACTOR: f64 = 1.24;
 
-/// The width of every drawing, in its own units; at 360 pixels, text of 17 units is small and clear.
+/// The width of every drawing, in its own units; at 360 pixels, text of 17 units is small and
+/// clear.
 pub(super) const WIDTH: f64 = 520.0;
 /// The size of names and numbers; the page's style makes them larger where the drawing is small.
 const TEXT: f64 = 14.0;

@@ -1,7 +1,7 @@
 //! Text as it may stand in a page.
 
-/// Text that stands for itself between tags and within quotes, whatever is in it. Characters that no
-/// page may hold, or that turn the order of others around, become spaces.
+/// Text that stands for itself between tags and within quotes, whatever is in it. Characters that
+/// no page may hold, or that turn the order of others around, become spaces.
 pub(super) fn escaped(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
     for c in text.chars() {
@@ -33,7 +33,7 @@ pub(super) fn in_lines(text: &str, chars_max: usize, lines_max: usize) -> Vec<St
     let mut rest: Vec<char> = words.join(" ").chars().collect();
     let mut lines: Vec<String> = Vec::new();
     while rest.len() > chars_max && lines.len() + 1 < lines_max {
-        let space = rest[..=chars_max].iter().rposition(|c| *c == ' ').filter(|at| *at > 0);
+        let space = rest[..=chars_max].iter().rposition(|c| *c == ' ');
         let tail = rest.split_off(space.unwrap_or(chars_max));
         lines.push(rest.into_iter().collect());
         rest = tail.into_iter().skip_while(|c| *c == ' ').collect();

@@ -13,8 +13,8 @@ pub(super) fn tick(value: f64) -> String {
     trimmed(&format!("{:.*}", if size < 1.0 { 6 } else { 3 }, value / scale)) + letter
 }
 
-/// A number in a table or beside a bar, to three significant digits, or as a whole number where that
-/// is more.
+/// A number in a table or beside a bar, to three significant digits, or as a whole number where
+/// that is more.
 pub(super) fn figure(value: f64) -> String {
     match value.abs() {
         size if !size.is_finite() => String::from("\u{2013}"),

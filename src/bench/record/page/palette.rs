@@ -1,7 +1,7 @@
 //! Colours and marks.
 //!
-//! A drawing holds literal colours, those for light paper, and the page's style puts others in their
-//! place by attribute rules; so each colour stands for one thing and no other.
+//! A drawing holds literal colours, those for light paper, and the page's style puts others in
+//! their place by attribute rules; so each colour stands for one thing and no other.
 
 use plotters::style::RGBColor;
 

@@ -25,8 +25,8 @@ pub(super) struct Scale {
 }
 
 impl Scale {
-    /// The scale that has room for `values`, with `ticks_max` names at most; none where no value can
-    /// be drawn.
+    /// The scale that has room for `values`, with `ticks_max` names at most; none where no value
+    /// can be drawn.
     pub(super) fn over(
         axis: &Axis,
         values: impl Iterator<Item = f64>,
