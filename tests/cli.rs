@@ -6,6 +6,8 @@
 mod diff;
 #[path = "cli/files.rs"]
 mod files;
+#[path = "cli/records.rs"]
+mod records;
 
 use std::io::{Read, Write};
 use std::path::Path;
@@ -96,7 +98,7 @@ fn help_names_every_verb_and_every_verb_has_examples() {
         let help = stdout(&[verb, "--help"]);
         assert!(help.contains("Examples:") && help.contains("--json"), "{help}");
     }
-    for experiment in ["handoff", "kernel", "paper"] {
+    for experiment in ["diff", "handoff", "kernel", "paper"] {
         let help = stdout(&["bench", experiment, "--help"]);
         assert!(help.contains("Examples:") && help.contains("--json"), "{help}");
     }

@@ -66,8 +66,8 @@ impl PaperOptions {
     pub fn quick(backends: usize) -> PaperOptions {
         let share = backends.max(1) as u32;
         PaperOptions {
-            runs: 3,
-            run_time: Duration::from_millis(900) / share,
+            runs: 5,
+            run_time: Duration::from_millis(600) / share,
             warm_up: Duration::from_millis(100) / share,
             probe_time: Duration::from_millis(250) / share,
             ..PaperOptions::full()

@@ -2,19 +2,32 @@
 //!
 //! A record is read top to bottom like a page: where and how it was taken, sections of text, tables
 //! and drawings, and every figure once more in a flat list, with the rounds it is the median of, so
-//! that two records can be held against each other. It is written as JSON and read back from it;
-//! keys are part of the interface: added to, never renamed.
+//! that two records can be held against each other ([`Record::diff`]). It is written as a page for
+//! people and as JSON and CSV for programs ([`Record::write`]), and read back from the JSON; keys
+//! are part of the interface: added to, never renamed.
 
+mod diff;
 mod environment;
+mod error;
+#[cfg(test)]
+mod example;
+mod files;
 mod findings;
+mod nullable;
 mod numbers;
+mod page;
+mod shift;
+mod spectrum;
 mod system;
 
 use serde::{Deserialize, Serialize};
 
+pub use diff::{FigureDiff, RecordDiff, Verdict};
 pub use environment::{DeviceFacts, Environment, Watch};
+pub use error::RecordError;
 pub use findings::Findings;
 pub use numbers::{figure, thousands};
+pub use spectrum::spectrum;
 
 use super::load::Durations;
 use super::report::ModelFacts;
@@ -193,10 +206,13 @@ pub enum Stroke {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Point {
     /// Where on the horizontal axis.
+    #[serde(deserialize_with = "nullable::one")]
     pub x: f64,
     /// Where on the vertical axis.
+    #[serde(deserialize_with = "nullable::one")]
     pub y: f64,
     /// The lowest and the highest round.
+    #[serde(default, deserialize_with = "nullable::pair")]
     pub range: Option<(f64, f64)>,
 }
 
@@ -206,6 +222,7 @@ pub struct Bar {
     /// What it is of.
     pub name: String,
     /// One length for each part.
+    #[serde(deserialize_with = "nullable::many")]
     pub values: Vec<f64>,
 }
 
@@ -215,8 +232,10 @@ pub struct Ratio {
     /// What it is of.
     pub name: String,
     /// The ratio.
+    #[serde(deserialize_with = "nullable::one")]
     pub value: f64,
     /// Where it lies with the confidence that the text states.
+    #[serde(default, deserialize_with = "nullable::pair")]
     pub interval: Option<(f64, f64)>,
 }
 
@@ -230,6 +249,7 @@ pub struct Figure {
     /// Which way is better.
     pub better: Better,
     /// One number a round.
+    #[serde(deserialize_with = "nullable::many")]
     pub rounds: Vec<f64>,
 }
 

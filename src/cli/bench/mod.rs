@@ -1,5 +1,6 @@
-//! `fusewire bench`: experiments, each a verb of its own.
+//! `fusewire bench`: experiments, each a verb of its own, and what is done with their records.
 
+mod diff;
 mod handoff;
 mod kernel;
 mod paper;
@@ -17,11 +18,12 @@ Examples:
   fusewire bench handoff                       what does handing a row over cost here?
   fusewire bench handoff --full --out results  figures worth keeping
   fusewire bench kernel --backend cuda         what do batches cost there, and what could they?
+  fusewire bench diff before after             is anything slower than it was?
   fusewire bench handoff --json | jq '.results[] | select(.experiment == \"latency\")'
 
 Every experiment checks its answers; a wrong one ends it, with exit code 1.";
 
-/// Run an experiment on this machine.
+/// Run an experiment on this machine, or compare two runs.
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Bench {
@@ -31,6 +33,7 @@ pub(super) struct Bench {
 
 #[derive(Debug, Subcommand)]
 enum Experiment {
+    Diff(diff::Diff),
     Handoff(handoff::Handoff),
     Kernel(kernel::Kernel),
     Paper(paper::Paper),
@@ -39,6 +42,7 @@ enum Experiment {
 impl Bench {
     pub(super) fn run(self, out: &mut dyn Write) -> Result<ExitCode> {
         match self.experiment {
+            Experiment::Diff(verb) => verb.run(out),
             Experiment::Handoff(verb) => verb.run(out),
             Experiment::Kernel(verb) => verb.run(out),
             Experiment::Paper(verb) => verb.run(out),

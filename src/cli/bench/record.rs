@@ -22,15 +22,14 @@ pub(super) fn give(
     json: bool,
 ) -> Result<()> {
     if let Some(directory) = directory {
-        let json = serde_json::to_string_pretty(record)? + "\n";
-        fs::write(directory.join("report.json"), json)?;
+        record.write(directory)?;
     }
     if json {
         return output::json(out, record);
     }
     write_text(out, record)?;
     if let Some(directory) = directory {
-        writeln!(out, "\n{}", directory.join("report.json").display())?;
+        writeln!(out, "\n{}", directory.join("report.html").display())?;
     }
     Ok(())
 }
