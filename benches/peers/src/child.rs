@@ -3,7 +3,7 @@
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
-use std::process::{ChildStdin, Command, Stdio};
+use std::process::{ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{self, Receiver};
 use std::thread;
 use std::time::Duration;
@@ -55,7 +55,7 @@ impl Child {
     }
 
     /// What the peer says first.
-    pub fn hello(&self) -> Result<Hello> {
+    pub fn hello(&mut self) -> Result<Hello> {
         self.next(PATIENCE)
     }
 
@@ -77,7 +77,7 @@ impl Child {
             .map(|ticks| ticks as f64 / TICKS_PER_S)
     }
 
-    fn next<T: DeserializeOwned>(&self, patience: Duration) -> Result<T> {
+    fn next<T: DeserializeOwned>(&mut self, patience: Duration) -> Result<T> {
         let line = self.answers.recv_timeout(patience).map_err(|error| match error {
             mpsc::RecvTimeoutError::Timeout => anyhow!("no answer within {patience:?}"),
             mpsc::RecvTimeoutError::Disconnected => self.died(),
@@ -85,11 +85,25 @@ impl Child {
         serde_json::from_str(&line).with_context(|| format!("{line:.80} is no answer"))
     }
 
-    /// The end of the peer, with its last words.
-    fn died(&self) -> anyhow::Error {
+    /// The end of the peer: its status, and its last words.
+    fn died(&mut self) -> anyhow::Error {
         let log = fs::read_to_string(&self.log).unwrap_or_default();
-        let last = log.lines().rev().find(|line| !line.trim().is_empty());
-        anyhow!("it ended: {}", last.unwrap_or("without a word"))
+        let last = log.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("no word");
+        match self.status() {
+            Some(status) => anyhow!("it ended ({status}): {last}"),
+            None => anyhow!("it closed its pipe: {last}"),
+        }
+    }
+
+    /// How it ended, which the system may tell a moment after its pipe was closed.
+    fn status(&mut self) -> Option<ExitStatus> {
+        for _ in 0..100 {
+            if let Some(status) = self.process.try_wait().ok()? {
+                return Some(status);
+            }
+            thread::sleep(Duration::from_millis(10));
+        }
+        None
     }
 }
 
@@ -118,11 +132,15 @@ fn processor_time_is_read_after_any_name() {
     assert_eq!(ticks_of("7 (a) S 1 2"), None);
 }
 
+/// A peer that is a script, for tests.
 #[cfg(test)]
-fn shell(script: &str) -> Child {
+pub fn shell(script: &str) -> Child {
     let mut command = Command::new("sh");
     command.args(["-c", script]);
-    let log = std::env::temp_dir().join(format!("fusewire-peers-{}.log", script.len()));
+    let mut hash = std::hash::DefaultHasher::new();
+    std::hash::Hash::hash(script, &mut hash);
+    let name = format!("fusewire-peers-{:x}.log", std::hash::Hasher::finish(&hash));
+    let log = std::env::temp_dir().join(name);
     Child::start(command, &log).unwrap()
 }
 
@@ -139,6 +157,6 @@ fn a_peer_is_asked_and_answers() {
 
 #[test]
 fn a_peer_that_ends_leaves_its_last_words() {
-    let child = shell("echo first >&2; echo 'out of luck' >&2; exit 3");
-    assert_eq!(child.hello().unwrap_err().to_string(), "it ended: out of luck");
+    let mut child = shell("echo first >&2; echo 'out of luck' >&2; exit 3");
+    assert_eq!(child.hello().unwrap_err().to_string(), "it ended (exit status: 3): out of luck");
 }

@@ -37,7 +37,8 @@ ONNX Runtime than Python's.";
 
 /// Times fusewire beside other runtimes, one thread each, in turns.
 #[derive(Parser, Debug)]
-#[command(name = "scripts/peers/run", after_help = EXAMPLES, args_conflicts_with_subcommands = true)]
+#[command(name = "scripts/peers/run", after_help = EXAMPLES)]
+#[command(args_conflicts_with_subcommands = true, disable_help_subcommand = true)]
 struct Arguments {
     #[command(flatten)]
     measure: Measure,

@@ -171,3 +171,86 @@ pub fn measure(runners: &mut [Runner], budget: &Budget) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use fusewire::{Activation, Dense, Model};
+
+    use super::*;
+    use crate::child::shell;
+    use crate::files::ROWS;
+    use crate::peers;
+
+    /// Files for a network of one score, 0 for every row but the last.
+    fn files(name: &str, last: f64) -> Files {
+        let folder = std::env::temp_dir().join(format!("fusewire-peers-{name}"));
+        fs::create_dir_all(&folder).unwrap();
+        let layer = Dense::new(1, 1, vec![1.0], None, Activation::Identity).unwrap();
+        let mut expected = vec![0.0; ROWS];
+        expected[ROWS - 1] = last;
+        let model = Model::from_layers(vec![layer]).unwrap();
+        Files { folder, model, expected, onnx_from: String::new() }
+    }
+
+    /// A peer that scores every row 0, `less` bytes left out.
+    fn zeros(path: PathBuf, less: usize) -> Runner {
+        let script = format!(
+            "while read -r line; do n=${{line#*:}}; n=${{n%%,*}}; \
+             head -c $(({ROWS} / n * n * 4 - {less})) /dev/zero > '{}'; \
+             echo '{{\"took\": {{\"1000\": 1}}}}'; done",
+            path.display()
+        );
+        Runner::new(peers::ALL[0], String::new(), State::Running(shell(&script)))
+    }
+
+    fn checked(name: &str, last: f64, less: usize) -> Runner {
+        let files = files(name, last);
+        let mut runners = [zeros(files.scores(peers::ALL[0].name), less)];
+        check(&mut runners, &files);
+        let [runner] = runners;
+        runner
+    }
+
+    #[test]
+    fn right_answers_are_timed() {
+        let mut runners = [checked("right", 0.0, 0)];
+        assert!(matches!(runners[0].state, State::Running(_)));
+        assert_eq!(runners[0].agreement.unwrap().rows, ROWS);
+        let budget = Budget { slice: Duration::ZERO, rounds: 2 };
+        measure(&mut runners, &budget);
+        for batch in BATCHES {
+            assert_eq!(runners[0].slices(batch).len(), 2);
+            assert_eq!(runners[0].figures(batch).unwrap().p50_us, 1.0);
+        }
+        assert_eq!(runners[0].figures(7), None);
+    }
+
+    #[test]
+    fn one_wrong_score_is_no_figure_and_a_fault() {
+        let mut runners = [checked("wrong", 0.001, 0)];
+        assert!(runners[0].state.is_fault());
+        let State::Wrong(why) = &runners[0].state else { panic!("not told as wrong") };
+        assert_eq!(why, "off by 1.0e-3 at batch 1; at most 1e-4");
+        measure(&mut runners, &Budget { slice: Duration::ZERO, rounds: 1 });
+        assert_eq!(runners[0].figures(1), None);
+    }
+
+    #[test]
+    fn missing_scores_are_a_fault() {
+        let runner = checked("short", 0.0, 4);
+        let State::Failed(why) = &runner.state else { panic!("not told as failed") };
+        assert_eq!(why, "4095 scores in place of 4096");
+    }
+
+    #[test]
+    fn a_peer_that_dies_is_out_and_the_others_go_on() {
+        let files = files("dies", 0.0);
+        let dies = Runner::new(peers::ALL[1], String::new(), State::Running(shell("read -r line")));
+        let mut runners = [dies, zeros(files.scores(peers::ALL[0].name), 0)];
+        check(&mut runners, &files);
+        assert!(matches!(&runners[0].state, State::Failed(why) if why.starts_with("it ended")));
+        assert!(matches!(&runners[1].state, State::Running(_)));
+    }
+}

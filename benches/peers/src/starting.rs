@@ -42,7 +42,7 @@ fn start_one(entry: Entry, commands: Vec<Command>, files: &Files) -> Runner {
     let log = files.folder.join(format!("{}.log", entry.name));
     let mut last = State::Missing(String::from("no Python interpreter is named"));
     for command in commands {
-        let started = Child::start(command, &log).and_then(|child| Ok((child.hello()?, child)));
+        let started = Child::start(command, &log).and_then(|mut child| Ok((child.hello()?, child)));
         last = match started {
             Ok((Hello::Ready { version }, child)) => {
                 return Runner::new(entry, version, State::Running(child));

@@ -33,8 +33,8 @@ pub struct Batch<'a> {
     pub bytes: &'a [u8],
 }
 
-/// Loads a runtime from the folder of files that all peers share. An error that is [`Missing`](crate::protocol::Missing) is
-/// no fault.
+/// Loads a runtime from the folder of files that all peers share. An error that is
+/// [`Missing`](crate::protocol::Missing) is no fault.
 pub type Load = fn(&Path) -> Result<Box<dyn Peer>>;
 
 /// How a peer is started.

@@ -1,4 +1,5 @@
-//! ONNX Runtime through its C API, by the crate `ort`: rows bound where they lie, scores copied out.
+//! ONNX Runtime through its C API, by the crate `ort`: rows are read where they lie, scores copied
+//! out.
 
 use std::env;
 use std::path::Path;
@@ -13,15 +14,18 @@ use crate::files;
 use crate::protocol::Missing;
 
 struct OnnxRuntime {
+    /// The library's file name, which bears its version.
+    library: String,
     session: Session,
     inputs: usize,
 }
 
 pub fn load(folder: &Path) -> Result<Box<dyn Peer>> {
-    if env::var_os("ORT_DYLIB_PATH").is_none() {
+    let Some(library) = env::var_os("ORT_DYLIB_PATH") else {
         let why = "no library: Python has no onnxruntime, and ORT_DYLIB_PATH names none";
         return Err(Missing(why.to_owned()).into());
-    }
+    };
+    let library = Path::new(&library).file_name().unwrap_or(&library).to_string_lossy().into();
     let environment = ort::init().with_telemetry(false).build()?;
     let builder = Session::builder(&environment)?;
     let builder = builder.with_intra_threads(1).map_err(|error| anyhow!("{error}"))?;
@@ -33,14 +37,12 @@ pub fn load(folder: &Path) -> Result<Box<dyn Peer>> {
     let shape = session.inputs()[0].dtype().tensor_shape();
     let shape = shape.ok_or_else(|| anyhow!("the network's input is no tensor"))?;
     let inputs = shape.iter().skip(1).product::<i64>() as usize;
-    Ok(Box::new(OnnxRuntime { session, inputs }))
+    Ok(Box::new(OnnxRuntime { library, session, inputs }))
 }
 
 impl Peer for OnnxRuntime {
     fn version(&self) -> String {
-        let words = ort::info().split([' ', ',']);
-        let mut releases = words.filter_map(|word| word.strip_prefix("git-branch=rel-"));
-        format!("ONNX Runtime {}, C API", releases.next().unwrap_or("of unknown version"))
+        format!("ONNX Runtime, C API, {}", self.library)
     }
 
     fn run(&mut self, batch: Batch<'_>, scores: &mut [f32]) -> Result<()> {
