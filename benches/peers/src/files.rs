@@ -163,20 +163,24 @@ fn write_onnx(
     scripts: &Path,
     pythons: &[PathBuf],
 ) -> Result<String> {
+    let mut why_not = String::new();
     let is_onnx = path.extension().is_some_and(|extension| extension == "onnx");
     for python in pythons.iter().filter(|_| is_onnx) {
         let freed = Command::new(python)
             .arg(scripts.join("make_batchable_onnx.py"))
             .args([path, to])
             .env("PYTHONDONTWRITEBYTECODE", "1")
-            .output();
-        if freed.is_ok_and(|output| output.status.success()) {
+            .output()
+            .with_context(|| python.display().to_string())?;
+        if freed.status.success() {
             ensure_same(model, to)?;
             return Ok(String::from("the file itself, its batch dimension made free"));
         }
+        let said = String::from_utf8_lossy(&freed.stderr);
+        why_not = format!("; the file itself would not do: {}", said.lines().last().unwrap_or("-"));
     }
     model.save_onnx(to)?;
-    Ok(String::from("written by fusewire from the model, as `fusewire convert` does"))
+    Ok(format!("written by fusewire from the model, as `fusewire convert` does{why_not}"))
 }
 
 /// The file that peers read has to be the network that the oracle runs.

@@ -37,7 +37,7 @@ ONNX Runtime than Python's.";
 
 /// Times fusewire beside other runtimes, one thread each, in turns.
 #[derive(Parser, Debug)]
-#[command(name = "scripts/peers/run", after_help = EXAMPLES)]
+#[command(bin_name = "scripts/peers/run", after_help = EXAMPLES)]
 #[command(args_conflicts_with_subcommands = true, disable_help_subcommand = true)]
 struct Arguments {
     #[command(flatten)]
@@ -74,15 +74,18 @@ struct Measure {
     python: std::ffi::OsString,
 }
 
-fn main() -> Result<ExitCode> {
+fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    match arguments.command {
+    let done = match arguments.command {
         Some(Command::Serve { name, folder }) => {
-            serve::serve(&name, &folder)?;
-            Ok(ExitCode::SUCCESS)
+            serve::serve(&name, &folder).map(|()| ExitCode::SUCCESS)
         }
         None => arguments.measure.run(),
-    }
+    };
+    done.unwrap_or_else(|error| {
+        eprintln!("error: {error:#}");
+        ExitCode::FAILURE
+    })
 }
 
 impl Measure {
@@ -94,8 +97,8 @@ impl Measure {
         let folder = self.root.join("target/peers/files");
         let shipped = self.root.join("models/fashion-mnist.safetensors");
         let model = self.model.as_deref().unwrap_or(&shipped);
-        let files = Files::write(&folder, model, &scripts, &pythons)?;
         let wanted = starting::wanted(&self.only)?;
+        let files = Files::write(&folder, model, &scripts, &pythons)?;
         let mut runners = starting::start(&wanted, &files, &scripts, &pythons);
         let watch = fusewire::bench::record::Environment::watch();
         rounds::check(&mut runners, &files);

@@ -319,3 +319,60 @@ fn markdown_table(table: &Table) -> String {
     }
     text
 }
+
+#[cfg(test)]
+mod tests {
+    use fusewire::{Activation, Dense, Model};
+
+    use super::*;
+    use crate::child::shell;
+    use crate::peers;
+    use crate::rounds;
+
+    /// A report on a peer of 1 us, one of 2 us, and one that was found wrong.
+    fn report() -> Report {
+        let layer = Dense::new(1, 1, vec![1.0], None, Activation::Identity).unwrap();
+        let model = Model::from_layers(vec![layer]).unwrap();
+        let (folder, onnx_from) = (std::env::temp_dir(), String::new());
+        let files = Files { folder, model, expected: Vec::new(), onnx_from };
+        let peer = |at: usize, ns: u64| {
+            let answer = format!("echo '{{\"took\": {{\"{ns}\": 3}}}}'");
+            let child = shell(&format!("while read -r line; do {answer}; done"));
+            Runner::new(peers::ALL[at], format!("version {at}"), State::Running(child))
+        };
+        let mut runners = [peer(0, 1000), peer(1, 2000), peer(2, 500)];
+        let budget = Budget { slice: std::time::Duration::ZERO, rounds: 2 };
+        rounds::measure(&mut runners, &budget);
+        runners[2].state = State::Wrong(String::from("by a | mile"));
+        let environment = Environment::watch().finish(&[]);
+        Report::new(&files, &budget, environment, String::from("run"), &runners).unwrap()
+    }
+
+    #[test]
+    fn ratios_are_to_the_first_and_wrong_peers_have_no_figures() {
+        let page = report().markdown();
+        let five = |cell: &str| [cell; 5].join(" | ");
+        for (name, cell) in
+            [("f32", "1.00 (1.00x)"), ("u8", "2.00 (2.00x)"), ("u8", "2.00"), ("f16", "-")]
+        {
+            let line = format!("| fusewire-{name} | {} |", five(cell));
+            assert!(page.contains(&line), "no {line:?} in\n{page}");
+        }
+        assert!(page.contains("| fusewire-f16 | WRONG: by a   mile | version 2 |"), "{page}");
+        assert!(!page.contains("0.50"), "{page}");
+    }
+
+    #[test]
+    fn files_hold_every_peer_that_held_out() {
+        let report = report();
+        let csv = report.csv();
+        assert_eq!(csv.lines().count(), 1 + 2 * BATCHES.len());
+        let line = "fusewire-u8,\"version 1\",10,6,2,2,2,2.0000,2.0000";
+        assert!(csv.lines().any(|told| told == line), "{csv}");
+        let record: Record = serde_json::from_str(&report.json().unwrap()).unwrap();
+        let keys: Vec<_> = record.figures.iter().map(|figure| figure.key.as_str()).collect();
+        assert_eq!(keys.len(), 2 * 3 * BATCHES.len());
+        assert_eq!(keys[1], "peers.fusewire-f32.batch=1.p50_us");
+        assert_eq!(record.figures[1].rounds, [1.0, 1.0]);
+    }
+}
