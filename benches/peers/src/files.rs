@@ -170,13 +170,15 @@ fn write_onnx(
             .arg(scripts.join("make_batchable_onnx.py"))
             .args([path, to])
             .env("PYTHONDONTWRITEBYTECODE", "1")
-            .output()
-            .with_context(|| python.display().to_string())?;
-        if freed.status.success() {
-            ensure_same(model, to)?;
-            return Ok(String::from("the file itself, its batch dimension made free"));
-        }
-        let said = String::from_utf8_lossy(&freed.stderr);
+            .output();
+        let said = match freed {
+            Ok(output) if output.status.success() => {
+                ensure_same(model, to)?;
+                return Ok(String::from("the file itself, its batch dimension made free"));
+            }
+            Ok(output) => String::from_utf8_lossy(&output.stderr).into_owned(),
+            Err(error) => format!("{}: {error}", python.display()),
+        };
         why_not = format!("; the file itself would not do: {}", said.lines().last().unwrap_or("-"));
     }
     model.save_onnx(to)?;

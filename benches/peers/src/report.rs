@@ -286,10 +286,13 @@ fn state(state: &State) -> String {
     }
 }
 
+/// One of a cell's figures.
+type Of = fn(&Figures) -> f64;
+
 /// Every figure with a number for each slice.
 fn figures_of(runner: &Runner) -> Vec<Figure> {
     let mut found = Vec::new();
-    let kinds: [(&str, fn(&Figures) -> f64); 3] = [
+    let kinds: [(&str, Of); 3] = [
         ("best_us", |figures| figures.best_us),
         ("p50_us", |figures| figures.p50_us),
         ("p99_us", |figures| figures.p99_us),

@@ -238,6 +238,11 @@ mod tests {
     }
 
     #[test]
+    fn a_peer_that_is_not_there_is_no_fault() {
+        assert!(!State::Missing(String::from("no module")).is_fault());
+    }
+
+    #[test]
     fn missing_scores_are_a_fault() {
         let runner = checked("short", 0.0, 4);
         let State::Failed(why) = &runner.state else { panic!("not told as failed") };

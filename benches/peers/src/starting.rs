@@ -42,13 +42,19 @@ fn start_one(entry: Entry, commands: Vec<Command>, files: &Files) -> Runner {
     let log = files.folder.join(format!("{}.log", entry.name));
     let mut last = State::Missing(String::from("no Python interpreter is named"));
     for command in commands {
-        let started = Child::start(command, &log).and_then(|mut child| Ok((child.hello()?, child)));
-        last = match started {
-            Ok((Hello::Ready { version }, child)) => {
+        let mut child = match Child::start(command, &log) {
+            Ok(child) => child,
+            Err(error) => {
+                last = State::Missing(format!("{error:#}"));
+                continue;
+            }
+        };
+        last = match child.hello() {
+            Ok(Hello::Ready { version }) => {
                 return Runner::new(entry, version, State::Running(child));
             }
-            Ok((Hello::Missing(why), _)) => State::Missing(why),
-            Ok((Hello::Failed(why), _)) => State::Failed(why),
+            Ok(Hello::Missing(why)) => State::Missing(why),
+            Ok(Hello::Failed(why)) => State::Failed(why),
             Err(error) => State::Failed(format!("{error:#}")),
         };
         if last.is_fault() {

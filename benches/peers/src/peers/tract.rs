@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use anyhow::{Context, Result, ensure};
 use tract_onnx::prelude::*;
@@ -27,7 +26,7 @@ impl Tract {
     fn plan(&self, rows: usize) -> Result<TypedSimpleState> {
         let model = tract_onnx::onnx().model_for_path(&self.onnx)?;
         let model = model.with_input_fact(0, f32::fact([rows, self.inputs]).into())?;
-        Ok(Arc::new(model.into_optimized()?.into_runnable()?).spawn()?)
+        model.into_optimized()?.into_runnable()?.spawn()
     }
 }
 
