@@ -15,7 +15,9 @@
 mod aarch64;
 mod context;
 mod detect;
+mod dots;
 mod executable;
+mod int8;
 mod kernels;
 mod layer;
 mod level;
@@ -31,6 +33,7 @@ mod portable;
 mod probes;
 mod program;
 mod simd;
+mod split;
 #[cfg(test)]
 mod tests;
 mod tile;
