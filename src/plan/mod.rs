@@ -120,15 +120,15 @@ impl Precision {
     /// layers. For weights spread evenly from `-w` to `w`, that of one layer is, as a share of its
     /// outputs' own spread: 0.01 % for `F16`, 0.1 % for `Bf16`, and 0.6 % for `Int8`, which is
     /// 0.4 % from weights in steps of `w / 127` and as much from rows in 255 steps. Through a
-    /// dozen layers and at five times the spread that is 10 % of a score; the tolerance of `Int8`
-    /// leaves as much again for networks whose values are less even. It bounds what a sound kernel
-    /// does to networks like those; whether a model of yours bears it, `fusewire eval` tells.
+    /// dozen layers and at five times the spread that is 10 %, the tolerance of `Int8`. It bounds
+    /// what a sound kernel does to networks like those; whether a model of yours bears it,
+    /// `fusewire eval` tells.
     pub fn tolerance(self) -> f64 {
         match self {
             Precision::F32 => 1e-4,
             Precision::F16 => 1e-2,
             Precision::Bf16 => 5e-2,
-            Precision::Int8 => 2e-1,
+            Precision::Int8 => 1e-1,
         }
     }
 }

@@ -42,7 +42,7 @@ pub(in crate::backend::cpu) trait Dot: Copy + Debug {
     type V: Copy;
     /// Sums that a kernel may keep, with registers left for its operands.
     const SUMS: usize;
-    /// The most rows of a register tile.
+    /// The most rows of a register tile: no more than it takes to multiply and add without a pause.
     const ROWS: usize;
 
     /// Runs a kernel, compiled for this instruction set.

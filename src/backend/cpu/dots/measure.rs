@@ -11,6 +11,11 @@
 
 use super::dot::{Dot, DotKernel, LANES};
 
+/// Vectors looked at at once: enough to hide how long a comparison takes.
+const AT_ONCE: usize = 4;
+/// How far ahead of what is read memory is asked for.
+const AHEAD_BYTES: usize = 4096;
+
 /// What the bytes of rows stand for.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::backend::cpu) struct Measured<S, Z> {
@@ -88,28 +93,39 @@ impl DotKernel for Measure {
 /// `width` values may be read.
 #[inline(always)]
 unsafe fn range<D: Dot>(dot: D, values: *const f32, width: usize, positive: bool) -> [f32; 2] {
-    let (mut low, mut high) = (dot.splat(0.0), dot.splat(0.0));
+    let zero = dot.splat(0.0);
+    let (mut low, mut high) = ([zero; AT_ONCE], [zero; AT_ONCE]);
     let mut is_nan = false;
-    let mut take = |value: D::V| {
+    let mut take = |at: usize, value: D::V| {
         is_nan |= dot.is_nan(value, value);
-        high = dot.max(value, high);
+        high[at] = dot.max(value, high[at]);
         if !positive {
-            low = dot.min(value, low);
+            low[at] = dot.min(value, low[at]);
         }
     };
     let whole = width / LANES * LANES;
+    let blocks = width / (AT_ONCE * LANES) * (AT_ONCE * LANES);
     // SAFETY: the caller promises `width` values.
     unsafe {
-        for at in (0..whole).step_by(LANES) {
-            take(dot.load(values.add(at)));
+        for start in (0..blocks).step_by(AT_ONCE * LANES) {
+            for at in 0..AT_ONCE {
+                let value = values.add(start + at * LANES);
+                dot.prefetch(value.cast::<u8>().wrapping_add(AHEAD_BYTES));
+                take(at, dot.load(value));
+            }
+        }
+        for start in (blocks..whole).step_by(LANES) {
+            take(0, dot.load(values.add(start)));
         }
         if whole < width {
-            take(dot.load_some(values.add(whole), width - whole));
+            take(0, dot.load_some(values.add(whole), width - whole));
         }
     }
     if is_nan {
         return [f32::NAN; 2];
     }
+    let high = high[1..].iter().fold(high[0], |most, value| dot.max(*value, most));
+    let low = low[1..].iter().fold(low[0], |least, value| dot.min(*value, least));
     [if positive { 0.0 } else { dot.least(low) }, dot.largest(high)]
 }
 

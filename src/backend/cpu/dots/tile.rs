@@ -50,7 +50,7 @@ pub(in crate::backend::cpu) struct Epilogue {
 /// A tile compiled for an instruction set.
 pub(in crate::backend::cpu) type DotTileFn = unsafe fn(&DotJob);
 
-/// The tile for up to 12 `rows`, 1 or 2 `panels` and 1, 2 or 4 `chunks`; where those are more sums
+/// The tile for up to 8 `rows`, 1 or 2 `panels` and 1, 2 or 4 `chunks`; where those are more sums
 /// than the instruction set has registers for, what comes back panics when called.
 pub(super) fn tile<D: Dot>(rows: usize, panels: usize, chunks: usize) -> DotTileFn {
     match panels {
@@ -69,19 +69,12 @@ fn tile_of_panels<D: Dot, const P: usize>(rows: usize, chunks: usize) -> DotTile
         (1, 6) => D::enter::<Tile<6, P, 1>>,
         (1, 7) => D::enter::<Tile<7, P, 1>>,
         (1, 8) => D::enter::<Tile<8, P, 1>>,
-        (1, 9) => D::enter::<Tile<9, P, 1>>,
-        (1, 10) => D::enter::<Tile<10, P, 1>>,
-        (1, 11) => D::enter::<Tile<11, P, 1>>,
-        (1, 12) => D::enter::<Tile<12, P, 1>>,
         (2, 1) => D::enter::<Tile<1, P, 2>>,
         (2, 2) => D::enter::<Tile<2, P, 2>>,
         (2, 3) => D::enter::<Tile<3, P, 2>>,
         (2, 4) => D::enter::<Tile<4, P, 2>>,
-        (2, 5) => D::enter::<Tile<5, P, 2>>,
-        (2, 6) => D::enter::<Tile<6, P, 2>>,
         (4, 1) => D::enter::<Tile<1, P, 4>>,
         (4, 2) => D::enter::<Tile<2, P, 4>>,
-        (4, 3) => D::enter::<Tile<3, P, 4>>,
         _ => unreachable!("no tile of {rows} rows takes {chunks} chunks at once"),
     }
 }
@@ -101,7 +94,12 @@ impl<const R: usize, const P: usize, const C: usize> DotKernel for Tile<R, P, C>
         // SAFETY: the caller promises the memory that the documentation above names.
         unsafe {
             let sums = sums::<D, R, P, C>(dot, job);
-            finish::<D, R, P>(dot, job, &sums);
+            // A loop of its own each, short enough that the compiler keeps all sums in registers.
+            if job.epilogue.zeros {
+                finish::<D, R, P, true>(dot, job, &sums);
+            } else {
+                finish::<D, R, P, false>(dot, job, &sums);
+            }
         }
     }
 }
@@ -131,11 +129,15 @@ unsafe fn sums<D: Dot, const R: usize, const P: usize, const C: usize>(
         // SAFETY: what is left of the job's groups.
         unsafe { add_group::<D, R, P>(dot, job, group, &mut sums[C - 1]) };
     }
-    std::array::from_fn(|r| {
-        std::array::from_fn(|p| {
-            sums[1..].iter().fold(sums[0][r][p], |sum, chunk| dot.add_i(sum, chunk[r][p]))
-        })
-    })
+    let mut total = sums[0];
+    for chunk in &sums[1..] {
+        for (total, sums) in total.iter_mut().zip(chunk) {
+            for (total, sum) in total.iter_mut().zip(sums) {
+                *total = dot.add_i(*total, *sum);
+            }
+        }
+    }
+    total
 }
 
 /// Adds a group's products to the sums of its chunk.
@@ -164,17 +166,18 @@ unsafe fn add_group<D: Dot, const R: usize, const P: usize>(
     }
 }
 
-/// Turns sums into outputs and writes them.
+/// Turns sums into outputs and writes them; `Z` where a byte other than 0 may stand for zero.
 ///
 /// # Safety
 /// As [`Tile`]'s kernel.
 #[inline(always)]
-unsafe fn finish<D: Dot, const R: usize, const P: usize>(
+unsafe fn finish<D: Dot, const R: usize, const P: usize, const Z: bool>(
     dot: D,
     job: &DotJob,
     sums: &[[D::I; P]; R],
 ) {
-    let Epilogue { outputs, zeros, floor, ceiling } = job.epilogue;
+    let Epilogue { outputs, floor, ceiling, .. } = job.epilogue;
+    let (floor, ceiling) = (dot.splat(floor), dot.splat(ceiling));
     for p in 0..P {
         // SAFETY: the caller promises `P` panels of the outputs' numbers, what `R` rows stand for,
         // and room for `R` rows of `P` panels.
@@ -184,14 +187,13 @@ unsafe fn finish<D: Dot, const R: usize, const P: usize>(
             let weight_sums = dot.load_i(outputs.weight_sums.add(p * LANES));
             for (r, sums) in sums.iter().enumerate() {
                 let mut sum = sums[p];
-                if zeros {
+                if Z {
                     let zero = dot.splat_i(*job.rows.zeros.add(r * job.rows.step));
                     sum = dot.sub_i(sum, dot.mul_i(zero, weight_sums));
                 }
                 let row = dot.splat(*job.rows.steps.add(r * job.rows.step));
                 let value = dot.mul(dot.to_floats(sum), dot.mul(row, scales));
-                let raised = dot.max(dot.splat(floor), dot.add(value, bias));
-                let value = dot.min(dot.splat(ceiling), raised);
+                let value = dot.min(ceiling, dot.max(floor, dot.add(value, bias)));
                 dot.store(job.y.add(r * job.y_stride + p * LANES), value);
             }
         }

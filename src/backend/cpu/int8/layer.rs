@@ -24,7 +24,7 @@ pub(super) struct Bytes {
     pub(super) measured: Measured<*const f32, *const i32>,
     /// Whether a byte other than 0 may stand for zero.
     pub(super) zeros: bool,
-    /// What will be read next, as many bytes a row.
+    /// Whether what follows the rows is worth bringing near.
     pub(super) ahead: bool,
 }
 

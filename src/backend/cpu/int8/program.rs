@@ -146,8 +146,7 @@ impl Int8Program {
             let (now, later) = rest.split_at_mut(tile_rows * self.classes);
             // SAFETY: the layout keeps the parts of `memory` apart, each with room for a tile.
             unsafe {
-                let mut x = self.first_bytes(rows.slice(start..end, self.inputs), tile_rows, &work);
-                x.ahead = x.ahead && end < count;
+                let x = self.first_bytes(rows.slice(start..end, self.inputs), tile_rows, &work);
                 self.run_tile(x, tile_rows, &work, now);
             }
             (start, rest) = (end, later);

@@ -13,8 +13,8 @@ pub(super) struct Vnni512(());
 impl Dot for Vnni512 {
     type I = __m512i;
     type V = __m512;
-    const SUMS: usize = 24;
-    const ROWS: usize = 12;
+    const SUMS: usize = 16;
+    const ROWS: usize = 8;
 
     unsafe fn enter<K: DotKernel>(job: &K::Job) {
         #[target_feature(enable = "avx512f,avx512vnni")]
