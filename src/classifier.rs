@@ -60,7 +60,7 @@ impl Classifier {
     /// # Errors
     /// [`Error::Plan`] and [`Error::Backend`] where the device is missing or cannot take it.
     pub fn new(model: Model, options: &ClassifierOptions) -> Result<Classifier, Error> {
-        let device = backend::open_with(&options.device)?;
+        let device = backend::open_with(&options.device.for_precision(options.plan.precision))?;
         let plan = Plan::new(&model, device.limits(), &options.plan)?;
         let executable = device.load(plan)?;
         Ok(Classifier { model, device: device.info().clone(), executable })

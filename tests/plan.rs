@@ -242,6 +242,31 @@ fn a_weight_past_half_precision_is_refused() {
     assert!(plan(Precision::Bf16).is_ok() && plan(Precision::F32).is_ok());
 }
 
+/// Each output's largest weight is 127 of its steps, and none is further off than half a step.
+#[test]
+fn weights_of_int8_lie_where_the_layout_says() {
+    let weights = common::model(&mut Random(9), &[7, 10], || Activation::Relu);
+    let options = PlanOptions { precision: Precision::Int8, ..PlanOptions::default() };
+    let plan = Plan::new(&weights, &SMALL, &options).unwrap();
+    let (layer, block) = (&plan.layers()[0], plan.parameters());
+    assert!(plan.to_string().contains("f32 rows, int8 weights"), "{plan}");
+    for (output, row) in weights.layers()[0].weight().chunks(7).enumerate() {
+        let step = f32_at(&block[layer.scales.clone()], output);
+        let packed = |k: usize| {
+            let element = (output / 4 * 7 + k) * 4 + output % 4;
+            f32::from(block[layer.weight.clone()][element].cast_signed())
+        };
+        let largest = (0..7).map(|k| packed(k).abs()).fold(0.0, f32::max);
+        assert_eq!(largest, 127.0);
+        let off = row.iter().enumerate().map(|(k, weight)| (packed(k) * step - weight).abs());
+        assert!(off.fold(0.0, f32::max) <= step * 0.5001, "output {output}");
+    }
+    // Padding is zeros.
+    assert_eq!(f32_at(&block[layer.scales.clone()], 11), 0.0);
+    let other = Plan::new(&weights, &SMALL, &PlanOptions::default()).unwrap();
+    assert!(other.layers()[0].scales.is_empty());
+}
+
 #[test]
 fn what_does_not_fit_is_refused_or_made_smaller() {
     let model = relu_model(&[784, 2048, 10]);
@@ -273,6 +298,13 @@ fn cost_counts_the_papers_model() {
     assert_eq!(Some(slow.time_us), slow.compute_us);
     let unknown = cost.roofline(1000, &Peak { flops_per_s: None, ..peak });
     assert_eq!((unknown.time_us, unknown.compute_us), (roofline.memory_us, None));
+    // What a device does in f32 bounds no sums of bytes.
+    let options = PlanOptions { precision: Precision::Int8, ..PlanOptions::default() };
+    let int8 = Plan::new(&model, &SMALL, &options).unwrap();
+    assert_eq!(int8.cost().roofline(1000, &peak).compute_us, None);
+    // A byte a weight, a scale and a bias an output, each span on 256 bytes; 12 outputs at the end.
+    let weights = 784 * 32 + 3 * 32 * 32 + 32 * 12;
+    assert_eq!(int8.cost().parameter_bytes, weights + (4 * 32 + 12) * 2 * 4);
     let link = Link { in_bytes_per_s: 3.136e9, out_bytes_per_s: 4e7 };
     assert!(cost.link_us(1000, &link).iter().all(|us| (us - 1000.0).abs() < 1e-9));
 }

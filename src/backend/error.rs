@@ -1,7 +1,7 @@
 //! Why a device could not do what it was asked.
 
 use super::BackendKind;
-use crate::plan::InputType;
+use crate::plan::{InputType, Precision};
 
 /// Why a device is not there, refused rows, or failed. One line: what, expected and got, advice.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -62,6 +62,14 @@ pub enum BackendError {
     /// The plan was made for another device's limits.
     #[error("plan: made for other limits than this device's; plan again with Device::limits")]
     WrongPlan,
+    /// A precision that the device has no kernels for.
+    #[error("{device}: no kernels for {} weights; use --backend cpu, or f32", precision.name())]
+    NoKernels {
+        /// The device's name.
+        device: String,
+        /// The precision planned for.
+        precision: Precision,
+    },
     /// Memory ran out while loading or creating a context.
     #[error("{device}: out of memory: {message}")]
     OutOfMemory {

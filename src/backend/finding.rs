@@ -1,6 +1,7 @@
 //! What is looked for, and what is found.
 
 use super::{BackendKind, DeviceInfo};
+use crate::plan::Precision;
 
 /// Which device to open.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -27,6 +28,23 @@ pub struct OpenOptions {
     /// 100 ms without a batch, once a second, and when memory is taken or a model loaded; the next
     /// batch has it launched again.
     pub persistent: bool,
+}
+
+impl OpenOptions {
+    /// The same options for plans of a precision: [`Auto`](BackendKind::Auto) is the best device
+    /// that has kernels for it, and [`Precision::Int8`] has some on the processor alone. Who names
+    /// a device gets that one, and a refusal where it has none.
+    pub fn for_precision(&self, precision: Precision) -> OpenOptions {
+        let any = self.backend == BackendKind::Auto
+            && !self.persistent
+            && self.adapter.is_none()
+            && self.device.is_none();
+        let backend = match precision {
+            Precision::Int8 if any => BackendKind::Cpu,
+            _ => self.backend,
+        };
+        OpenOptions { backend, ..self.clone() }
+    }
 }
 
 /// One line of a survey: a device that is there, or a backend that is not.

@@ -23,6 +23,8 @@ pub mod null;
 mod open;
 #[cfg(any(feature = "cuda", feature = "wgpu"))]
 mod overlap;
+#[cfg(any(feature = "cuda", feature = "wgpu"))]
+mod refusal;
 mod rows;
 #[cfg(feature = "wgpu")]
 mod wgpu;

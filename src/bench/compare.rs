@@ -9,7 +9,9 @@ use super::machine::Machine;
 use super::measure::{Budget, measure};
 use super::report::{Cell, DeviceReport, Method, ModelFacts, Report, State};
 use crate::Error;
-use crate::backend::{self, BackendKind, Device, Executable, Finding, OpenOptions, cpu};
+use crate::backend::{
+    self, BackendError, BackendKind, Device, Executable, Finding, OpenOptions, cpu,
+};
 use crate::model::Model;
 use crate::plan::{InputType, Plan, PlanOptions};
 
@@ -169,8 +171,15 @@ pub fn compare(
         if let Some(device) = &candidate.device {
             let mut trial = Trial { device: &**device, workload: &workload, cell_time };
             let outcome = trial.run(options, &mut device_report, &mut report.results, &mut step);
-            if let Err(error) = outcome {
-                device_report = device_report.because(State::Failed, error.to_string());
+            match outcome {
+                Ok(()) => {}
+                // Of all devices there are, those with kernels for the precision take part.
+                Err(Error::Backend(error @ BackendError::NoKernels { .. })) if devices > 1 => {
+                    device_report = device_report.because(State::LeftOut, error.to_string());
+                }
+                Err(error) => {
+                    device_report = device_report.because(State::Failed, error.to_string());
+                }
             }
         }
         report.devices.push(device_report);

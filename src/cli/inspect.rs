@@ -120,8 +120,10 @@ struct CostPart {
 impl Inspect {
     pub(super) fn run(self, out: &mut dyn Write) -> Result<ExitCode> {
         let model = self.model.load()?;
-        let device = backend::open_with(&self.device.open_options())?;
-        let plan = Plan::new(&model, device.limits(), &self.plan.plan_options())?;
+        let options = self.plan.plan_options();
+        let wanted = self.device.open_options().for_precision(options.precision);
+        let device = backend::open_with(&wanted)?;
+        let plan = Plan::new(&model, device.limits(), &options)?;
         let document = Document {
             model: ModelPart::of(&model),
             device: DeviceReport::found(device.info()),

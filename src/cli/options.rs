@@ -182,7 +182,8 @@ impl DeviceArgs {
 /// What is planned.
 #[derive(Args, Debug)]
 pub(super) struct PlanArgs {
-    /// What weights are rounded to; sums are in f32 whatever this says.
+    /// What weights are rounded to; sums are in f32. int8 rounds what layers read to bytes, too,
+    /// and runs on the cpu alone.
     #[arg(long, default_value = "f32", value_parser = precision_parser())]
     precision: Precision,
     /// The rows' type: u8 hands bytes over as they are, the others as byte * u8_scale.
@@ -295,7 +296,7 @@ fn backend_parser() -> impl TypedValueParser<Value = BackendKind> {
 }
 
 fn precision_parser() -> impl TypedValueParser<Value = Precision> {
-    named(&[Precision::F32, Precision::F16, Precision::Bf16], Precision::name)
+    named(&Precision::ALL, Precision::name)
 }
 
 fn input_parser() -> impl TypedValueParser<Value = InputType> {

@@ -2,7 +2,7 @@
 
 use super::super::backend::{BackendKind, Device, OpenOptions, open_with};
 use super::super::model::Model;
-use super::super::plan::{Plan, PlanOptions};
+use super::super::plan::{Plan, PlanOptions, Precision};
 use super::super::sync::{Arc, Weak, lock};
 use super::config::PipelineConfig;
 use super::error::PipelineError;
@@ -22,14 +22,16 @@ pub struct PipelineOptions {
 impl Pipeline {
     /// Starts a pipeline for a model. With [`BackendKind::Auto`] the processor serves from the
     /// first moment, and GPUs join on their own once they are open and measured, which may take
-    /// seconds; see [`Pipeline::is_joining`]. With another kind it is that one device, opened now.
+    /// seconds; see [`Pipeline::is_joining`]. A plan of [`Precision::Int8`] stays the processor's,
+    /// which alone has kernels for it. With another kind it is that one device, opened now.
     ///
     /// # Errors
     /// [`PipelineError`]: an option makes no sense, or the device is missing or cannot take the
     /// model. A GPU that cannot join is reported through `tracing`, and is no error.
     pub fn open(model: &Model, options: &PipelineOptions) -> Result<Pipeline, PipelineError> {
-        let joins = options.device.backend == BackendKind::Auto;
-        let first = if joins { BackendKind::Cpu } else { options.device.backend };
+        let auto = options.device.backend == BackendKind::Auto;
+        let joins = auto && options.plan.precision != Precision::Int8;
+        let first = if auto { BackendKind::Cpu } else { options.device.backend };
         let device = open_with(&OpenOptions { backend: first, ..options.device.clone() })?;
         let plan = Plan::new(model, device.limits(), &options.plan)?;
         let pipeline = Pipeline::start(device.load(plan)?, options.config.clone())?;

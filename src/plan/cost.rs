@@ -1,6 +1,6 @@
 //! What a batch costs: floating-point operations, bytes moved, and the time no kernel can beat.
 
-use super::{InputType, PlanOptions, PlannedLayer, Stage};
+use super::{InputType, PlanOptions, PlannedLayer, Precision, Stage};
 
 /// What running a plan costs, counted from its shapes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -15,6 +15,8 @@ pub struct Cost {
     pub between_bytes_per_row: u64,
     /// Bytes of packed weights and biases, read once a batch at best.
     pub parameter_bytes: u64,
+    /// What the operations are done in.
+    pub precision: Precision,
 }
 
 /// The ceilings of a device.
@@ -61,6 +63,11 @@ impl Cost {
         rows as u64 * self.flops_per_row
     }
 
+    /// Operations a second at most: what a device does in f32 bounds no plan of whole numbers.
+    pub fn flops_ceiling(&self, peak: &Peak) -> Option<f64> {
+        peak.flops_per_s.filter(|_| self.precision != Precision::Int8)
+    }
+
     /// Operations a byte: what decides between compute and memory as the bound.
     pub fn intensity(&self, rows: usize) -> f64 {
         self.flops(rows) as f64 / self.bytes(rows) as f64
@@ -68,7 +75,7 @@ impl Cost {
 
     /// The time a batch of `rows` takes at least on a device with these ceilings.
     pub fn roofline(&self, rows: usize, peak: &Peak) -> Roofline {
-        let compute_us = peak.flops_per_s.map(|peak| self.flops(rows) as f64 / peak * 1e6);
+        let compute_us = self.flops_ceiling(peak).map(|peak| self.flops(rows) as f64 / peak * 1e6);
         let memory_us = self.bytes(rows) as f64 / peak.bytes_per_s * 1e6;
         Roofline { time_us: memory_us.max(compute_us.unwrap_or(0.0)), compute_us, memory_us }
     }
@@ -86,7 +93,8 @@ pub(super) fn of(layers: &[PlannedLayer], stages: &[Stage], options: &PlanOption
     let first = &layers[0];
     let last = &layers[layers.len() - 1];
     let weights: usize = layers.iter().map(|layer| layer.inputs * layer.outputs).sum();
-    let spans = layers.iter().map(|layer| layer.weight.len() + layer.bias.len());
+    let spans =
+        layers.iter().map(|layer| layer.weight.len() + layer.scales.len() + layer.bias.len());
     let written = |stage: &Stage| layers[..stage.layers.end].last().map_or(0, |l| l.outputs);
     let between: usize = stages[..stages.len() - 1].iter().map(written).sum();
     Cost {
@@ -95,5 +103,6 @@ pub(super) fn of(layers: &[PlannedLayer], stages: &[Stage], options: &PlanOption
         output_bytes_per_row: (last.outputs * 4) as u64,
         between_bytes_per_row: (between * 4 * 2) as u64,
         parameter_bytes: spans.sum::<usize>() as u64,
+        precision: options.precision,
     }
 }

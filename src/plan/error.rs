@@ -37,4 +37,19 @@ pub enum PlanError {
         /// The precision chosen.
         precision: Precision,
     },
+    /// A layer of more inputs than sums of the chosen precision hold products.
+    #[error(
+        "layer {layer}: expected at most {inputs_max} inputs for {}, got {inputs}; use f32 or bf16",
+        precision.name()
+    )]
+    PrecisionWidth {
+        /// The layer's index.
+        layer: usize,
+        /// The most inputs there may be.
+        inputs_max: usize,
+        /// The layer's inputs.
+        inputs: usize,
+        /// The precision chosen.
+        precision: Precision,
+    },
 }

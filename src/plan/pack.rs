@@ -11,6 +11,7 @@ pub(super) fn pack(
     limits: &Limits,
     options: &PlanOptions,
 ) -> Result<(Vec<PlannedLayer>, Vec<u8>), PlanError> {
+    check_widths(model, options.precision)?;
     let mut layers = spans(model, limits, options.precision);
     let total = layers.last().map_or(0, |layer| layer.bias.end);
     if total > limits.buffer_bytes_max {
@@ -25,11 +26,32 @@ pub(super) fn pack(
         let entry = if index == 0 { Entry::of(model, options.input) } else { Entry::none() };
         planned.scale = entry.scale;
         pack_bias(planned, dense, &entry, &mut block);
+        if options.precision == Precision::Int8 {
+            pack_int8(planned, dense, &entry, limits.panel, &mut block);
+            continue;
+        }
         pack_weight(planned, dense, &entry, limits.panel, options.precision, &mut block).map_err(
             |value| PlanError::PrecisionRange { layer: index, value, precision: options.precision },
         )?;
     }
     Ok((layers, block))
+}
+
+/// The most inputs of a layer of [`Precision::Int8`]: so many products of a byte by a weight fit an
+/// i32 whatever they are.
+const INT8_INPUTS_MAX: usize = i32::MAX as usize / (255 * INT8_MAX as usize);
+/// The largest weight of [`Precision::Int8`].
+const INT8_MAX: i8 = 127;
+
+fn check_widths(model: &Model, precision: Precision) -> Result<(), PlanError> {
+    let inputs_max = if precision == Precision::Int8 { INT8_INPUTS_MAX } else { usize::MAX };
+    let inputs = |dense: &Dense| dense.inputs();
+    match model.layers().iter().map(inputs).enumerate().find(|(_, inputs)| *inputs > inputs_max) {
+        None => Ok(()),
+        Some((layer, inputs)) => {
+            Err(PlanError::PrecisionWidth { layer, inputs_max, inputs, precision })
+        }
+    }
 }
 
 /// Where each layer's weights and biases lie.
@@ -49,6 +71,10 @@ fn spans(model: &Model, limits: &Limits, precision: Precision) -> Vec<PlannedLay
             activation: dense.activation(),
             scale: 1.0,
             weight: span(dense.inputs() * outputs_padded * precision.bytes()),
+            scales: match precision {
+                Precision::Int8 => span(outputs_padded * 4),
+                _ => 0..0,
+            },
             bias: span(outputs_padded * 4),
         }
     };
@@ -66,6 +92,14 @@ struct Entry<'a> {
 }
 
 impl<'a> Entry<'a> {
+    /// The weight of input `k` as it is packed.
+    fn weight(&self, weight: f32, k: usize) -> f32 {
+        match &self.column {
+            Some(column) => (f64::from(weight) * column[k]) as f32,
+            None => weight,
+        }
+    }
+
     fn none() -> Entry<'a> {
         Entry { scale: 1.0, column: None, offset: None }
     }
@@ -121,15 +155,41 @@ fn pack_weight(
     for (output, row) in dense.weight().chunks_exact(dense.inputs()).enumerate() {
         let first = output / panel * dense.inputs() * panel + output % panel;
         for (k, weight) in row.iter().enumerate() {
-            let weight = match &entry.column {
-                Some(column) => (f64::from(*weight) * column[k]) as f32,
-                None => *weight,
-            };
+            let weight = entry.weight(*weight, k);
             let at = (first + k * panel) * size;
             write_rounded(weight, precision, &mut span[at..at + size])?;
         }
     }
     Ok(())
+}
+
+/// Packs the weights as signed bytes, and for each output what one step of them stands for: its
+/// largest weight is 127 or -127.
+fn pack_int8(
+    planned: &PlannedLayer,
+    dense: &Dense,
+    entry: &Entry<'_>,
+    panel: usize,
+    block: &mut [u8],
+) {
+    for (output, row) in dense.weight().chunks_exact(dense.inputs()).enumerate() {
+        let weights = || row.iter().enumerate().map(|(k, weight)| entry.weight(*weight, k));
+        let largest = weights().fold(0.0_f32, |most, weight| most.max(weight.abs()));
+        let step = largest / f32::from(INT8_MAX);
+        let at = planned.scales.start + output * 4;
+        block[at..at + 4].copy_from_slice(&step.to_le_bytes());
+        let first = planned.weight.start + output / panel * dense.inputs() * panel + output % panel;
+        for (k, weight) in weights().enumerate() {
+            block[first + k * panel] = steps(weight, step).to_le_bytes()[0];
+        }
+    }
+}
+
+/// How many steps a weight is; none where a step is too small for an f32.
+fn steps(weight: f32, step: f32) -> i8 {
+    let most = f64::from(INT8_MAX);
+    let steps = f64::from(weight) / f64::from(step);
+    if step == 0.0 { 0 } else { steps.round_ties_even().clamp(-most, most) as i8 }
 }
 
 fn write_rounded(weight: f32, precision: Precision, bytes: &mut [u8]) -> Result<(), f32> {
@@ -148,6 +208,7 @@ fn write_rounded(weight: f32, precision: Precision, bytes: &mut [u8]) -> Result<
             bytes.copy_from_slice(&half.to_le_bytes());
             half.to_f32()
         }
+        Precision::Int8 => unreachable!("its weights are packed with their scales"),
     };
     if rounded.is_finite() { Ok(()) } else { Err(weight) }
 }

@@ -6,7 +6,8 @@ pub mod paper;
 
 use std::path::PathBuf;
 
-use fusewire::{Activation, Dense, InputType, Model, Rows, bf16, f16};
+use fusewire::backend::Device;
+use fusewire::{Activation, BackendKind, Dense, InputType, Model, Precision, Rows, bf16, f16};
 
 /// SplitMix64 (Steele, Lea, Flood 2014): seeded numbers, the same on every machine.
 #[derive(Clone, Debug)]
@@ -126,4 +127,15 @@ pub fn shared(path: &str) -> Option<PathBuf> {
         return None;
     }
     Some(shared.join(path))
+}
+
+/// Whether a device has kernels for int8; the others refuse it.
+pub fn has_int8(device: &dyn Device) -> bool {
+    matches!(device.info().backend, BackendKind::Cpu)
+}
+
+/// The precisions that a device has kernels for.
+pub fn precisions(device: &dyn Device) -> Vec<Precision> {
+    let all = Precision::ALL.into_iter();
+    all.filter(|precision| *precision != Precision::Int8 || has_int8(device)).collect()
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use fusewire::backend::fake::{FakeDevice, Fault};
 use fusewire::backend::{BackendError, Device, Executable};
-use fusewire::{Activation, InputType, Model, Plan, PlanOptions, Rows};
+use fusewire::{Activation, InputType, Model, Plan, PlanOptions, Precision, Rows};
 
 use crate::common::{self, Batch, Random};
 use crate::devices::{devices, load};
@@ -188,6 +188,27 @@ fn a_plan_for_other_limits_is_refused() {
         let plan = Plan::new(&model(), &other, &PlanOptions::default()).expect("it can be planned");
         let error = device.load(plan).map(|_| ()).expect_err("the limits are another device's");
         assert_eq!(error, BackendError::WrongPlan, "{name}");
+    }
+}
+
+/// A device without kernels for int8 says so when a plan is loaded, and names those that have some.
+#[test]
+fn int8_is_computed_or_refused() {
+    for (name, device) in devices() {
+        let options = PlanOptions { precision: Precision::Int8, ..PlanOptions::default() };
+        let plan = Plan::new(&model(), device.limits(), &options).expect("it can be planned");
+        match device.load(plan) {
+            Ok(executable) => {
+                assert!(common::has_int8(&*device), "{name}");
+                assert_eq!(executable.plan().precision(), Precision::Int8, "{name}");
+            }
+            Err(error) => {
+                let precision = Precision::Int8;
+                let refusal =
+                    BackendError::NoKernels { device: device.info().name.clone(), precision };
+                assert_eq!((error, common::has_int8(&*device)), (refusal, false), "{name}");
+            }
+        }
     }
 }
 

@@ -23,6 +23,9 @@ const INPUTS: [InputType; 4] = [InputType::F32, InputType::U8, InputType::F16, I
 
 fn check(precision: Precision) {
     for (name, device) in devices() {
+        if !common::precisions(&*device).contains(&precision) {
+            continue;
+        }
         for ((widths, head), input) in
             NETWORKS.iter().flat_map(|it| INPUTS.map(|input| (it, input)))
         {
@@ -55,6 +58,11 @@ fn of_f32_weights() {
 #[test]
 fn of_f16_weights() {
     check(Precision::F16);
+}
+
+#[test]
+fn of_int8_weights() {
+    check(Precision::Int8);
 }
 
 #[test]

@@ -23,7 +23,7 @@ struct Case {
 
 impl Case {
     /// The case of a seed: every activation, head and batch size comes up within a few dozen seeds.
-    fn new(seed: u64, work_max: usize) -> Case {
+    fn new(seed: u64, work_max: usize, has_int8: bool) -> Case {
         let mut random = Random(seed);
         let layers = 1 + random.below(12);
         let widest = if random.below(2) == 0 { 3000 } else { 200 };
@@ -47,7 +47,11 @@ impl Case {
         let rows = fitting[seed as usize % fitting.len()];
         let input = InputType::ALL[random.below(4)];
         let precisions = [Precision::F32, Precision::F32, Precision::F16, Precision::Bf16];
-        let options = PlanOptions { input, precision: precisions[random.below(4)], rows_max: 4096 };
+        let precision = match has_int8 && seed.is_multiple_of(4) {
+            true => Precision::Int8,
+            false => precisions[random.below(4)],
+        };
+        let options = PlanOptions { input, precision, rows_max: 4096 };
         let batch = Batch::random(input, rows * widths[0], &mut random);
         Case { model, options, rows, batch }
     }
@@ -101,7 +105,7 @@ fn random_networks_agree_with_the_oracle() {
     for (name, device) in devices() {
         let mut worst = BTreeMap::new();
         for seed in 0..CASES {
-            let case = Case::new(seed, work_max(&*device));
+            let case = Case::new(seed, work_max(&*device), common::has_int8(&*device));
             let error = case.worst(&*device);
             assert!(error <= 1.0, "{name}, seed {seed}: {error} x tolerance: {}", case.describe());
             let types = (case.options.input.name(), case.options.precision.name());
@@ -116,14 +120,14 @@ fn random_networks_agree_with_the_oracle() {
 #[test]
 fn rows_of_every_type_meet_weights_of_every_type() {
     let mut random = Random(17);
-    let precisions = [Precision::F32, Precision::F16, Precision::Bf16];
     for (name, device) in devices() {
+        let precisions = common::precisions(&*device);
         for (index, inputs) in [1, 3, 7, 45, 10, 48, 2, 100].into_iter().enumerate() {
             let rows = if index & 1 == 0 { 3 } else { 35 };
             let widths = if index & 2 == 0 { vec![inputs, 20, 5] } else { vec![inputs, 200] };
             let model = common::model(&mut random, &widths, || Activation::Tanh);
             for (input, precision) in
-                InputType::ALL.iter().flat_map(|i| precisions.map(|p| (*i, p)))
+                InputType::ALL.iter().flat_map(|i| precisions.iter().map(|p| (*i, *p)))
             {
                 let options = PlanOptions { input, precision, ..PlanOptions::default() };
                 let batch = Batch::random(input, rows * inputs, &mut random);

@@ -1,10 +1,10 @@
 //! The paper's own models on its 1,000 images, on every backend.
 
 use fusewire::backend::arg_max;
-use fusewire::{InputType, Model, PlanOptions, Rows};
+use fusewire::{InputType, Model, PlanOptions, Precision, Rows};
 
 use crate::common::paper::{IMAGES, images, labels, reference};
-use crate::common::shared;
+use crate::common::{self, shared};
 use crate::devices::{devices, load};
 
 fn check(model_file: &str, reference_file: &str, expected_correct: usize) {
@@ -31,6 +31,41 @@ fn check(model_file: &str, reference_file: &str, expected_correct: usize) {
             );
             assert_eq!(correct, expected_correct, "{name}, {input:?}");
             assert!(worst <= 1e-4, "{name}, {input:?}: off by {worst}");
+        }
+    }
+}
+
+/// The same files at int8: how far scores are, and how many classes are others.
+#[test]
+fn int8_scores_nearly_the_same() {
+    let Some(models) = shared("models/paper-fashion-mnist") else { return };
+    let seen = "the models are there, so the data is";
+    let bytes = images().expect(seen);
+    let pixels: Vec<f32> = bytes.iter().map(|byte| f32::from(*byte) / 255.0).collect();
+    for (file, wanted) in [
+        ("onnx/ffnn.onnx", "paper-onnx-logits-float64.npy"),
+        ("npy", "paper-npy-logits-float64.npy"),
+    ] {
+        let model = Model::load(models.join(file)).expect("the paper's file loads");
+        let want = reference(wanted).expect(seen);
+        let devices = devices().into_iter().filter(|(_, device)| common::has_int8(&**device));
+        for ((name, device), rows) in devices
+            .flat_map(|device| [Rows::U8(&bytes), Rows::F32(&pixels)].map(|r| (device.clone(), r)))
+        {
+            let options = PlanOptions {
+                input: rows.input(),
+                precision: Precision::Int8,
+                ..PlanOptions::default()
+            };
+            let mut scores = vec![0.0; IMAGES * 10];
+            load(&*device, &model, &options).run(rows, &mut scores).expect("the batch runs");
+            let errors = scores.iter().zip(&want).map(|(got, want)| (f64::from(*got) - want).abs());
+            let worst = errors.fold(0.0, f64::max);
+            let best = |row: &[f64]| arg_max(&row.iter().map(|s| *s as f32).collect::<Vec<_>>());
+            let pairs = scores.chunks_exact(10).zip(want.chunks_exact(10));
+            let same = pairs.filter(|(got, want)| arg_max(got) == best(want)).count();
+            println!("{file} on {name}, {:?}: {same} same, worst error {worst:.3}", rows.input());
+            assert!(same >= 990 && worst <= 0.3, "{name}: {same} same, off by {worst}");
         }
     }
 }

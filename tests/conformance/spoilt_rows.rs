@@ -97,6 +97,29 @@ fn check_spoilt(got: &[f32], want: &[f64], tolerance: f64, what: &str) {
     }
 }
 
+/// A row of int8 that holds no finite number is NaN, whatever its activations make of infinities.
+#[test]
+fn a_bad_row_of_int8_is_nan_and_alone() {
+    let clean = Random(5).values(ROWS * 50);
+    let options = PlanOptions { precision: Precision::Int8, ..PlanOptions::default() };
+    let devices = devices().into_iter().filter(|(_, device)| common::has_int8(&**device));
+    // The fake computes in double precision whatever is planned.
+    for (name, device) in devices.filter(|(name, _)| name != "fake") {
+        for model in networks() {
+            let executable = load(&*device, &model, &options);
+            let before = scores(&*executable, &clean);
+            for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+                let mut values = clean.clone();
+                values[SPOILT * 50 + 17] = bad;
+                let after = scores(&*executable, &values);
+                let what = format!("{name}, {:?}, {bad}", model.layers()[0].activation());
+                check_neighbours(&before, &after, &what);
+                assert!(after[SPOILT * 6..][..6].iter().all(|score| score.is_nan()), "{what}");
+            }
+        }
+    }
+}
+
 /// A NaN row has one class on every backend: the first NaN's.
 #[test]
 fn a_nan_row_is_class_zero_everywhere() {

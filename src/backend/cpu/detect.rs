@@ -1,5 +1,6 @@
 //! What this processor is and has.
 
+use super::dots::{Dots, Plain};
 use super::kernels::Kernels;
 use super::level::Level;
 use super::portable::Portable;
@@ -14,7 +15,7 @@ use super::x86_64 as arch;
 /// The kernels of a level, where this processor can run them.
 pub(super) fn kernels(level: Level) -> Option<Kernels> {
     match level {
-        Level::Portable => Some(Kernels::new::<Portable>()),
+        Level::Portable => Some(Kernels::new::<Portable>(Dots::new::<Plain>())),
         _ => arch::kernels(level),
     }
 }

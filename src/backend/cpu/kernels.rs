@@ -2,6 +2,7 @@
 
 #![allow(unsafe_code)]
 
+use super::dots::Dots;
 use super::passes::{Activate, ActivateJob, ApplyHead, HeadJob, Widen, WidenJob};
 use super::probes::{MultiplyAdd, MultiplyAddJob, ReadJob, ReadMemory};
 use super::simd::Simd;
@@ -31,11 +32,13 @@ pub(super) struct Kernels {
     pub(super) multiply_add: unsafe fn(&MultiplyAddJob),
     /// Reads memory, for its time.
     pub(super) read_memory: unsafe fn(&ReadJob),
+    /// Those of whole numbers.
+    pub(super) dots: Dots,
 }
 
 impl Kernels {
     /// The kernels of `S`; the caller has seen that the processor has its instructions.
-    pub(super) fn new<S: Simd>() -> Kernels {
+    pub(super) fn new<S: Simd>(dots: Dots) -> Kernels {
         Kernels {
             lanes: S::LANES,
             rows: S::ROWS,
@@ -46,6 +49,7 @@ impl Kernels {
             head: S::enter::<ApplyHead>,
             multiply_add: S::enter::<MultiplyAdd>,
             read_memory: S::enter::<ReadMemory>,
+            dots,
         }
     }
 }

@@ -10,6 +10,7 @@ use half::{bf16, f16};
 use super::kernels::Kernels;
 use super::memory::Block;
 use super::passes::ActivateJob;
+use super::split::Split;
 use super::tile::{Ahead, Epilogue, HALVES_ROWS_MAX, TileJob};
 use crate::model::Activation;
 use crate::plan::{Plan, PlannedLayer, Precision};
@@ -112,6 +113,7 @@ impl Layer {
             Precision::F32 => pairs.place(weight, f32::from_le_bytes),
             Precision::F16 => pairs.place(weight, |bytes| f16::from_le_bytes(bytes).to_f32()),
             Precision::Bf16 => pairs.place(weight, |bytes| bf16::from_le_bytes(bytes).to_f32()),
+            Precision::Int8 => unreachable!("its layers are of whole numbers"),
         }
         let halves = if plan.precision() == Precision::F32 {
             None
@@ -263,36 +265,6 @@ struct Part {
     panels: usize,
     chunk: usize,
     at_once: usize,
-}
-
-/// Rows split into as few tiles as can be, as even as can be: two tiles of 7 and 6 rows keep more
-/// sums in flight than two of 12 and 1.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Split {
-    /// The number of tiles.
-    pub(super) tiles: usize,
-    /// Rows of the largest tile.
-    most: usize,
-    /// Tiles of that many rows; the others have one row less.
-    full: usize,
-}
-
-impl Split {
-    /// Splits at least one row.
-    pub(super) fn new(rows: usize, rows_max: usize) -> Split {
-        debug_assert!(rows >= 1 && rows_max >= 1);
-        if rows <= rows_max {
-            return Split { tiles: 1, most: rows, full: 1 };
-        }
-        let tiles = rows.div_ceil(rows_max);
-        let most = rows.div_ceil(tiles);
-        Split { tiles, most, full: rows - (most - 1) * tiles }
-    }
-
-    /// Rows of tile `index`.
-    pub(super) fn rows(&self, index: usize) -> usize {
-        if index < self.full { self.most } else { self.most - 1 }
-    }
 }
 
 /// A layer's packed weights, `[panel][input][lane]`.

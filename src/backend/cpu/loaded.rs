@@ -6,12 +6,13 @@
 use std::mem::MaybeUninit;
 use std::sync::Arc;
 
+use super::int8::{Int8Layer, Int8Program};
 use super::kernels::Kernels;
 use super::layer::Layer;
 use super::memory::{LINE, Pool};
 use super::program::Program;
 use crate::backend::{BackendError, Rows};
-use crate::plan::Plan;
+use crate::plan::{Plan, Precision};
 
 /// Values of working memory that a call takes from its stack: enough for some rows of a small
 /// network, so that the smallest batches do not even visit the pool.
@@ -27,8 +28,61 @@ const _: () = assert!(align_of::<StackBlock>() == LINE * size_of::<f32>());
 pub(super) struct Loaded {
     plan: Arc<Plan>,
     device: String,
-    program: Program,
+    steps: Steps,
     pool: Pool,
+}
+
+/// What a plan's rows go through.
+#[derive(Debug)]
+enum Steps {
+    Floats(Program),
+    Int8(Int8Program),
+}
+
+impl Steps {
+    /// `None` where memory runs out.
+    fn new(plan: &Plan, kernels: Kernels) -> Option<Steps> {
+        if plan.precision() == Precision::Int8 {
+            let layers = plan.layers().iter().map(|layer| Int8Layer::new(plan, layer));
+            return Some(Steps::Int8(Int8Program::new(
+                plan,
+                layers.collect::<Option<_>>()?,
+                kernels,
+            )));
+        }
+        let layers = plan.layers().iter().map(|layer| Layer::new(plan, layer));
+        Some(Steps::Floats(Program::new(plan, layers.collect::<Option<_>>()?, kernels)))
+    }
+
+    /// The most rows of one [`run`](Steps::run) with working memory that is not to grow.
+    fn block_rows(&self) -> usize {
+        match self {
+            Steps::Floats(program) => program.block_rows(),
+            Steps::Int8(program) => program.block_rows(),
+        }
+    }
+
+    /// Values of working memory that so many rows take.
+    fn memory(&self, rows: usize) -> usize {
+        match self {
+            Steps::Floats(program) => program.memory(rows),
+            Steps::Int8(program) => program.memory(rows),
+        }
+    }
+
+    /// Runs `count` rows of the planned type and width, at least one, into as many rows of scores.
+    ///
+    /// # Safety
+    /// `memory` has room for [`memory(count)`](Steps::memory) values, and nobody else uses it.
+    unsafe fn run(&self, rows: Rows<'_>, count: usize, scores: &mut [f32], memory: *mut f32) {
+        // SAFETY: the caller's promise, passed on.
+        unsafe {
+            match self {
+                Steps::Floats(program) => program.run(rows, count, scores, memory),
+                Steps::Int8(program) => program.run(rows, count, scores, memory),
+            }
+        }
+    }
 }
 
 impl Loaded {
@@ -38,13 +92,11 @@ impl Loaded {
         kernels: Kernels,
         device: &str,
     ) -> Result<Loaded, BackendError> {
-        let layers = plan.layers().iter().map(|layer| Layer::new(&plan, layer));
-        let layers = layers.collect::<Option<Vec<_>>>();
-        let layers = layers.ok_or_else(|| out_of_memory(device, "the expanded weights"))?;
-        let program = Program::new(&plan, layers, kernels);
-        let pool = Pool::new(program.memory(program.block_rows()));
+        let steps = Steps::new(&plan, kernels);
+        let steps = steps.ok_or_else(|| out_of_memory(device, "the expanded weights"))?;
+        let pool = Pool::new(steps.memory(steps.block_rows()));
         let device = device.to_owned();
-        Ok(Loaded { plan, device, program, pool })
+        Ok(Loaded { plan, device, steps, pool })
     }
 
     /// The plan.
@@ -74,23 +126,23 @@ impl Loaded {
     ) -> Result<(), BackendError> {
         let (inputs, classes) = (self.plan.inputs(), self.plan.classes());
         debug_assert_eq!((rows.values(), scores.len()), (count * inputs, count * classes));
-        if self.program.memory(count) <= STACK_MAX {
+        if self.steps.memory(count) <= STACK_MAX {
             let mut block = StackBlock([MaybeUninit::uninit(); STACK_MAX]);
             // SAFETY: the block holds what the program asks for so many rows; lengths as above.
-            unsafe { self.program.run(rows, count, scores, block.0.as_mut_ptr().cast()) };
+            unsafe { self.steps.run(rows, count, scores, block.0.as_mut_ptr().cast()) };
             return Ok(());
         }
         let Some(mut block) = self.pool.take() else {
             return Err(self.out_of_memory("working memory"));
         };
         let memory = block.values_mut().as_mut_ptr();
-        let step = self.program.block_rows();
+        let step = self.steps.block_rows();
         for start in (0..count).step_by(step) {
             let end = count.min(start + step);
             let rows = rows.slice(start..end, inputs);
             let scores = &mut scores[start * classes..end * classes];
             // SAFETY: pooled blocks hold what the program asks for `block_rows` rows.
-            unsafe { self.program.run(rows, end - start, scores, memory) };
+            unsafe { self.steps.run(rows, end - start, scores, memory) };
         }
         self.pool.give_back(block);
         Ok(())

@@ -8,6 +8,9 @@
 //! one on a GPU, and runs as fast as an f32 plan. One row or two are faster: they are bound by
 //! reading weights, and read them as halves.
 //!
+//! Plans of int8 are computed in whole numbers ([`int8`], [`dots`]), with VNNI where the processor
+//! has it.
+//!
 //! At one level, a row's scores are the same to the last bit whatever batch it is in. Levels differ
 //! from each other in the last bits: the portable one rounds products before adding them.
 
@@ -15,7 +18,9 @@
 mod aarch64;
 mod context;
 mod detect;
+mod dots;
 mod executable;
+mod int8;
 mod kernels;
 mod layer;
 mod level;
@@ -31,6 +36,7 @@ mod portable;
 mod probes;
 mod program;
 mod simd;
+mod split;
 #[cfg(test)]
 mod tests;
 mod tile;

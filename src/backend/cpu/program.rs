@@ -5,9 +5,10 @@
 use std::ops::Range;
 
 use super::kernels::Kernels;
-use super::layer::{Layer, Matrix, Split};
+use super::layer::{Layer, Matrix};
 use super::memory::stride;
 use super::passes::{HeadJob, Narrow, WidenJob};
+use super::split::Split;
 use super::tile::Ahead;
 use crate::backend::Rows;
 use crate::model::Head;

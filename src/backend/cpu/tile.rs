@@ -91,6 +91,7 @@ pub(super) fn tile<S: Simd>(
         (Precision::F16, _) => tile_of_few_rows::<S, 2, F16>(rows, chunks),
         (Precision::Bf16, 1) => tile_of_few_rows::<S, 1, Bf16>(rows, chunks),
         (Precision::Bf16, _) => tile_of_few_rows::<S, 2, Bf16>(rows, chunks),
+        (Precision::Int8, _) => unreachable!("its tiles are of whole numbers"),
     }
 }
 

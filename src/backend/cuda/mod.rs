@@ -37,7 +37,9 @@ use self::executable::CudaExecutable;
 use self::find::Found;
 use self::opened::Opened;
 use super::sealed::Sealed;
-use super::{BackendError, Device, DeviceInfo, Executable, Finding, HostMemory, OpenOptions};
+use super::{
+    BackendError, Device, DeviceInfo, Executable, Finding, HostMemory, OpenOptions, refusal,
+};
 use crate::plan::{Limits, Peak, Plan};
 
 /// Opens the device the options ask for.
@@ -96,6 +98,7 @@ impl Device for CudaDevice {
         if *plan.limits() != self.limits {
             return Err(BackendError::WrongPlan);
         }
+        refusal::check_precision(&plan, &self.info)?;
         Ok(Arc::new(CudaExecutable::new(self.clone(), plan)?))
     }
 

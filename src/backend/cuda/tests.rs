@@ -46,6 +46,7 @@ fn number(block: &[u8], at: usize, precision: Precision) -> f32 {
         Precision::F32 => f32::from_bits(word(block, at)),
         Precision::F16 => f16::from_le_bytes(two()).to_f32(),
         Precision::Bf16 => bf16::from_le_bytes(two()).to_f32(),
+        Precision::Int8 => unreachable!("such plans are refused"),
     }
 }
 
@@ -105,6 +106,7 @@ fn blocks_hold_every_number_where_the_layout_says() {
                         Precision::F32 => expected,
                         Precision::F16 => f16::from_f32(expected).to_f32(),
                         Precision::Bf16 => bf16::from_f32(expected).to_f32(),
+                        Precision::Int8 => unreachable!("such plans are refused"),
                     };
                     let at = fragment_index(output, k, tiles, index == 0) * written.bytes();
                     assert_eq!(number(&block, weights + at, written), rounded, "{output}, {k}");

@@ -1,5 +1,7 @@
 //! What a kernel has to compute, by the plan's own words.
 
+use std::ops::Range;
+
 use crate::backend::Rows;
 use crate::plan::{Plan, PlannedLayer, Precision};
 
@@ -35,10 +37,18 @@ fn interpret_row(plan: &Plan, row: &[f32]) -> Vec<f32> {
 fn neuron(plan: &Plan, layer: &PlannedLayer, output: usize, x: &[f64]) -> f64 {
     let panel = plan.limits().panel;
     let first = output / panel * layer.inputs * panel + output % panel;
-    let weight = |k: usize| weight_at(plan, layer, first + k * panel);
+    let step = match plan.precision() {
+        Precision::Int8 => f32_at(plan, &layer.scales, output),
+        _ => 1.0,
+    };
+    let weight = |k: usize| weight_at(plan, layer, first + k * panel) * f64::from(step);
     let sum: f64 = x.iter().enumerate().map(|(k, x)| x * weight(k)).sum();
-    let bias = read(&plan.parameters()[layer.bias.clone()], output * 4);
-    layer.activation.apply(sum * f64::from(layer.scale) + f64::from(f32::from_le_bytes(bias)))
+    let bias = f32_at(plan, &layer.bias, output);
+    layer.activation.apply(sum * f64::from(layer.scale) + f64::from(bias))
+}
+
+fn f32_at(plan: &Plan, span: &Range<usize>, index: usize) -> f32 {
+    f32::from_le_bytes(read(&plan.parameters()[span.clone()], index * 4))
 }
 
 fn weight_at(plan: &Plan, layer: &PlannedLayer, element: usize) -> f64 {
@@ -47,6 +57,7 @@ fn weight_at(plan: &Plan, layer: &PlannedLayer, element: usize) -> f64 {
         Precision::F32 => f32::from_le_bytes(read(bytes, element * 4)).into(),
         Precision::F16 => half::f16::from_le_bytes(read(bytes, element * 2)).into(),
         Precision::Bf16 => half::bf16::from_le_bytes(read(bytes, element * 2)).into(),
+        Precision::Int8 => i8::from_le_bytes(read(bytes, element)).into(),
     }
 }
 

@@ -20,7 +20,9 @@ use std::sync::Arc;
 use self::executable::WgpuExecutable;
 use self::gpu::Gpu;
 use super::sealed::Sealed;
-use super::{BackendError, BackendKind, Device, DeviceInfo, Executable, Finding, OpenOptions};
+use super::{
+    BackendError, BackendKind, Device, DeviceInfo, Executable, Finding, OpenOptions, refusal,
+};
 use crate::plan::{Limits, Peak, Plan};
 
 /// Opens the adapter the options ask for.
@@ -88,6 +90,7 @@ impl Device for WgpuDevice {
         if *plan.limits() != self.limits {
             return Err(BackendError::WrongPlan);
         }
+        refusal::check_precision(&plan, &self.info)?;
         Ok(Arc::new(WgpuExecutable::new(self.clone(), plan)?))
     }
 }

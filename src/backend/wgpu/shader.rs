@@ -131,6 +131,7 @@ fn unpack_input(input: InputType) -> &'static str {
 
 fn unpack_weights(precision: Precision) -> &'static str {
     match precision {
+        Precision::Int8 => unreachable!("a plan of int8 is refused when it is loaded"),
         Precision::F32 => {
             "alias Weights = vec4f;\n\
              fn unpack_weights(w: Weights) -> vec4f { return w; }\n"

@@ -165,7 +165,9 @@ impl Achieved {
             bytes_per_s,
             memory_share: peak.map(|peak| bytes_per_s / peak.bytes_per_s),
             flops_per_s,
-            flops_share: peak.and_then(|peak| peak.flops_per_s).map(|peak| flops_per_s / peak),
+            flops_share: peak
+                .and_then(|peak| cost.flops_ceiling(peak))
+                .map(|peak| flops_per_s / peak),
         }
     }
 }

@@ -2,6 +2,7 @@
 
 mod neon;
 
+use super::dots::{Dots, Plain};
 use super::kernels::Kernels;
 use super::level::Level;
 
@@ -9,7 +10,7 @@ use super::level::Level;
 pub(super) fn kernels(level: Level) -> Option<Kernels> {
     match level {
         Level::Neon if std::arch::is_aarch64_feature_detected!("neon") => {
-            Some(Kernels::new::<neon::Neon>())
+            Some(Kernels::new::<neon::Neon>(Dots::new::<Plain>()))
         }
         _ => None,
     }

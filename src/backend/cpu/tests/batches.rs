@@ -10,15 +10,13 @@ fn sample(random: &mut Random) -> Model {
     network(random, &[150, 33, 17, 10], Activation::Gelu).with_head(Head::Softmax)
 }
 
-const PRECISIONS: [Precision; 3] = [Precision::F32, Precision::F16, Precision::Bf16];
-
 #[test]
 fn a_row_has_the_same_bits_in_every_batch() {
     let mut random = Random(6);
     for widths in [&[150, 33, 17, 10][..], &[500, 300, 10], &[3, 2], &[1000, 16]] {
         let model = network(&mut random, widths, Activation::Tanh);
         let rows = random.units(widths[0] * 140);
-        for (device, precision) in devices().iter().flat_map(|d| PRECISIONS.map(|p| (d, p))) {
+        for (device, precision) in devices().iter().flat_map(|d| Precision::ALL.map(|p| (d, p))) {
             let executable = load(&**device, &model, &options(InputType::F32, precision));
             let all = scores(&*executable, Rows::F32(&rows));
             for count in (1..=40).chain([100]) {

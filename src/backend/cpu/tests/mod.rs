@@ -2,6 +2,7 @@
 
 mod activations;
 mod batches;
+mod int8;
 mod networks;
 
 use std::sync::Arc;

@@ -84,7 +84,7 @@ fn bytes_and_rounded_weights_stay_within_their_precision() {
     let brains: Vec<bf16> = floats.iter().copied().map(bf16::from_f32).collect();
     let batches = [Rows::F32(&floats), Rows::F16(&halves), Rows::Bf16(&brains), Rows::U8(&bytes)];
     for (device, rows) in devices().iter().flat_map(|device| batches.map(|rows| (device, rows))) {
-        for precision in [Precision::F32, Precision::F16, Precision::Bf16] {
+        for precision in Precision::ALL {
             let executable = load(&**device, &model, &options(rows.input(), precision));
             check(&model, &*executable, rows);
         }

@@ -2,7 +2,9 @@
 
 mod avx2;
 mod avx512;
+mod vnni;
 
+use super::dots::{Dots, Plain};
 use super::kernels::Kernels;
 use super::level::Level;
 
@@ -10,14 +12,16 @@ use super::level::Level;
 pub(super) fn kernels(level: Level) -> Option<Kernels> {
     match level {
         Level::Avx512 if is_x86_feature_detected!("avx512f") => {
-            Some(Kernels::new::<avx512::Avx512>())
+            let has_dots = is_x86_feature_detected!("avx512vnni");
+            let dots = if has_dots { Dots::new::<vnni::Vnni512>() } else { Dots::new::<Plain>() };
+            Some(Kernels::new::<avx512::Avx512>(dots))
         }
         Level::Avx2
             if is_x86_feature_detected!("avx2")
                 && is_x86_feature_detected!("fma")
                 && is_x86_feature_detected!("f16c") =>
         {
-            Some(Kernels::new::<avx2::Avx2>())
+            Some(Kernels::new::<avx2::Avx2>(Dots::new::<Plain>()))
         }
         _ => None,
     }

@@ -1,0 +1,175 @@
+//! Rows of f32 to rows of bytes, each measured by itself.
+//!
+//! A byte `q` of a row stands for `(q - zero) * step`, where the row's step is a 255th of the way
+//! from its least value to its largest, 0 among them, and its zero a whole number, so that 0 is
+//! exact. A row's bytes follow from the row alone, whatever batch it is in.
+//!
+//! A row with a value that is no finite number has no step: NaN stands in for it, which every
+//! output of that row becomes, and no other row's.
+
+#![allow(unsafe_code)]
+
+use super::dot::{Dot, DotKernel, LANES};
+
+/// Vectors looked at at once: enough to hide how long a comparison takes.
+const AT_ONCE: usize = 4;
+/// How far ahead of what is read memory is asked for.
+const AHEAD_BYTES: usize = 4096;
+
+/// What the bytes of rows stand for.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::backend::cpu) struct Measured<S, Z> {
+    /// Each row's step.
+    pub(in crate::backend::cpu) steps: S,
+    /// The byte of each row that stands for 0.
+    pub(in crate::backend::cpu) zeros: Z,
+    /// From one row's to the next: 1, or 0 where all rows have the same.
+    pub(in crate::backend::cpu) step: usize,
+}
+
+/// Where to write what the bytes of rows stand for.
+pub(in crate::backend::cpu) type Measures = Measured<*mut f32, *mut i32>;
+
+impl Measures {
+    /// The same, to read, from row `index` on.
+    pub(in crate::backend::cpu) fn row(self, index: usize) -> Measured<*const f32, *const i32> {
+        let Measured { steps, zeros, step } = self;
+        Measured {
+            steps: steps.wrapping_add(index * step),
+            zeros: zeros.wrapping_add(index * step),
+            step,
+        }
+    }
+}
+
+/// Rows of f32 to turn into bytes.
+#[derive(Debug)]
+pub(in crate::backend::cpu) struct MeasureJob {
+    /// The first row.
+    pub(in crate::backend::cpu) values: *const f32,
+    /// Values from one row to the next.
+    pub(in crate::backend::cpu) stride: usize,
+    /// Values of a row.
+    pub(in crate::backend::cpu) width: usize,
+    /// The number of rows.
+    pub(in crate::backend::cpu) rows: usize,
+    /// Whether no value is below 0.
+    pub(in crate::backend::cpu) positive: bool,
+    /// The first row's bytes.
+    pub(in crate::backend::cpu) bytes: *mut u8,
+    /// Bytes from one row to the next.
+    pub(in crate::backend::cpu) bytes_stride: usize,
+    /// What the bytes stand for.
+    pub(in crate::backend::cpu) measures: Measures,
+}
+
+/// Reads `rows` rows of `width` values; writes as many rows of bytes, each rounded up to whole
+/// [`LANES`], and what they stand for.
+#[derive(Debug)]
+pub(super) struct Measure;
+
+impl DotKernel for Measure {
+    type Job = MeasureJob;
+
+    #[inline(always)]
+    unsafe fn run<D: Dot>(dot: D, job: &MeasureJob) {
+        for row in 0..job.rows {
+            // SAFETY: the caller promises `rows` rows at either place.
+            unsafe {
+                let values = job.values.add(row * job.stride);
+                let scale = Scale::of(range(dot, values, job.width, job.positive));
+                let at = row * job.measures.step;
+                *job.measures.steps.add(at) = scale.step;
+                *job.measures.zeros.add(at) = scale.zero;
+                write(dot, values, job.width, &scale, job.bytes.add(row * job.bytes_stride));
+            }
+        }
+    }
+}
+
+/// The least and the largest value of a row, 0 among them; NaN where a value is.
+///
+/// # Safety
+/// `width` values may be read.
+#[inline(always)]
+unsafe fn range<D: Dot>(dot: D, values: *const f32, width: usize, positive: bool) -> [f32; 2] {
+    let zero = dot.splat(0.0);
+    let (mut low, mut high) = ([zero; AT_ONCE], [zero; AT_ONCE]);
+    let mut is_nan = false;
+    let mut take = |at: usize, value: D::V| {
+        is_nan |= dot.is_nan(value, value);
+        high[at] = dot.max(value, high[at]);
+        if !positive {
+            low[at] = dot.min(value, low[at]);
+        }
+    };
+    let whole = width / LANES * LANES;
+    let blocks = width / (AT_ONCE * LANES) * (AT_ONCE * LANES);
+    // SAFETY: the caller promises `width` values.
+    unsafe {
+        for start in (0..blocks).step_by(AT_ONCE * LANES) {
+            for at in 0..AT_ONCE {
+                let value = values.add(start + at * LANES);
+                dot.prefetch(value.cast::<u8>().wrapping_add(AHEAD_BYTES));
+                take(at, dot.load(value));
+            }
+        }
+        for start in (blocks..whole).step_by(LANES) {
+            take(0, dot.load(values.add(start)));
+        }
+        if whole < width {
+            take(0, dot.load_some(values.add(whole), width - whole));
+        }
+    }
+    if is_nan {
+        return [f32::NAN; 2];
+    }
+    let high = high[1..].iter().fold(high[0], |most, value| dot.max(*value, most));
+    let low = low[1..].iter().fold(low[0], |least, value| dot.min(*value, least));
+    [if positive { 0.0 } else { dot.least(low) }, dot.largest(high)]
+}
+
+/// How a row becomes bytes.
+struct Scale {
+    step: f32,
+    inverse: f32,
+    zero: i32,
+}
+
+impl Scale {
+    #[inline(always)]
+    fn of([low, high]: [f32; 2]) -> Scale {
+        const SHARE: f32 = 1.0 / 255.0;
+        // The range itself may be past the largest f32.
+        let step = high * SHARE - low * SHARE;
+        if !step.is_finite() {
+            return Scale { step: f32::NAN, inverse: 0.0, zero: 0 };
+        }
+        // The inverse of a smaller step may be infinite; nothing is lost by calling all values 0.
+        if step < f32::MIN_POSITIVE {
+            return Scale { step: 0.0, inverse: 0.0, zero: 0 };
+        }
+        let inverse = 1.0 / step;
+        Scale { step, inverse, zero: (-low * inverse).round_ties_even() as i32 }
+    }
+}
+
+/// Writes a row's bytes.
+///
+/// # Safety
+/// `width` values may be read, and as many bytes written, rounded up to whole [`LANES`].
+#[inline(always)]
+unsafe fn write<D: Dot>(dot: D, values: *const f32, width: usize, scale: &Scale, to: *mut u8) {
+    let (inverse, zero) = (dot.splat(scale.inverse), dot.splat_i(scale.zero));
+    let whole = width / LANES * LANES;
+    // SAFETY: as the caller promises.
+    unsafe {
+        for at in (0..whole).step_by(LANES) {
+            dot.store_bytes(to.add(at), dot.mul(dot.load(values.add(at)), inverse), zero);
+        }
+        if whole < width {
+            let rest = dot.load_some(values.add(whole), width - whole);
+            dot.store_bytes(to.add(whole), dot.mul(rest, inverse), zero);
+        }
+    }
+}

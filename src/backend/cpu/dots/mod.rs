@@ -1,0 +1,40 @@
+//! Kernels of whole numbers: rows of bytes times weights of signed bytes, summed exactly, and the
+//! pass that makes rows of bytes.
+//!
+//! Every algorithm is written once over [`Dot`], 16 outputs at once. Sums are exact, and what
+//! follows them rounds each step by itself, so that rows of one model have the same bits whichever
+//! processor computes them, as far as the layers' activations are clamps.
+
+mod dot;
+mod measure;
+mod plain;
+mod tile;
+
+pub(super) use dot::{Dot, DotKernel, LANES, Outputs};
+pub(super) use measure::{MeasureJob, Measured, Measures};
+pub(super) use plain::Plain;
+pub(super) use tile::{DotJob, DotTileFn, Epilogue};
+
+use measure::Measure;
+
+/// The kernels of one instruction set, which the processor was seen to have.
+///
+/// All of them are unsafe to call for one reason only: the memory their job points to.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Dots {
+    /// The most rows of a register tile.
+    pub(super) rows: usize,
+    /// Sums of [`LANES`] outputs that a register tile may keep.
+    pub(super) sums: usize,
+    /// The register tile of so many rows, panels and chunks.
+    pub(super) tile: fn(usize, usize, usize) -> DotTileFn,
+    /// Turns rows of f32 into rows of bytes.
+    pub(super) measure: unsafe fn(&MeasureJob),
+}
+
+impl Dots {
+    /// The kernels of `D`; the caller has seen that the processor has its instructions.
+    pub(super) fn new<D: Dot>() -> Dots {
+        Dots { rows: D::ROWS, sums: D::SUMS, tile: tile::tile::<D>, measure: D::enter::<Measure> }
+    }
+}

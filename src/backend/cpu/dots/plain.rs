@@ -1,0 +1,137 @@
+//! Any processor: plain Rust, one lane after the other as far as the compiler does not know better.
+
+#![allow(unsafe_code)]
+
+use std::array::from_fn;
+
+use super::dot::{Dot, DotKernel, LANES};
+
+/// Needs no proof: plain Rust runs everywhere.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::backend::cpu) struct Plain;
+
+type Numbers = [i32; LANES];
+type Floats = [f32; LANES];
+
+impl Dot for Plain {
+    type I = Numbers;
+    type V = Floats;
+    const SUMS: usize = 4;
+    const ROWS: usize = 2;
+
+    unsafe fn enter<K: DotKernel>(job: &K::Job) {
+        // SAFETY: the caller promises what `job` needs.
+        unsafe { K::run(Plain, job) }
+    }
+
+    #[inline(always)]
+    fn splat_i(self, x: i32) -> Numbers {
+        [x; LANES]
+    }
+
+    #[inline(always)]
+    fn add_i(self, a: Numbers, b: Numbers) -> Numbers {
+        from_fn(|lane| a[lane].wrapping_add(b[lane]))
+    }
+
+    #[inline(always)]
+    fn sub_i(self, a: Numbers, b: Numbers) -> Numbers {
+        from_fn(|lane| a[lane].wrapping_sub(b[lane]))
+    }
+
+    #[inline(always)]
+    fn mul_i(self, a: Numbers, b: Numbers) -> Numbers {
+        from_fn(|lane| a[lane].wrapping_mul(b[lane]))
+    }
+
+    #[inline(always)]
+    fn dot(self, sum: Numbers, x: Numbers, w: Numbers) -> Numbers {
+        from_fn(|lane| {
+            let products = x[lane].to_ne_bytes().into_iter().zip(w[lane].to_ne_bytes());
+            let products = products.map(|(x, w)| i32::from(x) * i32::from(w.cast_signed()));
+            sum[lane].wrapping_add(products.sum())
+        })
+    }
+
+    #[inline(always)]
+    fn to_floats(self, x: Numbers) -> Floats {
+        x.map(|x| x as f32)
+    }
+
+    #[inline(always)]
+    fn splat(self, x: f32) -> Floats {
+        [x; LANES]
+    }
+
+    #[inline(always)]
+    fn add(self, a: Floats, b: Floats) -> Floats {
+        from_fn(|lane| a[lane] + b[lane])
+    }
+
+    #[inline(always)]
+    fn mul(self, a: Floats, b: Floats) -> Floats {
+        from_fn(|lane| a[lane] * b[lane])
+    }
+
+    #[inline(always)]
+    fn max(self, a: Floats, b: Floats) -> Floats {
+        from_fn(|lane| if a[lane] > b[lane] { a[lane] } else { b[lane] })
+    }
+
+    #[inline(always)]
+    fn min(self, a: Floats, b: Floats) -> Floats {
+        from_fn(|lane| if a[lane] < b[lane] { a[lane] } else { b[lane] })
+    }
+
+    #[inline(always)]
+    fn largest(self, x: Floats) -> f32 {
+        x.into_iter().fold(f32::NEG_INFINITY, f32::max)
+    }
+
+    #[inline(always)]
+    fn least(self, x: Floats) -> f32 {
+        x.into_iter().fold(f32::INFINITY, f32::min)
+    }
+
+    #[inline(always)]
+    fn is_nan(self, a: Floats, b: Floats) -> bool {
+        a.into_iter().chain(b).any(f32::is_nan)
+    }
+
+    #[inline(always)]
+    fn prefetch(self, _at: *const u8) {}
+
+    #[inline(always)]
+    unsafe fn load_i(self, from: *const i32) -> Numbers {
+        // SAFETY: the caller promises readable values; the read needs no alignment.
+        unsafe { from.cast::<Numbers>().read_unaligned() }
+    }
+
+    #[inline(always)]
+    unsafe fn load(self, from: *const f32) -> Floats {
+        // SAFETY: the caller promises readable values; the read needs no alignment.
+        unsafe { from.cast::<Floats>().read_unaligned() }
+    }
+
+    #[inline(always)]
+    unsafe fn load_some(self, from: *const f32, count: usize) -> Floats {
+        // SAFETY: the caller promises `count` readable values.
+        from_fn(|lane| if lane < count { unsafe { *from.add(lane) } } else { 0.0 })
+    }
+
+    #[inline(always)]
+    unsafe fn store(self, to: *mut f32, x: Floats) {
+        // SAFETY: the caller promises writable values; the write needs no alignment.
+        unsafe { to.cast::<Floats>().write_unaligned(x) }
+    }
+
+    #[inline(always)]
+    unsafe fn store_bytes(self, to: *mut u8, x: Floats, zero: Numbers) {
+        let byte = |lane: usize| {
+            let steps = x[lane].round_ties_even() as i32;
+            steps.wrapping_add(zero[lane]).clamp(0, 255) as u8
+        };
+        // SAFETY: the caller promises as many writable bytes.
+        unsafe { to.cast::<[u8; LANES]>().write(from_fn(byte)) }
+    }
+}

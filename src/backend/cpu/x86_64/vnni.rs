@@ -1,0 +1,154 @@
+//! AVX-512 with VNNI: four products of bytes in each of 16 lanes, added in one instruction.
+
+#![allow(unsafe_code)]
+
+use std::arch::x86_64::*;
+
+use crate::backend::cpu::dots::{Dot, DotKernel, LANES};
+
+/// The proof that the processor has AVX-512F and AVX-512 VNNI: only [`Dot::enter`] makes one.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Vnni512(());
+
+impl Dot for Vnni512 {
+    type I = __m512i;
+    type V = __m512;
+    const SUMS: usize = 16;
+    const ROWS: usize = 8;
+
+    unsafe fn enter<K: DotKernel>(job: &K::Job) {
+        #[target_feature(enable = "avx512f,avx512vnni")]
+        unsafe fn inside<K: DotKernel>(job: &K::Job) {
+            // SAFETY: the caller promises what `job` needs; the attribute makes the proof true.
+            unsafe { K::run(Vnni512(()), job) }
+        }
+        // SAFETY: the caller promises that the processor has these, and what `job` needs.
+        unsafe { inside::<K>(job) }
+    }
+
+    #[inline(always)]
+    fn splat_i(self, x: i32) -> __m512i {
+        // SAFETY: `self` proves AVX-512F.
+        unsafe { _mm512_set1_epi32(x) }
+    }
+
+    #[inline(always)]
+    fn add_i(self, a: __m512i, b: __m512i) -> __m512i {
+        // SAFETY: `self` proves AVX-512F.
+        unsafe { _mm512_add_epi32(a, b) }
+    }
+
+    #[inline(always)]
+    fn sub_i(self, a: __m512i, b: __m512i) -> __m512i {
+        // SAFETY: `self` proves AVX-512F.
+        unsafe { _mm512_sub_epi32(a, b) }
+    }
+
+    #[inline(always)]
+    fn mul_i(self, a: __m512i, b: __m512i) -> __m512i {
+        // SAFETY: `self` proves AVX-512F.
+        unsafe { _mm512_mullo_epi32(a, b) }
+    }
+
+    #[inline(always)]
+    fn dot(self, sum: __m512i, x: __m512i, w: __m512i) -> __m512i {
+        // SAFETY: `self` proves AVX-512 VNNI.
+        unsafe { _mm512_dpbusd_epi32(sum, x, w) }
+    }
+
+    #[inline(always)]
+    fn to_floats(self, x: __m512i) -> __m512 {
+        // SAFETY: `self` proves AVX-512F.
+        unsafe { _mm512_cvtepi32_ps(x) }
+    }
+
+    #[inline(always)]
+    fn splat(self, x: f32) -> __m512 {
+        // SAFETY: `self` proves AVX-512F.
+        unsafe { _mm512_set1_ps(x) }
+    }
+
+    #[inline(always)]
+    fn add(self, a: __m512, b: __m512) -> __m512 {
+        // SAFETY: `self` proves AVX-512F.
+        unsafe { _mm512_add_ps(a, b) }
+    }
+
+    #[inline(always)]
+    fn mul(self, a: __m512, b: __m512) -> __m512 {
+        // SAFETY: `self` proves AVX-512F.
+        unsafe { _mm512_mul_ps(a, b) }
+    }
+
+    #[inline(always)]
+    fn max(self, a: __m512, b: __m512) -> __m512 {
+        // SAFETY: `self` proves AVX-512F.
+        unsafe { _mm512_max_ps(a, b) }
+    }
+
+    #[inline(always)]
+    fn min(self, a: __m512, b: __m512) -> __m512 {
+        // SAFETY: `self` proves AVX-512F.
+        unsafe { _mm512_min_ps(a, b) }
+    }
+
+    #[inline(always)]
+    fn largest(self, x: __m512) -> f32 {
+        // SAFETY: `self` proves AVX-512F.
+        unsafe { _mm512_reduce_max_ps(x) }
+    }
+
+    #[inline(always)]
+    fn least(self, x: __m512) -> f32 {
+        // SAFETY: `self` proves AVX-512F.
+        unsafe { _mm512_reduce_min_ps(x) }
+    }
+
+    #[inline(always)]
+    fn is_nan(self, a: __m512, b: __m512) -> bool {
+        // SAFETY: `self` proves AVX-512F.
+        unsafe { _mm512_cmp_ps_mask::<_CMP_UNORD_Q>(a, b) != 0 }
+    }
+
+    #[inline(always)]
+    fn prefetch(self, at: *const u8) {
+        // SAFETY: a prefetch reads nothing and never faults.
+        unsafe { _mm_prefetch::<_MM_HINT_T1>(at.cast()) }
+    }
+
+    #[inline(always)]
+    unsafe fn load_i(self, from: *const i32) -> __m512i {
+        // SAFETY: `self` proves AVX-512F; the caller promises the memory.
+        unsafe { _mm512_loadu_si512(from.cast()) }
+    }
+
+    #[inline(always)]
+    unsafe fn load(self, from: *const f32) -> __m512 {
+        // SAFETY: `self` proves AVX-512F; the caller promises the memory.
+        unsafe { _mm512_loadu_ps(from) }
+    }
+
+    #[inline(always)]
+    unsafe fn load_some(self, from: *const f32, count: usize) -> __m512 {
+        debug_assert!(count <= LANES);
+        // SAFETY: `self` proves AVX-512F; the caller promises `count` values, and lanes left out by
+        // the mask are not read.
+        unsafe { _mm512_maskz_loadu_ps(((1_u32 << count) - 1) as __mmask16, from) }
+    }
+
+    #[inline(always)]
+    unsafe fn store(self, to: *mut f32, x: __m512) {
+        // SAFETY: `self` proves AVX-512F; the caller promises the memory.
+        unsafe { _mm512_storeu_ps(to, x) }
+    }
+
+    #[inline(always)]
+    unsafe fn store_bytes(self, to: *mut u8, x: __m512, zero: __m512i) {
+        // SAFETY: `self` proves AVX-512F, whose rounding mode nobody changes; the caller promises
+        // the memory. A number below 0 would be packed as 255; `Measure` never makes one.
+        unsafe {
+            let steps = _mm512_add_epi32(_mm512_cvtps_epi32(x), zero);
+            _mm_storeu_si128(to.cast(), _mm512_cvtusepi32_epi8(steps));
+        }
+    }
+}
