@@ -279,6 +279,8 @@ impl CostPart {
         let bound = match (self.compute_us, self.memory_us) {
             (Some(compute), Some(memory)) if compute > memory => "compute",
             (Some(_), Some(_)) => "memory",
+            // No ceiling of arithmetic is measured, so that this is what memory alone asks for.
+            (None, Some(_)) => "memory, at least",
             _ => "unknown",
         };
         let roofline = self.roofline_us.map_or(String::from("unknown"), output::figure);

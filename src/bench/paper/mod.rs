@@ -67,7 +67,7 @@ impl PaperOptions {
         let share = backends.max(1) as u32;
         PaperOptions {
             runs: 5,
-            run_time: Duration::from_millis(600) / share,
+            run_time: Duration::from_millis(500) / share,
             warm_up: Duration::from_millis(100) / share,
             probe_time: Duration::from_millis(250) / share,
             ..PaperOptions::full()
@@ -123,5 +123,6 @@ pub fn run(
     scalability::run(&mut lab)?;
     let limits = limits::run(&mut lab)?;
     lab.findings.section(headlines::section(&limits));
+    lab.findings.lead(limits.iter().map(|limit| limit.in_short(options)).collect());
     Ok(lab.finish())
 }

@@ -50,7 +50,7 @@ fn a_run_has_every_figure_and_its_rounds() {
 
 /// Every table has lines as long as its head, every curve points with numbers.
 fn check_sections(record: &Record) {
-    assert_eq!(record.sections.len(), 6);
+    assert_eq!(record.sections.len(), 7);
     for section in &record.sections {
         assert!(!section.title.is_empty() && !section.text.is_empty());
         for table in &section.tables {

@@ -1,13 +1,18 @@
 //! Throughput: predictions a second that come out, at rates that go in.
 
+use std::time::Duration;
+
 use super::super::error::BenchError;
 use super::super::load::{Durations, Kept, Schedule};
 use super::super::record::{
     Axis, Bar, Better, Chart, Column, Curve, Drawing, Point, Section, Stroke, Table, figure,
-    thousands,
+    spectrum, thousands,
 };
 use super::super::stream::{Outcome, Stages};
 use super::lab::Lab;
+
+/// Rows of a run at least, however low the rate: fewer make no rate of their own.
+const ROWS_MIN: f64 = 10.0;
 
 /// Runs at one rate, and all of them together.
 pub(super) struct Runs {
@@ -108,18 +113,21 @@ pub(super) fn run(lab: &mut Lab<'_>) -> Result<(), BenchError> {
         stroke: Stroke::Reference,
         points: ideal.collect(),
     }];
-    let mut stages = Vec::new();
+    let (mut stages, mut spectra) = (Vec::new(), Vec::new());
     for subject in 0..lab.subjects.len() {
         let (mut points, mut last) = (Vec::new(), Stages::default());
         let name = lab.subjects[subject].name.clone();
         for rate in &rates {
             lab.step(&format!("throughput: {name}, {} rows/s", thousands(*rate as u64)));
-            let schedule = Schedule::new(*rate, lab.options.run_time).after(lab.options.warm_up);
+            let time = lab.options.run_time.max(Duration::from_secs_f64(ROWS_MIN / rate));
+            let schedule = Schedule::new(*rate, time).after(lab.options.warm_up);
             let runs = Runs::of(lab, || lab.job(subject, 1).open_loop(&schedule))?;
             points.push(runs.point(*rate));
             runs.report(lab, &format!("throughput.{name}.rate={rate}"));
             table.rows.push(runs.row([name.clone(), thousands(*rate as u64)]));
             last = runs.all.stages;
+            let title = format!("{name}, {} rows/s", thousands(*rate as u64));
+            spectra.push((title, runs.all.kept.latency));
         }
         curves.push(Curve { name: name.clone(), stroke: Stroke::Marked, points });
         stages.push((name, last));
@@ -128,6 +136,8 @@ pub(super) fn run(lab: &mut Lab<'_>) -> Result<(), BenchError> {
     let [x, y] = axes;
     let title = String::from("Rows answered a second against rows offered a second");
     section.charts.push(Chart { title, drawing: Drawing::Curves { x, y, curves } });
+    let spectra: Vec<_> = spectra.iter().map(|(title, times)| (title.clone(), times)).collect();
+    section.charts.push(spectrum(&spectra));
     section.tables.push(table);
     lab.findings.section(section);
     lab.findings.section(where_time_went(&stages, rates.last().copied().unwrap_or_default()));

@@ -18,6 +18,12 @@ impl Findings {
         self.sections.push(section);
     }
 
+    /// Puts what matters most before all of it.
+    pub fn lead(&mut self, text: Vec<String>) {
+        let title = String::from("In short");
+        self.sections.insert(0, Section { title, text, ..Section::default() });
+    }
+
     /// Adds a figure and its rounds.
     pub fn figure(&mut self, key: String, unit: &str, better: Better, rounds: Vec<f64>) {
         self.figures.push(Figure { key, unit: unit.to_owned(), better, rounds });

@@ -49,7 +49,7 @@ pub(super) struct Paper {
     /// The paper's durations: 5 runs of 300 seconds for each figure.
     #[arg(long)]
     full: bool,
-    /// The time of one run, in place of what --quick (0.6) or --full (300) say.
+    /// The time of one run, in place of what --quick (0.5) or --full (300) say.
     #[arg(long, value_name = "SECONDS", value_parser = options::parse_seconds)]
     seconds: Option<Duration>,
     /// How long workers and callers spin before they park, in place of the machine's default.
