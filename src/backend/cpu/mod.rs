@@ -8,7 +8,7 @@
 //! one on a GPU, and runs as fast as an f32 plan. One row or two are faster: they are bound by
 //! reading weights, and read them as halves.
 //!
-//! Plans of int8 are computed in whole numbers ([`int8`], [`dots`]), with VNNI where the processor
+//! Plans of int8 are computed in whole numbers (`int8`, `dots`), with VNNI where the processor
 //! has it.
 //!
 //! At one level, a row's scores are the same to the last bit whatever batch it is in. Levels differ
