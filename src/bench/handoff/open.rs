@@ -6,16 +6,12 @@
 //! nothing is under way it sleeps, and spins from shortly before the next request.
 
 use std::collections::VecDeque;
-use std::thread;
 use std::time::Instant;
 
 use super::super::error::BenchError;
 use super::super::load::{Kept, Pacer, Schedule, Service};
 use super::traffic::Traffic;
 use crate::pipeline::{Pipeline, SubmitError, Ticket};
-
-/// Looks in vain, some fifty microseconds of them, before the sender yields.
-const LOOKS: u32 = 1_000;
 
 /// Keeps the schedule, from the traffic's request `*next` on.
 pub(super) fn keep(
@@ -24,8 +20,6 @@ pub(super) fn keep(
     traffic: &mut dyn Traffic,
     next: &mut u64,
 ) -> Result<Kept, BenchError> {
-    let cores = thread::available_parallelism().map_or(1, usize::from);
-    let patience = if cores > 1 { LOOKS } else { 1 };
     let mut live = Live {
         pipeline,
         traffic,
@@ -33,9 +27,7 @@ pub(super) fn keep(
         next,
         waiting: VecDeque::with_capacity(1024),
         start: Instant::now(),
-        looks: 0,
         pacer: Pacer::new(),
-        patience,
     };
     schedule.keep(&mut live)
 }
@@ -48,9 +40,6 @@ struct Live<'a> {
     next: &'a mut u64,
     waiting: VecDeque<(u64, Ticket)>,
     start: Instant,
-    /// Looks in vain since an answer was there, or since the last yield.
-    looks: u32,
-    patience: u32,
     pacer: Pacer,
 }
 
@@ -77,7 +66,7 @@ impl Service for Live<'_> {
         if !self.waiting.front().is_some_and(|(_, ticket)| ticket.is_ready()) {
             return Ok(None);
         }
-        self.looks = 0;
+        self.pacer.saw();
         let at_ns = self.now_ns();
         let Some((number, ticket)) = self.waiting.pop_front() else { return Ok(None) };
         self.traffic.check(self.first + number, &ticket.wait()?)?;
@@ -85,15 +74,6 @@ impl Service for Live<'_> {
     }
 
     fn rest(&mut self, ns: u64) {
-        if self.waiting.is_empty() && self.pacer.sleep_within(ns) {
-            return;
-        }
-        self.looks += 1;
-        if self.looks < self.patience {
-            std::hint::spin_loop();
-        } else {
-            self.looks = 0;
-            thread::yield_now();
-        }
+        self.pacer.rest(ns, !self.waiting.is_empty());
     }
 }

@@ -15,17 +15,46 @@ const LATE_MAX_NS: u64 = 400_000;
 /// Sleeps shorter than this gain nothing.
 const SLEEP_MIN_NS: u64 = 5_000;
 
+/// Looks in vain, some fifty microseconds of them, before a thread with a core to itself yields.
+const LOOKS: u32 = 1_000;
+
 /// Sleeps short of a moment, by what sleeps were late before.
 #[derive(Clone, Debug)]
 pub(in crate::bench) struct Pacer {
     lateness: Lateness,
+    /// Looks in vain since something was seen, or since the last yield, and how many there may be.
+    looks: u32,
+    patience: u32,
 }
 
 impl Pacer {
     /// For this thread.
     pub(in crate::bench) fn new() -> Pacer {
         ask_for_prompt_wake_ups();
-        Pacer { lateness: Lateness { ns: LATE_FIRST_NS } }
+        let cores = thread::available_parallelism().map_or(1, usize::from);
+        let patience = if cores > 1 { LOOKS } else { 1 };
+        Pacer { lateness: Lateness { ns: LATE_FIRST_NS }, looks: 0, patience }
+    }
+
+    /// Something was seen that the thread looked for.
+    pub(in crate::bench) fn saw(&mut self) {
+        self.looks = 0;
+    }
+
+    /// Rests where nothing is due for `ns`. A thread that looks for something meanwhile spins, and
+    /// having looked for long in vain it yields: what it looks for may wait for this very core.
+    /// Any other sleeps, where there is time for that.
+    pub(in crate::bench) fn rest(&mut self, ns: u64, looks: bool) {
+        if !looks && self.sleep_within(ns) {
+            return;
+        }
+        self.looks += 1;
+        if self.looks < self.patience {
+            std::hint::spin_loop();
+        } else {
+            self.looks = 0;
+            thread::yield_now();
+        }
     }
 
     /// Sleeps for a part of `ns`, such that hardly any sleep ends past it; not at all where that is

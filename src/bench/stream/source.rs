@@ -6,7 +6,6 @@
 //! row is due.
 
 use std::collections::VecDeque;
-use std::thread;
 use std::time::{Duration, Instant};
 
 use super::super::error::BenchError;
@@ -15,8 +14,6 @@ use super::sink::Sink;
 use super::workload::Workload;
 use crate::pipeline::{Pipeline, Reply, SubmitError, Ticket};
 
-/// Looks in vain, some fifty microseconds of them, before the thread yields.
-const LOOKS: u32 = 1_000;
 /// Where nothing is due for so long, results that wait for others are written.
 const QUIET_NS: u64 = 20_000_000;
 
@@ -75,9 +72,6 @@ pub(super) struct Source<'a> {
     /// Rows without an answer: number, when it was sent, and its ticket.
     waiting: VecDeque<(u64, u64, Ticket)>,
     pacer: Pacer,
-    /// Looks in vain since an answer was there, or since the last yield.
-    looks: u32,
-    patience: u32,
 }
 
 impl<'a> Source<'a> {
@@ -87,7 +81,6 @@ impl<'a> Source<'a> {
         tolerance: f64,
         sink: &'a mut Sink,
     ) -> Source<'a> {
-        let cores = thread::available_parallelism().map_or(1, usize::from);
         Source {
             pipeline,
             workload,
@@ -97,8 +90,6 @@ impl<'a> Source<'a> {
             start: Instant::now(),
             waiting: VecDeque::with_capacity(1024),
             pacer: Pacer::new(),
-            looks: 0,
-            patience: if cores > 1 { LOOKS } else { 1 },
         }
     }
 
@@ -136,7 +127,7 @@ impl Service for Source<'_> {
         if !self.waiting.front().is_some_and(|(_, _, ticket)| ticket.is_ready()) {
             return Ok(None);
         }
-        self.looks = 0;
+        self.pacer.saw();
         let at_ns = self.now_ns();
         let Some((number, sent_ns, ticket)) = self.waiting.pop_front() else { return Ok(None) };
         let took = Duration::from_nanos(at_ns.saturating_sub(sent_ns));
@@ -145,20 +136,9 @@ impl Service for Source<'_> {
     }
 
     fn rest(&mut self, ns: u64) {
-        if self.waiting.is_empty() {
-            if ns > QUIET_NS {
-                self.sink.flush();
-            }
-            if self.pacer.sleep_within(ns) {
-                return;
-            }
+        if self.waiting.is_empty() && ns > QUIET_NS {
+            self.sink.flush();
         }
-        self.looks += 1;
-        if self.looks < self.patience {
-            std::hint::spin_loop();
-        } else {
-            self.looks = 0;
-            thread::yield_now();
-        }
+        self.pacer.rest(ns, !self.waiting.is_empty());
     }
 }
