@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use crate::Error;
 use crate::backend::{Executable, Rows, arg_max};
+use crate::model::Model;
 
 /// How far scores are from the oracle's.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
@@ -20,6 +21,13 @@ pub struct Agreement {
     pub tolerance: f64,
     /// Whether it is at most that.
     pub agrees: bool,
+}
+
+/// Rows that the oracle scores with at most so many multiplications, one at least: fewer of a large
+/// model.
+pub(super) fn rows_affordable(model: &Model, products_max: usize) -> usize {
+    let products: usize = model.layers().iter().map(|layer| layer.weight().len()).sum();
+    (products_max / products.max(1)).max(1)
 }
 
 /// Runs `rows` as one batch and compares their scores with `expected`, `[n, classes]` row-major,

@@ -20,7 +20,7 @@ pub(super) const ROWS_WALKED: usize = 4096;
 /// The most memory generated rows may take; batches that need more are left out.
 const ROWS_BYTES_MAX: usize = 256 << 20;
 /// Multiplications the oracle may spend, so that a large model is checked on fewer rows.
-const ORACLE_PRODUCTS_MAX: usize = 2_000_000_000;
+pub(super) const ORACLE_PRODUCTS_MAX: usize = 2_000_000_000;
 /// The time all figures together may take.
 const TOTAL_TIME: Duration = Duration::from_secs(40);
 
@@ -204,12 +204,6 @@ pub(super) fn rows_that_fit(model: &Model, input: InputType, bytes: usize) -> us
     (bytes / (model.inputs() * input.bytes())).max(1)
 }
 
-/// Rows that the oracle may score.
-pub(super) fn rows_affordable(model: &Model) -> usize {
-    let products: usize = model.layers().iter().map(|layer| layer.weight().len()).sum();
-    (ORACLE_PRODUCTS_MAX / products.max(1)).max(1)
-}
-
 /// The rows every device gets, and the scores of the first of them.
 struct Workload<'a> {
     model: &'a Model,
@@ -226,7 +220,8 @@ impl<'a> Workload<'a> {
             let rows = if largest > fitting { largest } else { 0 };
             return Err(backend::BackendError::BatchSize { rows_max: fitting, rows }.into());
         }
-        let rows_checked = options.rows_checked.clamp(1, rows_affordable(model)).min(fitting);
+        let affordable = agreement::rows_affordable(model, ORACLE_PRODUCTS_MAX);
+        let rows_checked = options.rows_checked.clamp(1, affordable).min(fitting);
         let count = ROWS_WALKED.min(fitting).max(largest).max(rows_checked);
         let pixels = images::pixels(count, model.inputs(), options.seed);
         let rows = OwnedRows::from_pixels(pixels, options.plan.input, model.u8_scale());

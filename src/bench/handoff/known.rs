@@ -82,8 +82,7 @@ impl Known {
         model: &Model,
         executable: &dyn Executable,
     ) -> Result<(), BenchError> {
-        let products: usize = model.layers().iter().map(|layer| layer.weight().len()).sum();
-        let rows = (ORACLE_PRODUCTS_MAX / products.max(1)).clamp(1, ROWS);
+        let rows = agreement::rows_affordable(model, ORACLE_PRODUCTS_MAX).min(ROWS);
         let rows = self.rows.as_rows().slice(0..rows, self.inputs);
         let agreement = agreement::check(executable, rows, &cpu::oracle(model, rows))?;
         if agreement.agrees {

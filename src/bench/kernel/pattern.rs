@@ -8,8 +8,8 @@
 use std::ops::Range;
 use std::slice;
 
-use super::super::agreement::Agreement;
-use super::super::compare::rows_affordable;
+use super::super::agreement::{Agreement, rows_affordable};
+use super::super::compare::ORACLE_PRODUCTS_MAX;
 use super::super::images::{self, OwnedRows};
 use super::KernelOptions;
 use crate::backend::{BackendError, Device, HostMemory, Rows, cpu};
@@ -27,7 +27,7 @@ pub(super) struct Pattern<'a> {
 
 impl<'a> Pattern<'a> {
     pub(super) fn new(model: &'a Model, options: &KernelOptions) -> Pattern<'a> {
-        let count = DISTINCT.min(rows_affordable(model));
+        let count = DISTINCT.min(rows_affordable(model, ORACLE_PRODUCTS_MAX));
         let pixels = images::pixels(count, model.inputs(), options.seed);
         let rows = OwnedRows::from_pixels(pixels, options.plan.input, model.u8_scale());
         let expected = cpu::oracle(model, rows.as_rows());

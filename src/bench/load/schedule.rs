@@ -1,4 +1,4 @@
-//! Requests at a fixed rate, each due at its own time whatever became of those before it.
+//! Requests as they arrive, each due at its own time whatever became of those before it.
 //!
 //! Latency counts from the time a request was *due*. One that could not be sent in time, because
 //! the service or the sender itself was held up, has waited all the same: leaving that out would
@@ -78,7 +78,7 @@ impl Schedule {
         Schedule { time: self.time + warm_up, warm_up, ..self }
     }
 
-    /// When nothing more is sent: half as late again as the last request is due, so that a service
+    /// When nothing more is sent: half as late again as the schedule is long, so that a service
     /// that cannot keep up ends the schedule instead of stretching it.
     fn over_ns(&self) -> u64 {
         nanoseconds(self.time).saturating_mul(3) / 2
@@ -88,14 +88,14 @@ impl Schedule {
     /// takes answers in between.
     pub(in crate::bench) fn keep<S: Service>(&self, service: &mut S) -> Result<Kept, S::Error> {
         let start_ns = service.now_ns();
-        let counted_from_ns = nanoseconds(self.warm_up);
+        let (counted_from_ns, over_ns) = (nanoseconds(self.warm_up), self.over_ns());
         let mut due = self.arrivals.over(self.time).peekable();
         let mut keeping = Keeping { counted_from_ns, ..Keeping::default() };
         let (mut next, mut found_full) = (0, None);
         loop {
             let now_ns = service.now_ns() - start_ns;
             match due.peek().copied() {
-                Some(_) if now_ns > self.over_ns() => {
+                Some(_) if now_ns > over_ns => {
                     due.by_ref().for_each(|due_ns| keeping.give_up(due_ns, now_ns));
                 }
                 Some(due_ns) if due_ns <= now_ns => {

@@ -9,7 +9,7 @@ use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::thread::{self, JoinHandle};
 
-use crc::{CRC_32_ISO_HDLC, Crc, Digest, Table};
+use crc::{CRC_32_ISO_HDLC, Crc, Table};
 use crossbeam::channel::{Receiver, Sender, bounded};
 
 use super::super::error::BenchError;
@@ -36,10 +36,9 @@ pub(super) struct Sink {
     path: PathBuf,
     block: Vec<u8>,
     results: u64,
-    digest: Digest<'static, u32, Table<16>>,
     full: Sender<Vec<u8>>,
     free: Receiver<Vec<u8>>,
-    writer: JoinHandle<io::Result<()>>,
+    writer: JoinHandle<io::Result<u32>>,
 }
 
 impl Sink {
@@ -58,7 +57,6 @@ impl Sink {
             path: path.to_owned(),
             block: Vec::with_capacity(BLOCK_BYTES),
             results: 0,
-            digest: CHECKSUM.digest(),
             full,
             free,
             writer,
@@ -85,7 +83,6 @@ impl Sink {
     }
 
     fn hand_over(&mut self) {
-        self.digest.update(&self.block);
         let next = self.free.try_recv().unwrap_or_else(|_| Vec::with_capacity(BLOCK_BYTES));
         // Where the writer has failed nobody takes blocks any more; `finish` says why.
         let _ = self.full.send(std::mem::replace(&mut self.block, next));
@@ -94,12 +91,12 @@ impl Sink {
     /// Waits until all of it is on the disk, reads it back, and compares.
     pub(super) fn finish(mut self) -> Result<Totals, BenchError> {
         self.flush();
-        let Sink { path, results, digest, full, writer, .. } = self;
+        let Sink { path, results, full, writer, .. } = self;
         drop(full);
         let written = writer.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-        let totals = Totals { results, checksum: digest.finalize() };
-        let there =
-            written.and_then(|()| totals_of(&path)).map_err(|error| failed(&path, &error))?;
+        let checksum = written.map_err(|error| failed(&path, &error))?;
+        let totals = Totals { results, checksum };
+        let there = totals_of(&path).map_err(|error| failed(&path, &error))?;
         if there != totals {
             let error = format!("expected {totals:?}, got {there:?}: the file is damaged");
             return Err(failed(&path, &io::Error::other(error)));
@@ -108,18 +105,23 @@ impl Sink {
     }
 }
 
+/// Writes blocks as they come, and returns the checksum of all of them: computed here, because who
+/// hands them over is timing rows.
 fn write_blocks(
     mut file: File,
     blocks: &Receiver<Vec<u8>>,
     give_back: &Sender<Vec<u8>>,
-) -> io::Result<()> {
+) -> io::Result<u32> {
+    let mut digest = CHECKSUM.digest();
     for mut block in blocks {
+        digest.update(&block);
         file.write_all(&block)?;
         block.clear();
         // What finds no room is one block too many.
         let _ = give_back.try_send(block);
     }
-    file.sync_data()
+    file.sync_data()?;
+    Ok(digest.finalize())
 }
 
 /// What a file holds.

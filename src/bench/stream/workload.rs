@@ -1,5 +1,6 @@
 //! Rows, and the scores that they must get.
 
+use super::super::agreement;
 use super::super::error::BenchError;
 use super::super::images::{self, OwnedRows};
 use crate::backend::{Executable, Rows, cpu};
@@ -43,9 +44,8 @@ impl Workload {
 
     fn of_rows(model: &Model, rows: OwnedRows) -> Workload {
         let (inputs, classes) = (model.inputs(), model.classes());
-        let products: usize = model.layers().iter().map(|layer| layer.weight().len()).sum();
-        let affordable = (ORACLE_PRODUCTS_MAX / products.max(1)).clamp(1, ROWS_MAX);
-        let count = affordable.min(rows.len() / inputs);
+        let affordable = agreement::rows_affordable(model, ORACLE_PRODUCTS_MAX);
+        let count = affordable.min(ROWS_MAX).min(rows.len() / inputs);
         let expected = cpu::oracle(model, rows.as_rows().slice(0..count, inputs));
         let expected: Vec<f32> = expected.iter().map(|score| *score as f32).collect();
         let largest = expected.chunks_exact(classes).map(|scores| {
