@@ -7,9 +7,11 @@
 pub mod agreement;
 pub mod compare;
 pub mod error;
+pub mod follow_up;
 pub mod handoff;
 pub mod images;
 pub mod kernel;
+pub mod lab;
 pub mod load;
 pub mod machine;
 pub mod measure;

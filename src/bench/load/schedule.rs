@@ -35,6 +35,25 @@ pub(in crate::bench) struct Schedule {
     time: Duration,
     /// The first requests, which are sent and answered and left out of every figure.
     warm_up: Duration,
+    /// What latency is kept by, besides the whole.
+    slices: Slices,
+}
+
+/// Equal parts of a time that repeats itself, such as a burst and what comes before it; none by
+/// default.
+#[derive(Clone, Copy, Debug, Default)]
+struct Slices {
+    period_ns: u64,
+    count: usize,
+}
+
+impl Slices {
+    /// The part that a time lies in, in nanoseconds after the first period began.
+    fn of(&self, ns: u64) -> Option<usize> {
+        let within_ns = u128::from(ns.checked_rem(self.period_ns)?);
+        // Less than the count.
+        Some((within_ns * self.count as u128 / u128::from(self.period_ns)) as usize)
+    }
 }
 
 /// How a schedule was kept, and what came of it.
@@ -43,6 +62,9 @@ pub(in crate::bench) struct Kept {
     /// From the time each request was due to its answer; what was not sent counts with the time it
     /// had waited when the schedule was given up.
     pub(in crate::bench) latency: Durations,
+    /// The same by the part of a period that each request was due in; empty where the schedule
+    /// has no parts.
+    pub(in crate::bench) slices: Vec<Durations>,
     /// From the time each request was due to the time it was sent.
     pub(in crate::bench) late: Durations,
     /// From the time each request was sent to its answer: what is left of the latency without the
@@ -70,12 +92,18 @@ impl Schedule {
 
     /// Requests as they arrive, for so long, one at least.
     pub(in crate::bench) fn of(arrivals: Arrivals, time: Duration) -> Schedule {
-        Schedule { arrivals, time, warm_up: Duration::ZERO }
+        Schedule { arrivals, time, warm_up: Duration::ZERO, slices: Slices::default() }
     }
 
     /// The same after some time that is not counted.
     pub(in crate::bench) fn after(self, warm_up: Duration) -> Schedule {
         Schedule { time: self.time + warm_up, warm_up, ..self }
+    }
+
+    /// The same with latencies kept by the part of a period that requests are due in, too: so many
+    /// parts of periods that follow each other from the warm-up's end on.
+    pub(in crate::bench) fn sliced(self, period: Duration, count: usize) -> Schedule {
+        Schedule { slices: Slices { period_ns: nanoseconds(period), count }, ..self }
     }
 
     /// When nothing more is sent: half as late again as the schedule is long, so that a service
@@ -90,7 +118,7 @@ impl Schedule {
         let start_ns = service.now_ns();
         let (counted_from_ns, over_ns) = (nanoseconds(self.warm_up), self.over_ns());
         let mut due = self.arrivals.over(self.time).peekable();
-        let mut keeping = Keeping { counted_from_ns, ..Keeping::default() };
+        let mut keeping = Keeping::new(counted_from_ns, self.slices);
         let (mut next, mut found_full) = (0, None);
         loop {
             let now_ns = service.now_ns() - start_ns;
@@ -129,12 +157,28 @@ struct Keeping {
     kept: Kept,
     /// What is due before this is not counted.
     counted_from_ns: u64,
+    slices: Slices,
     /// When each request was due and sent that is not answered, the oldest first.
     under_way: VecDeque<(u64, u64)>,
     last_ns: u64,
 }
 
 impl Keeping {
+    fn new(counted_from_ns: u64, slices: Slices) -> Keeping {
+        let mut keeping = Keeping { counted_from_ns, slices, ..Keeping::default() };
+        keeping.kept.slices.resize_with(slices.count, Durations::default);
+        keeping
+    }
+
+    /// Counts what a request took, from the time it was due until now.
+    fn latency(&mut self, due_ns: u64, now_ns: u64) {
+        let latency_ns = now_ns.saturating_sub(due_ns);
+        self.kept.latency.add_ns(latency_ns);
+        if let Some(slice) = self.slices.of(due_ns - self.counted_from_ns) {
+            self.kept.slices[slice].add_ns(latency_ns);
+        }
+    }
+
     fn is_counted(&self, due_ns: u64) -> bool {
         due_ns >= self.counted_from_ns
     }
@@ -152,7 +196,7 @@ impl Keeping {
 
     fn give_up(&mut self, due_ns: u64, now_ns: u64) {
         if self.is_counted(due_ns) {
-            self.kept.latency.add_ns(now_ns.saturating_sub(due_ns));
+            self.latency(due_ns, now_ns);
             self.kept.unsent += 1;
         }
     }
@@ -163,7 +207,7 @@ impl Keeping {
         self.last_ns = at_ns;
         if self.is_counted(due_ns) {
             self.kept.answered += 1;
-            self.kept.latency.add_ns(at_ns.saturating_sub(due_ns));
+            self.latency(due_ns, at_ns);
             self.kept.called.add_ns(at_ns.saturating_sub(sent_ns));
         }
     }
@@ -189,6 +233,11 @@ impl Kept {
     /// Adds what came of keeping the same schedule again.
     pub(in crate::bench) fn add(&mut self, other: &Kept) {
         self.latency.merge(&other.latency);
+        let slices = self.slices.len().max(other.slices.len());
+        self.slices.resize_with(slices, Durations::default);
+        for (slice, other) in self.slices.iter_mut().zip(&other.slices) {
+            slice.merge(other);
+        }
         self.late.merge(&other.late);
         self.called.merge(&other.called);
         self.full += other.full;
@@ -329,6 +378,29 @@ mod tests {
         );
         assert!(kept.latency.percentiles().max_us < 1.0 && kept.is_kept());
         assert!((kept.answered_per_s() / 1e6 - 1.0).abs() < 0.01, "{}", kept.answered_per_s());
+    }
+
+    #[test]
+    fn slices_hold_what_was_due_in_them() {
+        // Twice as many requests in each last quarter of a millisecond as in the other three.
+        let bursts = Arrivals::Bursts {
+            base_per_s: 1e6,
+            burst_per_s: 2e6,
+            base: Duration::from_micros(750),
+            burst: Duration::from_micros(250),
+        };
+        let period = Duration::from_millis(1);
+        let schedule = Schedule::of(bursts, 2 * period).after(period).sliced(period, 4);
+        let mut service = Fake::new(600, 10_000);
+        let mut kept = schedule.keep(&mut service).unwrap();
+        let counts = |kept: &Kept| kept.slices.iter().map(Durations::count).collect::<Vec<_>>();
+        assert_eq!(counts(&kept), [500, 500, 500, 1_000]);
+        let p99 = |slice: usize| kept.slices[slice].percentiles().p99_us;
+        // A server that takes 600 ns lags 25 us behind at the end of 500 requests 500 ns apart.
+        assert!((45.0..60.0).contains(&p99(3)), "{}", p99(3));
+        assert!(p99(0) > 30.0 && p99(2) < 1.0, "{} {}", p99(0), p99(2));
+        kept.add(&kept.clone());
+        assert_eq!(counts(&kept), [1_000, 1_000, 1_000, 2_000]);
     }
 
     #[test]

@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use super::super::error::BenchError;
+use super::super::lab::Lab;
 use super::super::load::{Durations, Percentiles};
 use super::super::record::{
     Axis, Chart, Column, Curve, Drawing, Point, Section, Stroke, Table, figure, thousands,
 };
 use super::super::stream::{Answered, Closed, Way};
-use super::lab::Lab;
 
 /// The paper's rate of requests.
 const EVERY: Duration = Duration::from_millis(100);
@@ -28,13 +28,13 @@ const ABOUT: &str = "Closed loop: the next request starts once the one before is
     scores them itself. Times are from the call that hands the rows over; generated are those \
     from generation, which count copying the rows together and looking at the scores, too.";
 
-pub(super) fn run(lab: &mut Lab<'_>) -> Result<(), BenchError> {
+pub(super) fn run(lab: &mut Lab<'_>, batches: &[usize]) -> Result<(), BenchError> {
     let mut table = Table { columns: columns(), rows: Vec::new() };
     let mut curves = Vec::new();
     for subject in 0..lab.subjects.len() {
         let name = lab.subjects[subject].name.clone();
         let mut points = LOOPS.map(|_| Vec::new());
-        for batch in lab.options.batches.clone() {
+        for batch in batches.iter().copied() {
             lab.step(&format!("latency: {name}, {} rows a request", thousands(batch as u64)));
             for (number, (way, every, title, key)) in LOOPS.into_iter().enumerate() {
                 let rounds = rounds(lab, subject, (way, every), batch)?;

@@ -1,41 +1,35 @@
 //! The highest rates: that are still sustained, and that still meet a bound.
 
+use std::time::Duration;
+
 use super::super::error::BenchError;
-use super::super::load::{Kept, Schedule, Search};
+use super::super::lab::{Lab, Probes, SEARCH, SUSTAINED_SHARE, VERDICTS, is_sustained};
+use super::super::load::{Kept, Search};
 use super::super::record::{
     Axis, Better, Chart, Column, Curve, Drawing, Point, Section, Stroke, Table, figure, thousands,
 };
-use super::super::stream::Outcome;
-use super::PaperOptions;
-use super::lab::Lab;
 
 /// Steps a backend has.
 pub(super) const STEPS: usize = 2;
-/// A rate is sustained where so much of it comes out.
-const SUSTAINED_SHARE: f64 = 0.99;
-/// Where the searches begin, and end.
-const SEARCH: Search = Search { first_per_s: 5e4, most_per_s: 1e8, within: 1.05 };
-/// A rate is tried until one verdict was given so often.
-const VERDICTS: usize = 2;
 
 /// What a backend's searches found, with rates in rows a second.
 pub(super) struct Limit {
     pub(super) name: String,
     pub(super) sustained: Option<f64>,
     pub(super) bounded: Option<f64>,
-    /// All that was tried, by rate.
-    probes: Vec<(f64, Kept)>,
+    /// All that was tried, by rate, ascending.
+    tried: Vec<(f64, Kept)>,
 }
 
 impl Limit {
     /// What was found, in a sentence.
-    pub(super) fn in_short(&self, options: &PaperOptions) -> String {
+    pub(super) fn in_short(&self, p99_bound: Duration) -> String {
         let said = |rate: &Option<f64>| match rate {
             Some(rate) => format!("{} rows/s", thousands(*rate as u64)),
             None => String::from("no rate"),
         };
         let (sustained, bounded) = (said(&self.sustained), said(&self.bounded));
-        let bound = figure(options.p99_bound.as_secs_f64() * 1e6);
+        let bound = figure(p99_bound.as_secs_f64() * 1e6);
         format!(
             "{}: {sustained} sustained; {bounded} with 99 of 100 rows answered within {bound} us.",
             self.name
@@ -43,10 +37,10 @@ impl Limit {
     }
 }
 
-pub(super) fn run(lab: &mut Lab<'_>) -> Result<Vec<Limit>, BenchError> {
+pub(super) fn run(lab: &mut Lab<'_>, p99_bound: Duration) -> Result<Vec<Limit>, BenchError> {
     let mut limits = Vec::new();
     for subject in 0..lab.subjects.len() {
-        limits.push(search(lab, subject)?);
+        limits.push(search(lab, subject, p99_bound)?);
     }
     for Limit { name, sustained, bounded, .. } in &limits {
         let found = |rate: &Option<f64>| rate.iter().copied().collect();
@@ -54,62 +48,29 @@ pub(super) fn run(lab: &mut Lab<'_>) -> Result<Vec<Limit>, BenchError> {
         lab.findings.figure(key("sustained"), "rows/s", Better::Higher, found(sustained));
         lab.findings.figure(key("within_bound"), "rows/s", Better::Higher, found(bounded));
     }
-    let section = section(lab, &limits);
+    let section = section(&limits, p99_bound);
     lab.findings.section(section);
     Ok(limits)
 }
 
-fn search(lab: &mut Lab<'_>, subject: usize) -> Result<Limit, BenchError> {
+fn search(lab: &mut Lab<'_>, subject: usize, p99_bound: Duration) -> Result<Limit, BenchError> {
     let name = lab.subjects[subject].name.clone();
-    let bound_us = lab.options.p99_bound.as_secs_f64() * 1e6;
-    let mut probes = Vec::new();
+    let bound_us = p99_bound.as_secs_f64() * 1e6;
+    let mut probes = Probes::default();
     lab.step(&format!("highest rate: {name}, sustained"));
-    let sustained = SEARCH.highest(|rate| {
-        verdict(|| probe(lab, subject, rate, &mut probes).map(|kept| is_sustained(&kept, rate)))
-    })?;
+    let sustained = probes.highest(lab, subject, SEARCH, |_| true)?;
     lab.step(&format!("highest rate: {name}, with a p99 within {} us", figure(bound_us)));
     let from = Search { first_per_s: sustained.map_or(1.0, |rate| rate / 2.0), ..SEARCH };
-    let bounded = from.highest(|rate| {
-        verdict(|| {
-            let kept = probe(lab, subject, rate, &mut probes)?;
-            Ok(is_sustained(&kept, rate) && kept.latency.percentiles().p99_us <= bound_us)
-        })
-    })?;
-    probes.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let is_within = |kept: &Kept| kept.latency.percentiles().p99_us <= bound_us;
+    let bounded = probes.highest(lab, subject, from, is_within)?;
+    let mut tried = probes.tried;
+    tried.sort_by(|a, b| a.0.total_cmp(&b.0));
     // What meets the bound is sustained, too, whatever the first search met with.
     let sustained = [sustained, bounded].into_iter().flatten().max_by(f64::total_cmp);
-    Ok(Limit { name, sustained, bounded, probes })
+    Ok(Limit { name, sustained, bounded, tried })
 }
 
-/// What is said [`VERDICTS`] times, so that one pause of the machine does not decide.
-fn verdict(mut says: impl FnMut() -> Result<bool, BenchError>) -> Result<bool, BenchError> {
-    let mut said = [0; 2];
-    while said.iter().all(|times| *times < VERDICTS) {
-        said[usize::from(says()?)] += 1;
-    }
-    Ok(said[1] >= VERDICTS)
-}
-
-fn probe(
-    lab: &Lab<'_>,
-    subject: usize,
-    rate: f64,
-    probes: &mut Vec<(f64, Kept)>,
-) -> Result<Kept, BenchError> {
-    let schedule = Schedule::new(rate, lab.options.probe_time).after(lab.options.warm_up);
-    let Outcome { kept, .. } = lab.job(subject, 1).open_loop(&schedule)?;
-    match probes.iter_mut().find(|(known, _)| *known == rate) {
-        Some((_, all)) => all.add(&kept),
-        None => probes.push((rate, kept.clone())),
-    }
-    Ok(kept)
-}
-
-fn is_sustained(kept: &Kept, rate: f64) -> bool {
-    kept.unsent == 0 && kept.answered_per_s() >= SUSTAINED_SHARE * rate
-}
-
-fn section(lab: &Lab<'_>, limits: &[Limit]) -> Section {
+fn section(limits: &[Limit], p99_bound: Duration) -> Section {
     let mut text = vec![format!(
         "Open loop, one row a request, parallelism 1, one source. A rate is sustained where {:.0} \
          % of it is answered while it lasts. Each rate is tried until it passed or failed \
@@ -117,7 +78,7 @@ fn section(lab: &Lab<'_>, limits: &[Limit]) -> Section {
         SUSTAINED_SHARE * 100.0,
         (SEARCH.within - 1.0) * 100.0
     )];
-    text.extend(limits.iter().map(|limit| limit.in_short(lab.options)));
+    text.extend(limits.iter().map(|limit| limit.in_short(p99_bound)));
     let curves = limits.iter().flat_map(curves).collect();
     let (x, y) = (Axis::log("offered, rows/s"), Axis::log("from generation to answer, us"));
     Section {
@@ -142,7 +103,7 @@ fn curves(limit: &Limit) -> Vec<Curve> {
         Curve {
             name: format!("{}, {title}", limit.name),
             stroke: Stroke::Marked,
-            points: limit.probes.iter().map(point).collect(),
+            points: limit.tried.iter().map(point).collect(),
         }
     };
     quantiles.map(curve).to_vec()
@@ -154,7 +115,7 @@ fn table(limits: &[Limit]) -> Table {
     columns.extend(numbers.map(Column::numbers));
     columns.push(Column::words("sustained"));
     let rows = limits.iter().flat_map(|limit| {
-        limit.probes.iter().map(|(rate, kept)| {
+        limit.tried.iter().map(|(rate, kept)| {
             let latency = kept.latency.percentiles();
             let times = [latency.p50_us, latency.p99_us, latency.p999_us].map(figure);
             let rates = [*rate, kept.answered_per_s()].map(|rate| thousands(rate as u64));

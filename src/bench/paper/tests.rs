@@ -9,12 +9,13 @@ use crate::backend::cpu;
 use crate::backend::fake::FakeDevice;
 
 fn tiny() -> PaperOptions {
+    let quick = PaperOptions::quick(1).with_run_time(Duration::from_millis(20));
     PaperOptions {
+        lab: LabOptions { runs: 2, ..quick.lab },
         rates: vec![100.0, 1e4],
         batches: vec![1, 20],
         parallelism: vec![1, 3],
-        runs: 2,
-        ..PaperOptions::quick(1).with_run_time(Duration::from_millis(20))
+        ..quick
     }
 }
 
@@ -94,11 +95,12 @@ fn a_wrong_answer_ends_the_run() {
 fn results_stay_where_they_are_wanted() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("results.bin");
-    let options = PaperOptions { results: Some(path.clone()), rates: vec![1e3], ..tiny() };
+    let mut options = PaperOptions { rates: vec![1e3], ..tiny() };
+    options.lab.results = Some(path.clone());
     run(&model(), &[Candidate::device(cpu::open())], &options, &mut |_| {}).unwrap();
     assert!(std::fs::metadata(&path).unwrap().len() >= 16);
     let nowhere = directory.path().join("no").join("results.bin");
-    let options = PaperOptions { results: Some(nowhere), ..options };
+    options.lab.results = Some(nowhere);
     let outcome = run(&model(), &[Candidate::device(cpu::open())], &options, &mut |_| {});
     assert!(matches!(outcome, Err(BenchError::Sink { .. })), "{outcome:?}");
 }
@@ -106,7 +108,8 @@ fn results_stay_where_they_are_wanted() {
 #[test]
 fn shorter_runs_have_shorter_searches() {
     let quick = PaperOptions::quick(1);
-    let halved = quick.clone().with_run_time(quick.run_time / 2);
-    assert_eq!((halved.warm_up, halved.probe_time), (quick.warm_up / 2, quick.probe_time / 2));
-    assert_eq!(PaperOptions::quick(3).run_time, quick.run_time / 3);
+    let halved = quick.clone().with_run_time(quick.lab.run_time / 2).lab;
+    let (warm_up, probe_time) = (quick.lab.warm_up / 2, quick.lab.probe_time / 2);
+    assert_eq!((halved.warm_up, halved.probe_time), (warm_up, probe_time));
+    assert_eq!(PaperOptions::quick(4).lab.run_time, quick.lab.run_time / 4);
 }

@@ -39,7 +39,7 @@ pub(in crate::bench) struct Outcome {
     pub(in crate::bench) stages: Stages,
     /// Batches that were run.
     pub(in crate::bench) batches: u64,
-    /// Results that are in the file.
+    /// Results that are in the file, one for each row.
     pub(in crate::bench) results: u64,
 }
 
@@ -54,12 +54,16 @@ impl Outcome {
 }
 
 impl Job<'_> {
-    /// Sends rows by the schedule, one a request, and keeps what came of them.
-    pub(in crate::bench) fn open_loop(&self, schedule: &Schedule) -> Result<Outcome, BenchError> {
+    /// Sends requests of so many rows by the schedule, and keeps what came of them.
+    pub(in crate::bench) fn open_loop(
+        &self,
+        schedule: &Schedule,
+        rows: usize,
+    ) -> Result<Outcome, BenchError> {
         let mut sink = Sink::create(self.results)?;
         let tolerance = self.tolerance();
         let run = |pipeline: &Pipeline| {
-            let mut source = Source::new(pipeline, self.workload, tolerance, &mut sink);
+            let mut source = Source::new(pipeline, (self.workload, rows), tolerance, &mut sink);
             let kept = schedule.keep(&mut source)?;
             Ok((kept, source.stages))
         };

@@ -1,18 +1,19 @@
-//! The thread that sends rows when they are due and takes their answers.
+//! The thread that sends requests when they are due and takes their answers.
 //!
 //! It looks for answers while it waits, so that each is seen when it is there. On two cores it has
 //! one of them and a worker the other; having looked for long in vain it yields, because the worker
 //! may wait for this very core. Where nothing is under way it sleeps until shortly before the next
-//! row is due.
+//! request is due.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use super::super::error::BenchError;
+use super::super::images::OwnedRows;
 use super::super::load::{Pacer, Service};
 use super::sink::Sink;
 use super::workload::Workload;
-use crate::pipeline::{Pipeline, Reply, SubmitError, Ticket};
+use crate::pipeline::{Pipeline, Prediction, Reply, SubmitError, Ticket};
 
 /// Where nothing is due for so long, results that wait for others are written.
 const QUIET_NS: u64 = 20_000_000;
@@ -40,8 +41,8 @@ impl Stages {
             .map(|time| time.as_secs_f64() * 1e6 / self.rows.max(1) as f64)
     }
 
-    fn add(&mut self, reply: &Reply, took: Duration) {
-        let times = reply.first().times();
+    fn add(&mut self, answer: &Prediction<'_>, took: Duration) {
+        let times = answer.times();
         self.rows += 1;
         self.queue += times.queue;
         self.input += times.input;
@@ -65,11 +66,15 @@ impl Stages {
 pub(super) struct Source<'a> {
     pipeline: &'a Pipeline,
     workload: &'a Workload,
+    /// Rows of a request.
+    rows: usize,
+    /// For requests that take the last rows and the first.
+    room: OwnedRows,
     tolerance: f64,
     sink: &'a mut Sink,
     pub(super) stages: Stages,
     start: Instant,
-    /// Rows without an answer: number, when it was sent, and its ticket.
+    /// Requests without an answer: number, when it was sent, and its ticket.
     waiting: VecDeque<(u64, u64, Ticket)>,
     pacer: Pacer,
 }
@@ -77,13 +82,15 @@ pub(super) struct Source<'a> {
 impl<'a> Source<'a> {
     pub(super) fn new(
         pipeline: &'a Pipeline,
-        workload: &'a Workload,
+        (workload, rows): (&'a Workload, usize),
         tolerance: f64,
         sink: &'a mut Sink,
     ) -> Source<'a> {
         Source {
             pipeline,
             workload,
+            rows,
+            room: workload.empty_rows(),
             tolerance,
             sink,
             stages: Stages::default(),
@@ -93,13 +100,19 @@ impl<'a> Source<'a> {
         }
     }
 
-    fn take(&mut self, number: u64, took: Duration, reply: &Reply) -> Result<(), BenchError> {
-        let answer = reply.first();
-        if !self.workload.is_right(number, answer.scores(), self.tolerance) {
-            return Err(self.workload.wrong(answer.device(), number, answer.scores()));
+    /// The number of a request's first row.
+    fn first_row(&self, request: u64) -> u64 {
+        request * self.rows as u64
+    }
+
+    fn take(&mut self, request: u64, took: Duration, reply: &Reply) -> Result<(), BenchError> {
+        for (number, answer) in (self.first_row(request)..).zip(reply.rows()) {
+            if !self.workload.is_right(number, answer.scores(), self.tolerance) {
+                return Err(self.workload.wrong(answer.device(), number, answer.scores()));
+            }
+            self.stages.add(&answer, took);
+            self.sink.push(number, answer.class(), took.as_secs_f32() * 1e6);
         }
-        self.stages.add(reply, took);
-        self.sink.push(number, answer.class(), took.as_secs_f32() * 1e6);
         Ok(())
     }
 }
@@ -113,7 +126,12 @@ impl Service for Source<'_> {
 
     fn offer(&mut self, number: u64) -> Result<bool, BenchError> {
         let sent_ns = self.now_ns();
-        match self.pipeline.submit(self.workload.row(number)) {
+        let first = self.first_row(number);
+        let submitted = match self.rows {
+            1 => self.pipeline.submit(self.workload.row(first)),
+            rows => self.pipeline.submit_many(self.workload.rows(first, rows, &mut self.room)),
+        };
+        match submitted {
             Ok(ticket) => {
                 self.waiting.push_back((number, sent_ns, ticket));
                 Ok(true)

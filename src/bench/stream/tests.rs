@@ -42,13 +42,37 @@ fn every_row_of_a_schedule_has_a_result() {
     };
     let schedule =
         Schedule::of(bursts, Duration::from_millis(100)).after(Duration::from_millis(50));
-    let outcome = on(&*cpu::open(), |job| job.open_loop(&schedule).unwrap());
+    let outcome = on(&*cpu::open(), |job| job.open_loop(&schedule, 1).unwrap());
     // 20 rows between bursts and 100 in each; the first two rounds warm up.
     assert_eq!((outcome.results, outcome.kept.answered), (720, 480));
     assert_eq!((outcome.kept.latency.count(), outcome.kept.unsent), (480, 0));
     assert_eq!(outcome.stages.rows, 720);
     assert!((1..=720).contains(&outcome.batches));
     assert!(outcome.stages.means_us()[2] > 0.0, "{:?}", outcome.stages);
+}
+
+#[test]
+fn every_row_of_a_request_has_a_result() {
+    let rows = OwnedRows::F32((0..5 * 16).map(|value| value as f32 / 80.0).collect());
+    let workload = Workload::given(&model(), rows).unwrap();
+    let schedule = Schedule::new(1e3, Duration::from_millis(30));
+    let device = cpu::open();
+    on(&*device, |job| {
+        // Requests that take the last rows and the first, and all of them several times.
+        for rows in [3, 5, 32] {
+            let job = Job { workload: &workload, ..*job };
+            let outcome = job.open_loop(&schedule, rows).unwrap();
+            let all = 30 * rows as u64;
+            assert_eq!(
+                (outcome.kept.answered, outcome.results, outcome.stages.rows),
+                (30, all, all)
+            );
+        }
+    });
+    // A lie in the middle of a request is as wrong as one in its first row.
+    let liar = Liar::device(device, Lie::Off, 40);
+    let outcome = on(&*liar, |job| job.open_loop(&schedule, 7).map(drop));
+    assert!(matches!(outcome, Err(BenchError::WrongAnswer { .. })), "{outcome:?}");
 }
 
 #[test]
@@ -66,7 +90,7 @@ fn a_pause_of_the_device_is_reported_for_all_rows_that_met_it() {
             thread::sleep(Duration::from_millis(100));
             fake.release();
         });
-        on(&fake, |job| job.open_loop(&schedule).unwrap())
+        on(&fake, |job| job.open_loop(&schedule, 1).unwrap())
     });
     let latency = outcome.kept.latency.histogram();
     assert_eq!((latency.len(), outcome.results), (400, 400));
@@ -95,7 +119,7 @@ fn a_device_that_takes_its_time_has_it_in_every_figure() {
     assert!((1..=9).contains(&answered.called.count()));
     assert_eq!(answered.generated.count(), answered.called.count());
     let schedule = Schedule::new(100.0, Duration::from_millis(50));
-    let outcome = on(&fake, |job| job.open_loop(&schedule).unwrap());
+    let outcome = on(&fake, |job| job.open_loop(&schedule, 1).unwrap());
     assert!(outcome.stages.means_us()[2] >= 4_990.0, "{:?}", outcome.stages.means_us());
 }
 
@@ -119,7 +143,7 @@ fn a_lie_ends_every_loop() {
     let schedule = Schedule::new(1e4, Duration::from_millis(50));
     for lie in [Lie::Stale, Lie::Off] {
         let liar = Liar::device(cpu::open(), lie, 40);
-        wrong(on(&*liar, |job| job.open_loop(&schedule).map(drop)), "open loop");
+        wrong(on(&*liar, |job| job.open_loop(&schedule, 1).map(drop)), "open loop");
     }
     for way in [Way::Pipeline, Way::Caller] {
         let (every, warm_up) = (Duration::ZERO, 0);

@@ -72,7 +72,23 @@ impl Workload {
         self.rows.empty_like()
     }
 
-    /// So many rows from that of a number on, which start over after the last.
+    /// So many rows from that of a number on, which start over after the last; `room` holds them
+    /// where they do.
+    pub(super) fn rows<'a>(
+        &'a self,
+        number: u64,
+        rows: usize,
+        room: &'a mut OwnedRows,
+    ) -> Rows<'a> {
+        let at = self.place(number);
+        if at + rows <= self.count() {
+            return self.rows.as_rows().slice(at..at + rows, self.inputs);
+        }
+        self.copy_rows(number, rows, room);
+        room.as_rows()
+    }
+
+    /// Copies so many rows from that of a number on, which start over after the last.
     pub(super) fn copy_rows(&self, number: u64, rows: usize, to: &mut OwnedRows) {
         to.clear();
         for row in 0..rows as u64 {

@@ -1,10 +1,12 @@
 //! `fusewire bench`: experiments, each a verb of its own, and what is done with their records.
 
 mod diff;
+mod follow_up;
 mod handoff;
 mod kernel;
 mod paper;
 mod record;
+mod stream;
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -15,6 +17,7 @@ use clap::{Args, Subcommand};
 const EXAMPLES: &str = "\
 Examples:
   fusewire bench paper --quick                 the seed paper's experiments, in two minutes
+  fusewire bench follow-up --quick             and those of the study that followed
   fusewire bench handoff                       what does handing a row over cost here?
   fusewire bench handoff --full --out results  figures worth keeping
   fusewire bench kernel --backend cuda         what do batches cost there, and what could they?
@@ -34,6 +37,7 @@ pub(super) struct Bench {
 #[derive(Debug, Subcommand)]
 enum Experiment {
     Diff(diff::Diff),
+    FollowUp(follow_up::FollowUp),
     Handoff(handoff::Handoff),
     Kernel(kernel::Kernel),
     Paper(paper::Paper),
@@ -43,6 +47,7 @@ impl Bench {
     pub(super) fn run(self, out: &mut dyn Write) -> Result<ExitCode> {
         match self.experiment {
             Experiment::Diff(verb) => verb.run(out),
+            Experiment::FollowUp(verb) => verb.run(out),
             Experiment::Handoff(verb) => verb.run(out),
             Experiment::Kernel(verb) => verb.run(out),
             Experiment::Paper(verb) => verb.run(out),
