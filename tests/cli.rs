@@ -98,7 +98,7 @@ fn help_names_every_verb_and_every_verb_has_examples() {
         let help = stdout(&[verb, "--help"]);
         assert!(help.contains("Examples:") && help.contains("--json"), "{help}");
     }
-    for experiment in ["diff", "handoff", "kernel", "paper"] {
+    for experiment in ["diff", "follow-up", "handoff", "kernel", "paper"] {
         let help = stdout(&["bench", experiment, "--help"]);
         assert!(help.contains("Examples:") && help.contains("--json"), "{help}");
     }
@@ -373,6 +373,26 @@ fn paper_checks_measures_and_writes() {
 }
 
 #[test]
+fn follow_up_sends_rates_of_many_rows_and_bursts() {
+    let files = Files::new();
+    let (out, small) = (files.path("results"), files.model("m.safetensors", &model()));
+    let quick = ["bench", "follow-up", &small, "--backend", "cpu", "--seconds", "0.004"];
+    let said = stdout(&[&quick[..], &["--input", "u8", "--out", &out]].concat());
+    for word in ["first three: 4-3", "512", "4,096", "replicas", "110 %", "calm again within"] {
+        assert!(said.contains(word), "no {word} in {said}");
+    }
+    let written = std::fs::read_to_string(Path::new(&out).join("report.json")).unwrap();
+    let document: Value = serde_json::from_str(&written).unwrap();
+    assert_eq!(document["experiment"], "follow-up");
+    let figures = document["figures"].as_array().unwrap();
+    for key in ["rates.cpu.rate=4096.batch=512.answered_per_s", "bursts.cpu.recovery_s"] {
+        assert!(figures.iter().any(|figure| figure["key"] == key), "no {key}");
+    }
+    let same = run(&["bench", "diff", &out, &out]);
+    assert!(text(&same.stdout).contains("\n0 worse"), "{}", text(&same.stderr));
+}
+
+#[test]
 fn kernel_checks_measures_and_writes() {
     let files = Files::new();
     let (out, small) = (files.path("results"), files.model("m.safetensors", &model()));
@@ -411,6 +431,7 @@ fn wrong_usage_is_one_line_and_exit_code_2() {
         &["bench", "nothing"],
         &["bench", "paper", "--quick", "--full"],
         &["bench", "paper", "--spin", "-1"],
+        &["bench", "follow-up", "--seconds", "nan"],
         &["diff", "one"],
         &["eval", "m", "--images", "x", "--labels", "y", "--activation", "rely"],
         &["inspect", "m", "--final", "leaky_relu:a"],

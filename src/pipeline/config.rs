@@ -23,7 +23,8 @@ pub struct PipelineConfig {
     /// How long rows may wait for others before a device that is free takes them. Zero, the
     /// default, takes them at once: batches grow while devices are busy.
     pub max_delay: Duration,
-    /// Batches in flight on one worker of a device that computes by itself.
+    /// Batches in flight on one worker of a device that computes by itself, at most
+    /// [`DEPTH_MAX`](PipelineConfig::DEPTH_MAX).
     pub depth: usize,
     /// Threads that run batches on the processor, each on its own.
     pub workers: usize,
@@ -127,6 +128,9 @@ impl SubmitOptions {
 }
 
 impl PipelineConfig {
+    /// What `depth` may be: what is queued behind so many batches only waits there.
+    pub const DEPTH_MAX: usize = 16;
+
     /// Checks every option, before anything is started.
     pub(crate) fn check(&self) -> Result<(), PipelineError> {
         let count = |option, got: usize, least: usize, most: usize| {
@@ -139,7 +143,7 @@ impl PipelineConfig {
         count("capacity", self.capacity, 1, CAPACITY_MAX)?;
         count("bulk_capacity", self.bulk_capacity, 0, CAPACITY_MAX)?;
         count("max_rows", self.max_rows, 1, CAPACITY_MAX)?;
-        count("depth", self.depth, 1, 16)?;
+        count("depth", self.depth, 1, PipelineConfig::DEPTH_MAX)?;
         count("workers", self.workers, 1, super::bell::WORKERS_MAX)?;
         count("attempts", self.attempts as usize, 1, 100)?;
         let time = |option, got: Duration, least: Duration, most: Duration| {

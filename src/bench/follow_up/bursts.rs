@@ -78,15 +78,15 @@ impl Bursts {
         Schedule::of(arrivals, period * self.counted).after(period).sliced(period, SLICES)
     }
 
-    /// How long after a burst's end the median of a slice is calm again, in seconds; the whole base
-    /// where it never is.
+    /// Within which time after a burst the median is calm again, in seconds: the end of the first
+    /// slice that is, or of the base where none is.
     fn recovery_s(&self, slices: &[Durations]) -> f64 {
         let [after, calm, _] = self.phases();
         let bound_us = CALM_FACTOR * together(slices, calm.1.clone()).percentiles().p50_us;
         let mut base = slices[after.1.start..calm.1.end].iter();
         let is_calm = |slice: &Durations| slice.percentiles().p50_us <= bound_us;
-        let calm_from = base.position(is_calm).unwrap_or(calm.1.end);
-        calm_from as f64 * self.slice_s()
+        let felt = base.position(is_calm).map_or(calm.1.end, |slice| slice + 1);
+        felt as f64 * self.slice_s()
     }
 }
 
@@ -146,8 +146,7 @@ fn in_short(bursts: &Bursts, found: &Found) -> String {
     let [_, calm, burst] = bursts.phases();
     let p99 = |range| figure(together(&found.slices, range).percentiles().p99_us);
     format!(
-        "{}: {} rows/s sustained; p99 {} us between bursts and {} us in them, the median back \
-         within {CALM_FACTOR} times that of calm {} s after.",
+        "{}: {} rows/s sustained; p99 {} us in calm and {} us in a burst, calm again within {} s.",
         found.name,
         thousands(found.sustained_per_s as u64),
         p99(calm.1),
@@ -162,8 +161,9 @@ fn section(bursts: &Bursts, said: &[String], all: &[Found]) -> Section {
     let mut text = vec![format!(
         "Open loop, one row a request, parallelism 1: {} % of the highest rate that is sustained \
          for {} s, then {} % for {} s, {} times, and once before that is not counted. What finds \
-         no room waits, and its time counts from when it was due. Where the search was held up by \
-         the machine, its rate is too low and a burst may be no overload.",
+         no room waits, and its time counts from when it was due. It is calm again once the median \
+         is within {CALM_FACTOR} times that of the second half of the base. Where the search was \
+         held up by the machine, its rate is too low and a burst may be no overload.",
         percent(bursts.base_share),
         seconds(bursts.base),
         percent(bursts.burst_share),
@@ -246,12 +246,12 @@ mod tests {
         let ranges = bursts.phases().map(|(_, range)| range);
         assert_eq!(ranges, [0..20, 20..40, 40..50]);
         let felt = |us: fn(usize) -> u64| bursts.recovery_s(&slices(us));
-        assert_eq!(felt(|_| 10), 0.0);
-        assert_eq!(felt(|at| if at >= 40 { 900 } else { 10 }), 0.0);
-        assert_eq!(felt(|at| if at < 7 { 21 } else { 10 }), 21.0);
-        assert_eq!(felt(|at| if at < 7 { 19 } else { 10 }), 0.0);
+        assert_eq!(felt(|_| 10), 3.0);
+        assert_eq!(felt(|at| if at >= 40 { 900 } else { 10 }), 3.0);
+        assert_eq!(felt(|at| if at < 7 { 21 } else { 10 }), 24.0);
+        assert_eq!(felt(|at| if at < 7 { 19 } else { 10 }), 3.0);
         // Calm times are those of the second half, however long the first was felt.
-        assert_eq!(felt(|at| if at < 20 { 500 } else { 10 }), 60.0);
+        assert_eq!(felt(|at| if at < 20 { 500 } else { 10 }), 63.0);
     }
 
     #[test]

@@ -11,7 +11,7 @@ fn tiny() -> FollowUpOptions {
         lab: LabOptions { runs: 2, ..quick.lab },
         rates: vec![512.0, 4096.0],
         batches: vec![1, 32],
-        replicas: vec![2, 5],
+        replicas: vec![2, 32],
         ..quick
     }
 }
@@ -31,7 +31,7 @@ fn a_run_has_every_figure_and_its_rounds() {
     for key in [
         "rates.cpu.rate=512.batch=1.answered_per_s",
         "rates.cpu.rate=4096.batch=32.from_call.p99_us",
-        "scalability.cpu.replicas=5.from_generation.p50_us",
+        "scalability.cpu.replicas=32.from_generation.p50_us",
         "bursts.cpu.burst.from_generation.p99_us",
         "bursts.cpu.recovery_s",
     ] {

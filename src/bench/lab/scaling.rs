@@ -6,6 +6,7 @@ use super::super::record::{
     Axis, Chart, Column, Curve, Drawing, Point, Section, Stroke, Table, thousands,
 };
 use super::{ABOUT_RUNS, Lab, Runs, columns};
+use crate::pipeline::PipelineConfig;
 
 /// One rate, and ever more operators that share it.
 pub(in crate::bench) struct Scaling<'a> {
@@ -51,7 +52,9 @@ impl Scaling<'_> {
             title: title.to_owned(),
             text: vec![format!(
                 "Open loop at {rate} rows/s, one row a request. What is counted are \
-                 workers of the processor, and batches in flight of other devices. {ABOUT_RUNS}"
+                 workers of the processor, and batches in flight of other devices, of which there \
+                 are {} at most. {ABOUT_RUNS}",
+                PipelineConfig::DEPTH_MAX
             )],
             charts: vec![Chart {
                 title: format!("Rows answered a second at {rate} offered"),

@@ -90,7 +90,7 @@ impl Job<'_> {
             capacity: CAPACITY,
             max_rows: BATCH_ROWS,
             workers: self.parallelism,
-            depth: self.parallelism.max(2),
+            depth: self.parallelism.clamp(2, PipelineConfig::DEPTH_MAX),
             waiting: self.waiting,
             ..PipelineConfig::default()
         };
