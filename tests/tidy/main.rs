@@ -5,6 +5,7 @@
 
 mod layers;
 mod lexer;
+mod locks;
 mod paths;
 mod places;
 mod sizes;
@@ -74,4 +75,14 @@ fn no_path_of_a_machine() {
 #[test]
 fn every_kernel_is_used() {
     check(places::kernel_not_used);
+}
+
+#[test]
+fn packages_beside_lock_what_the_library_needs() {
+    let library = locks::read("Cargo.toml");
+    let wrong = locks::PACKAGES.map(|folder| {
+        let [lock, manifest] = ["Cargo.lock", "Cargo.toml"].map(|file| format!("{folder}/{file}"));
+        locks::behind(folder, &locks::read(&lock), &locks::read(&manifest), &library)
+    });
+    assert!(wrong.concat().is_empty(), "\n{}\n", wrong.concat().join("\n"));
 }

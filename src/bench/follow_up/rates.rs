@@ -39,7 +39,10 @@ pub(super) fn run(lab: &mut Lab<'_>, rates: &[f64], batches: &[usize]) -> Result
     }
     lab.findings.section(Section {
         title: String::from("Rates and batches"),
-        text: vec![format!("Open loop, parallelism 1; what is a batch to the study is a request of many rows here. {ABOUT_RUNS}")],
+        text: vec![format!(
+            "Open loop, parallelism 1; what is a batch to the study is a request of many rows \
+             here. {ABOUT_RUNS}"
+        )],
         charts: vec![latency_chart(latencies), answered_chart(answered)],
         tables: vec![table],
     });
