@@ -376,7 +376,7 @@ fn paper_checks_measures_and_writes() {
 fn follow_up_sends_rates_of_many_rows_and_bursts() {
     let files = Files::new();
     let (out, small) = (files.path("results"), files.model("m.safetensors", &model()));
-    let quick = ["bench", "follow-up", &small, "--backend", "cpu", "--seconds", "0.004"];
+    let quick = ["bench", "follow-up", &small, "--backend", "cpu", "--seconds", "0.03"];
     let said = stdout(&[&quick[..], &["--input", "u8", "--out", &out]].concat());
     for word in ["first three: 4-3", "512", "4,096", "replicas", "110 %", "calm again within"] {
         assert!(said.contains(word), "no {word} in {said}");

@@ -8,7 +8,7 @@ use crate::backend::cpu;
 fn tiny() -> FollowUpOptions {
     let quick = FollowUpOptions::quick(1).with_run_time(Duration::from_millis(15));
     FollowUpOptions {
-        lab: LabOptions { runs: 2, ..quick.lab },
+        lab: LabOptions { runs: 2, probe_time: Duration::from_millis(50), ..quick.lab },
         rates: vec![512.0, 4096.0],
         batches: vec![1, 32],
         replicas: vec![2, 32],

@@ -1,9 +1,9 @@
 //! Bars and ratios: things under each other, their lengths from left to right.
 
+use super::super::numbers;
 use super::super::{Axis, Bar, Ratio};
 use super::canvas::{self, Canvas, Frame, Side, TEXT_MAX, WIDTH};
 use super::markup::in_lines;
-use super::numbers;
 use super::palette::{Ink, Mark};
 use super::scale::Scale;
 

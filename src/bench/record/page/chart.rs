@@ -1,9 +1,10 @@
 //! A drawing with what stands around it: caption, names of the axes, legend.
 
+use super::super::numbers;
 use super::super::{Chart, Curve, Drawing, Stroke};
 use super::markup::{element, escaped};
 use super::palette::{Ink, Mark};
-use super::{bars, curves, numbers};
+use super::{bars, curves};
 
 /// The chart as a figure.
 pub(super) fn figure(chart: &Chart) -> String {

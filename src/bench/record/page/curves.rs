@@ -1,8 +1,8 @@
 //! Values over a number.
 
+use super::super::numbers;
 use super::super::{Axis, Curve, Point, Stroke};
 use super::canvas::{self, Canvas, Frame, WIDTH};
-use super::numbers;
 use super::palette::{Ink, Mark};
 use super::scale::Scale;
 

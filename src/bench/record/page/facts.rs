@@ -1,8 +1,9 @@
 //! What stands at the end of a page: how, where and on what, and every figure.
 
+use super::super::numbers;
 use super::super::{Better, Environment, Fact, Figure};
+use super::date;
 use super::markup::{element, escaped};
-use super::numbers;
 
 /// How it was measured.
 pub(super) fn method(facts: &[Fact]) -> String {
@@ -41,7 +42,7 @@ fn machine(environment: &Environment) -> Vec<(&str, String)> {
         ("fusewire", environment.version.clone()),
         ("commit", environment.commit.clone().unwrap_or_else(unknown)),
         ("build", environment.build().to_owned()),
-        ("began", numbers::date(environment.started_unix_s)),
+        ("began", date::of(environment.started_unix_s)),
         ("took", format!("{} s", numbers::figure(environment.took_s))),
         ("time stolen by the host", stolen.unwrap_or_else(unknown)),
         ("load average at the start", load.unwrap_or_else(unknown)),
@@ -84,7 +85,7 @@ pub(super) fn figures(figures: &[Figure]) -> String {
     let numbers = ["median", "lowest", "highest", "rounds"]
         .map(|name| format!("<th scope=\"col\" class=\"n\">{name}</th>"));
     let (names, rows) = (words.concat() + &numbers.concat(), rows.collect::<String>());
-    let count = numbers::count(figures.len() as u64);
+    let count = numbers::thousands(figures.len() as u64);
     format!(
         "<section>\n<details>\n<summary>All {count} figures</summary>\n<div class=\"table\">\n\
          <table>\n<thead>\n<tr>{names}</tr>\n</thead>\n<tbody>\n{rows}</tbody>\n</table>\n</div>\n\

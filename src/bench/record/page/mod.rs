@@ -5,15 +5,15 @@ mod bars;
 mod canvas;
 mod chart;
 mod curves;
+mod date;
 mod facts;
 mod markup;
-mod numbers;
 mod palette;
 mod scale;
 #[cfg(test)]
 mod tests;
 
-use super::{Column, Record, Section, Table};
+use super::{Column, Record, Section, Table, thousands};
 use markup::{element, escaped};
 
 const STYLE: &str = include_str!("page.css");
@@ -46,8 +46,8 @@ fn header(record: &Record) -> String {
     let model = &record.model;
     let version = &record.environment.version;
     let kicker = format!("fusewire {version} \u{b7} {} experiment", record.experiment);
-    let parameters = numbers::count(model.parameters as u64);
-    let taken = numbers::date(record.environment.started_unix_s);
+    let parameters = thousands(model.parameters as u64);
+    let taken = date::of(record.environment.started_unix_s);
     let hash: String = model.content_hash.chars().take(12).collect();
     let mut header = String::from("<header>\n");
     header += &format!("<p class=\"kicker\">{}</p>\n", escaped(&kicker));
