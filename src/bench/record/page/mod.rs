@@ -82,20 +82,28 @@ fn section_of(section: &Section) -> String {
     part + "</section>\n"
 }
 
+/// Words of so many letters stay on one line.
+const WORDS_CHARS_MAX: usize = 24;
+
+/// What a cell of a column is, by which it is set.
+fn class(column: Option<&Column>, text: &str) -> &'static str {
+    match column {
+        Some(column) if column.is_number => " class=\"n\"",
+        _ if text.chars().count() <= WORDS_CHARS_MAX => " class=\"w\"",
+        _ => "",
+    }
+}
+
 fn table(table: &Table) -> String {
-    let class = |column: Option<&Column>| match column.is_some_and(|column| column.is_number) {
-        true => " class=\"n\"",
-        false => "",
-    };
     let mut markup = String::from("<div class=\"table\">\n<table>\n<thead>\n<tr>");
     for column in &table.columns {
         let name = escaped(&column.name);
-        markup += &format!("<th scope=\"col\"{}>{name}</th>", class(Some(column)));
+        markup += &format!("<th scope=\"col\"{}>{name}</th>", class(Some(column), &column.name));
     }
     markup += "</tr>\n</thead>\n<tbody>\n";
     for row in &table.rows {
         let cells = row.iter().enumerate().map(|(index, text)| {
-            format!("<td{}>{}</td>", class(table.columns.get(index)), escaped(text))
+            format!("<td{}>{}</td>", class(table.columns.get(index), text), escaped(text))
         });
         markup += &format!("<tr>{}</tr>\n", cells.collect::<String>());
     }
