@@ -14,7 +14,8 @@ pub fn figure(value: f64) -> String {
         size if size >= 99.95 => whole(value),
         size if size >= 9.995 => format!("{value:.1}"),
         size if size >= 0.9995 || size == 0.0 => format!("{value:.2}"),
-        _ => format!("{value:.3}"),
+        // Three digits behind the zeros.
+        size => format!("{value:.*}", (2.0 - size.log10().floor()) as usize),
     }
 }
 
@@ -94,6 +95,7 @@ mod tests {
         let pairs = [
             (0.0, "0.00"),
             (0.1234, "0.123"),
+            (0.0091234, "0.00912"),
             (0.9999, "1.00"),
             (12.34, "12.3"),
             (99.97, "100"),
