@@ -291,14 +291,32 @@ fn compare_checks_measures_and_writes() {
         assert!(result["max_abs_error"].as_f64().unwrap() < 1e-3);
     }
     assert_eq!(document["devices"][0]["agreement"]["rows"], 1000);
-    let written = std::fs::read_to_string(Path::new(&out).join("compare.json")).unwrap();
-    assert_eq!(serde_json::from_str::<Value>(&written).unwrap(), document);
-    let csv = std::fs::read_to_string(Path::new(&out).join("compare.csv")).unwrap();
-    assert_eq!(csv.lines().count(), 3, "{csv}");
+    // With one device there is nothing to cross; the keys are there.
+    for key in ["crossovers", "ratios"] {
+        assert_eq!(document[key], serde_json::json!([]), "{key}");
+    }
+    let read = |name: &str| std::fs::read_to_string(Path::new(&out).join(name)).unwrap();
+    let record: Value = serde_json::from_str(&read("report.json")).unwrap();
+    assert_eq!(record["experiment"], "compare");
+    let csv = read("report.csv");
+    assert_eq!(csv.lines().count(), 1 + 2 * 3, "{csv}");
+    assert!(csv.contains("\ncompare.cpu.batch=4.p50_us,us,lower,"), "{csv}");
+    assert!(read("report.html").contains("Roofline of cpu"));
+    assert!(read("compare.cpu.batch=1.hdr").starts_with("#[Histogram log"));
+    // Standard error says how busy the machine was.
+    let output = run(&["bench", "diff", &out, &out, "--json"]);
+    assert_eq!(output.status.code(), Some(0));
+    let same: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(same["figures"].as_array().unwrap().len(), 2 * 3);
 
     let small = files.model("m.safetensors", &model());
     let text = stdout(&["compare", &small, "--backend", "cpu", "--batch", "2", "--input", "u8"]);
-    for word in ["plan of first three", "agrees with the oracle on 1,000", "fastest"] {
+    for word in [
+        "plan of first three",
+        "agrees with the oracle on 1,000",
+        "fastest",
+        "cpu is the only device that was measured.",
+    ] {
         assert!(text.contains(word), "no {word} in {text}");
     }
     for input in ["f16", "bf16"] {

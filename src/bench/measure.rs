@@ -9,7 +9,6 @@ use std::time::{Duration, Instant};
 use hdrhistogram::Histogram;
 use serde::Serialize;
 
-use crate::Error;
 use crate::backend::{BackendError, Executable, Rows};
 
 /// How long to measure.
@@ -81,29 +80,6 @@ impl Measurement {
     }
 }
 
-/// Measures batches of `batch` rows, after a warm-up of a tenth of the budget. The batches walk
-/// through all of `rows`, `[n, inputs]` row-major, and start over.
-///
-/// # Errors
-/// [`Error::Backend`] where the device fails, or `rows` are no batch of that size.
-pub fn measure(
-    executable: &dyn Executable,
-    rows: Rows<'_>,
-    batch: usize,
-    budget: &Budget,
-) -> Result<Measurement, Error> {
-    let mut walk = Walk::new(executable, rows, batch)?;
-    budget.warm_up().spend(|| walk.run_next())?;
-    let mut histogram = nanoseconds();
-    let elapsed = budget.spend(|| {
-        let begun = Instant::now();
-        walk.run_next()?;
-        record(&mut histogram, begun.elapsed());
-        Ok::<_, BackendError>(())
-    })?;
-    Ok(Measurement::of(&histogram, batch, elapsed))
-}
-
 /// From a nanosecond to an hour, at three significant digits.
 pub(super) fn nanoseconds() -> Histogram<u64> {
     // The bounds are constants that satisfy the histogram's rules: 1 <= low, 2 * low <= high.
@@ -115,8 +91,8 @@ pub(super) fn record(histogram: &mut Histogram<u64>, took: Duration) {
     histogram.saturating_record(u64::try_from(took.as_nanos()).unwrap_or(u64::MAX));
 }
 
-/// Batches in a row, each of the next rows.
-struct Walk<'a> {
+/// Batches in a row, each of the next rows of all there are, and over again.
+pub(super) struct Walk<'a> {
     executable: &'a dyn Executable,
     rows: Rows<'a>,
     available: usize,
@@ -126,7 +102,11 @@ struct Walk<'a> {
 }
 
 impl<'a> Walk<'a> {
-    fn new(
+    /// Batches of `batch` rows.
+    ///
+    /// # Errors
+    /// [`BackendError`] where `rows` are no batch of that size.
+    pub(super) fn new(
         executable: &'a dyn Executable,
         rows: Rows<'a>,
         batch: usize,
@@ -139,7 +119,7 @@ impl<'a> Walk<'a> {
         Ok(Walk { executable, rows, available, batch, at: 0, scores })
     }
 
-    fn run_next(&mut self) -> Result<(), BackendError> {
+    pub(super) fn run_next(&mut self) -> Result<(), BackendError> {
         if self.at + self.batch > self.available {
             self.at = 0;
         }
@@ -166,11 +146,21 @@ mod tests {
 
     #[test]
     fn a_budget_of_batches_is_kept_to() {
-        let budget = Budget { time: Duration::ZERO, batches_min: 1 };
-        let got = measure(&*executable(), Rows::F32(&[0.0; 8]), 4, &budget).unwrap();
+        let executable = executable();
+        let spent = |budget: Budget, batch: usize| {
+            let mut walk = Walk::new(&*executable, Rows::F32(&[0.0; 8]), batch).unwrap();
+            let mut histogram = nanoseconds();
+            let together = budget.spend(|| {
+                let begun = Instant::now();
+                walk.run_next()?;
+                record(&mut histogram, begun.elapsed());
+                Ok::<_, BackendError>(())
+            });
+            Measurement::of(&histogram, batch, together.unwrap())
+        };
+        let got = spent(Budget { time: Duration::ZERO, batches_min: 1 }, 4);
         assert_eq!(got.batches, 1);
-        let budget = Budget { time: Duration::from_millis(20), batches_min: 1 };
-        let got = measure(&*executable(), Rows::F32(&[0.0; 8]), 2, &budget).unwrap();
+        let got = spent(Budget { time: Duration::from_millis(20), batches_min: 1 }, 2);
         assert!(got.batches > 1 && got.p50_us > 0.0);
         let times = [got.min_us, got.p50_us, got.p99_us, got.max_us];
         assert!(times.is_sorted(), "{times:?}");
@@ -192,8 +182,8 @@ mod tests {
 
     #[test]
     fn a_batch_larger_than_the_rows_is_refused() {
-        let budget = Budget::default();
-        assert!(measure(&*executable(), Rows::F32(&[0.0; 8]), 5, &budget).is_err());
-        assert!(measure(&*executable(), Rows::F32(&[0.0; 8]), 0, &budget).is_err());
+        for batch in [0, 5] {
+            assert!(Walk::new(&*executable(), Rows::F32(&[0.0; 8]), batch).is_err());
+        }
     }
 }

@@ -2,8 +2,6 @@
 //!
 //! Keys are part of the interface: snake_case, the unit last, added to but never renamed.
 
-use std::fmt::Write as _;
-
 use serde::{Deserialize, Serialize};
 
 use super::agreement::Agreement;
@@ -26,6 +24,11 @@ pub struct Report {
     pub devices: Vec<DeviceReport>,
     /// One entry per device and batch size.
     pub results: Vec<Cell>,
+    /// How much faster devices are than one of them, the processor where it takes part; one entry
+    /// per batch size and other device.
+    pub ratios: Vec<SpeedRatio>,
+    /// From which batch sizes on another device is the faster of two.
+    pub crossovers: Vec<Crossover>,
 }
 
 /// Which model.
@@ -72,6 +75,8 @@ pub struct Method {
     pub seed: u64,
     /// The time one figure took, warm-up left out.
     pub cell_s: f64,
+    /// How many rounds that time is divided into; in each, all devices take a turn.
+    pub rounds: usize,
 }
 
 /// What became of a device or backend.
@@ -173,6 +178,9 @@ impl DeviceReport {
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Cell {
+    /// How ratios, crossovers and records name the device: its backend, with a number from the
+    /// second device of a backend on.
+    pub key: String,
     /// The backend.
     pub backend: &'static str,
     /// The device's name.
@@ -181,13 +189,67 @@ pub struct Cell {
     pub software: bool,
     /// Rows in a batch.
     pub batch: usize,
-    /// The times.
+    /// The times of all rounds.
     #[serde(flatten)]
     pub measurement: Measurement,
+    /// How many rounds there were: fewer than intended where batches take long.
+    pub rounds: usize,
+    /// Where it lies below what the device can do at most, where that is measured.
+    pub roofline: Option<RoofPoint>,
     /// The largest distance of a score from the oracle's; null where one of the two is NaN.
     pub max_abs_error: f64,
     /// Whether the scores are within the precision's tolerance of the oracle's.
     pub agrees: bool,
+}
+
+/// What a batch came to beside the ceilings of its device: a point of a roofline.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct RoofPoint {
+    /// Operations for each byte that has to be moved.
+    pub flops_per_byte: f64,
+    /// Operations over the median time.
+    pub flops_per_s: f64,
+    /// Bytes that have to be moved over the median time.
+    pub bytes_per_s: f64,
+    /// The shortest time that the ceilings allow, as a share of the median time.
+    pub roof_share: f64,
+    /// The ceiling of operations, where something measures it.
+    pub peak_flops_per_s: Option<f64>,
+    /// The ceiling of the memory that a batch of this size lies in.
+    pub peak_bytes_per_s: f64,
+}
+
+/// How fast a device is beside another at one batch size.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct SpeedRatio {
+    /// Rows in a batch.
+    pub batch: usize,
+    /// The device, by its key.
+    pub of: String,
+    /// The device it stands beside, by its key.
+    pub to: String,
+    /// The other's median time over its own, of the rounds' medians: above 1 it is faster.
+    pub ratio: f64,
+    /// Where that lies with 95 % confidence, low and high; null with too few rounds to say.
+    pub interval: Option<(f64, f64)>,
+}
+
+/// Where the order of two devices changes.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct Crossover {
+    /// The batch size, interpolated between two that were measured, on logarithmic axes.
+    pub rows: f64,
+    /// The device that is faster from there on, by its key.
+    pub faster: String,
+    /// The one that was faster before.
+    pub slower: String,
+    /// The batch sizes measured on both sides.
+    pub between: (usize, usize),
+    /// Whether the rounds tell with 95 % confidence who is faster on each of the two sides.
+    pub clear: bool,
 }
 
 impl Report {
@@ -205,31 +267,10 @@ impl Report {
         batches
     }
 
-    /// The cell with the shortest median time at a batch size, where something was measured.
+    /// The cell with the shortest median time at a batch size, of those that agree with the oracle.
     pub fn fastest(&self, batch: usize) -> Option<&Cell> {
-        let cells = self.results.iter().filter(|cell| cell.batch == batch);
+        let cells = self.results.iter().filter(|cell| cell.batch == batch && cell.agrees);
         cells.min_by(|a, b| a.measurement.p50_us.total_cmp(&b.measurement.p50_us))
-    }
-
-    /// The results as CSV (RFC 4180), one line per device and batch size under a line of names.
-    pub fn to_csv(&self) -> String {
-        let mut csv = String::from(
-            "backend,device,software,batch,p50_us,p99_us,max_us,rows_per_s,max_abs_error\n",
-        );
-        for cell in &self.results {
-            let Measurement { p50_us, p99_us, max_us, rows_per_s, .. } = cell.measurement;
-            // Writing to a string cannot fail.
-            let _ = writeln!(
-                csv,
-                "{},{},{},{},{p50_us},{p99_us},{max_us},{rows_per_s},{}",
-                cell.backend,
-                csv_field(&cell.device),
-                cell.software,
-                cell.batch,
-                cell.max_abs_error
-            );
-        }
-        csv
     }
 }
 

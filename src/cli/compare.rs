@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
@@ -12,7 +12,7 @@ use clap::Args;
 use super::options::{AnyModelArgs, DeviceArgs, PlanArgs};
 use super::output::{self, Show};
 use super::{FAILED, devices, options};
-use crate::bench::compare::{self, Candidate, CompareOptions};
+use crate::bench::compare::{self, Candidate, CompareOptions, Comparison};
 use crate::bench::report::{Cell, DeviceReport, Report, State};
 use crate::model::Model;
 
@@ -24,7 +24,8 @@ Examples:
   fusewire compare --json | jq '.results[] | select(.batch == 1)'
 
 Each device is first checked against a scalar computation in double precision. The loop is closed
-(one caller, one batch after the other) and the clock includes transfers to and from the device.";
+(one caller, one batch after the other) and the clock includes transfers to and from the device.
+Devices take turns in short rounds. What --out writes, `fusewire bench diff` compares.";
 
 /// Check and measure every backend on one model.
 #[derive(Args, Debug)]
@@ -45,7 +46,7 @@ pub(super) struct Compare {
         value_parser = options::parse_batch
     )]
     batch: Vec<usize>,
-    /// Write compare.json and compare.csv into this directory.
+    /// Write report.html, report.json, report.csv and histograms into this directory.
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
     /// Print one JSON document.
@@ -61,19 +62,26 @@ impl Compare {
             write_start(out, &model, &candidates)?;
             out.flush()?;
         }
-        let report = self.measure(&model, &candidates)?;
         if let Some(directory) = &self.out {
-            write_files(directory, &report).with_context(|| directory.display().to_string())?;
+            fs::create_dir_all(directory).with_context(|| directory.display().to_string())?;
+        }
+        let comparison = self.measure(&model, &candidates)?;
+        if let Some(directory) = &self.out {
+            comparison.record.write(directory)?;
         }
         if self.json {
-            output::json(out, &report)?;
+            output::json(out, &comparison.report)?;
         } else {
-            write_findings(out, &report)?;
+            write_findings(out, &comparison)?;
+            if let Some(directory) = &self.out {
+                writeln!(out, "\n{}", directory.join("report.html").display())?;
+            }
         }
-        Ok(if report.is_sound() { ExitCode::SUCCESS } else { ExitCode::from(FAILED) })
+        let is_sound = comparison.report.is_sound();
+        Ok(if is_sound { ExitCode::SUCCESS } else { ExitCode::from(FAILED) })
     }
 
-    fn measure(&self, model: &Model, candidates: &[Candidate]) -> Result<Report> {
+    fn measure(&self, model: &Model, candidates: &[Candidate]) -> Result<Comparison> {
         let options = CompareOptions {
             plan: self.plan.plan_options(),
             batches: self.batch.clone(),
@@ -82,13 +90,6 @@ impl Compare {
         let run = |show: &mut Show<'_>| compare::compare(model, candidates, &options, show);
         Ok(output::with_progress(run)?)
     }
-}
-
-fn write_files(directory: &Path, report: &Report) -> Result<()> {
-    fs::create_dir_all(directory)?;
-    fs::write(directory.join("compare.json"), serde_json::to_string_pretty(report)? + "\n")?;
-    fs::write(directory.join("compare.csv"), report.to_csv())?;
-    Ok(())
 }
 
 pub(super) fn write_start<'a>(
@@ -104,11 +105,15 @@ pub(super) fn write_start<'a>(
     Ok(())
 }
 
-fn write_findings(out: &mut dyn Write, report: &Report) -> Result<()> {
+fn write_findings(out: &mut dyn Write, comparison: &Comparison) -> Result<()> {
+    let report = &comparison.report;
     write_plans(out, &report.devices)?;
     write_agreements(out, &report.devices)?;
     if !report.results.is_empty() {
         writeln!(out, "\n{}\n", table(report))?;
+        for sentence in comparison.in_short() {
+            writeln!(out, "{}", output::wrapped(&sentence))?;
+        }
         let method = &report.method;
         let (input, precision) = (method.input, method.precision);
         writeln!(out, "{input} rows, {precision} weights; closed loop, transfers included")?;
@@ -164,9 +169,9 @@ fn write_agreement(out: &mut dyn Write, device: &DeviceReport) -> Result<()> {
 fn table(report: &Report) -> String {
     let mut rows = Vec::new();
     for batch in report.batches() {
-        let fastest = report.fastest(batch);
+        let fastest = report.fastest(batch).map(|cell| &cell.key);
         for cell in report.results.iter().filter(|cell| cell.batch == batch) {
-            let mark = if Some(cell) == fastest { "fastest" } else { "" };
+            let mark = if Some(&cell.key) == fastest { "fastest" } else { "" };
             rows.push(vec![
                 output::thousands(batch as u64),
                 label(report, cell),
@@ -182,13 +187,13 @@ fn table(report: &Report) -> String {
     output::table(&header, &["backend", ""], rows)
 }
 
-/// The backend, with the device's name where another device shares the backend.
+/// The device's key, with its name where another device shares the backend.
 fn label(report: &Report, cell: &Cell) -> String {
     let shares =
         |device: &&DeviceReport| device.backend == cell.backend && device.agreement.is_some();
     let name = match report.devices.iter().filter(shares).count() {
-        0 | 1 => cell.backend.to_owned(),
-        _ => format!("{} {}", cell.backend, output::one_line(&cell.device)),
+        0 | 1 => cell.key.clone(),
+        _ => format!("{} {}", cell.key, output::one_line(&cell.device)),
     };
     if cell.software { name + " (software)" } else { name }
 }

@@ -73,6 +73,11 @@ impl Cost {
         self.flops(rows) as f64 / self.bytes(rows) as f64
     }
 
+    /// Operations a second, and bytes a second, where a batch of `rows` takes so long.
+    pub fn rates(&self, rows: usize, time_us: f64) -> [f64; 2] {
+        [self.flops(rows), self.bytes(rows)].map(|amount| amount as f64 / time_us * 1e6)
+    }
+
     /// The time a batch of `rows` takes at least on a device with these ceilings.
     pub fn roofline(&self, rows: usize, peak: &Peak) -> Roofline {
         let compute_us = self.flops_ceiling(peak).map(|peak| self.flops(rows) as f64 / peak * 1e6);

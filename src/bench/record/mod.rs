@@ -27,6 +27,7 @@ pub use environment::{DeviceFacts, Environment, Watch};
 pub use error::RecordError;
 pub use findings::Findings;
 pub use numbers::{figure, thousands};
+pub(in crate::bench) use shift::ratio_interval;
 pub use spectrum::spectrum;
 
 use super::load::Durations;

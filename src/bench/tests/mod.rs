@@ -1,3 +1,4 @@
 //! What the tests of several experiments need.
 
 pub(super) mod liar;
+pub(super) mod paced;

@@ -1,0 +1,118 @@
+//! Devices with the model on them, and what was measured of each.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::super::agreement::Agreement;
+use super::super::load::Durations;
+use super::super::measure::Measurement;
+use super::super::report::{DeviceReport, State};
+use super::candidates::Candidate;
+use super::workload::Workload;
+use crate::Error;
+use crate::backend::{BackendError, Device, Executable};
+use crate::plan::{Peak, Plan, PlanOptions};
+
+/// A device with the model on it.
+pub(super) struct Subject {
+    /// The backend, with a number from the second device of a backend on.
+    pub(super) key: String,
+    pub(super) executable: Arc<dyn Executable>,
+    /// Its place among the candidates.
+    pub(super) place: usize,
+    /// How right it was until now.
+    pub(super) agreement: Agreement,
+    /// Why it is measured no more.
+    pub(super) failed: Option<Error>,
+    /// One entry per batch size, in the order they were measured.
+    pub(super) taken: Vec<Taken>,
+}
+
+/// A device at one batch size.
+pub(super) struct Taken {
+    pub(super) batch: usize,
+    pub(super) rounds: Vec<Round>,
+    pub(super) agreement: Agreement,
+    pub(super) peak: Option<Peak>,
+}
+
+/// A round: a window of time in which one device ran batches, and no other did.
+pub(super) struct Round {
+    pub(super) times: Durations,
+    /// From the first batch's start to the last one's end.
+    pub(super) together: Duration,
+}
+
+impl Taken {
+    /// The figures of all rounds.
+    pub(super) fn measurement(&self) -> Measurement {
+        let (mut times, mut together) = (Durations::default(), Duration::ZERO);
+        for round in &self.rounds {
+            times.merge(&round.times);
+            together += round.together;
+        }
+        Measurement::of(times.histogram(), self.batch, together)
+    }
+
+    /// Each round's figures.
+    pub(super) fn by_round(&self) -> impl Iterator<Item = Measurement> {
+        let of =
+            |round: &Round| Measurement::of(round.times.histogram(), self.batch, round.together);
+        self.rounds.iter().map(of)
+    }
+}
+
+/// Loads the model on every candidate that has a device, and checks it there. What became of each
+/// candidate is in its report; those that work are subjects.
+pub(super) fn prepare(
+    workload: &Workload<'_>,
+    candidates: &[Candidate],
+    options: &PlanOptions,
+) -> (Vec<Subject>, Vec<DeviceReport>) {
+    let (mut subjects, mut devices) = (Vec::<Subject>::new(), Vec::new());
+    let is_alone = candidates.iter().filter(|candidate| candidate.takes_part()).count() == 1;
+    for (place, candidate) in candidates.iter().enumerate() {
+        let mut report = candidate.report().clone();
+        if let Some(device) = candidate.opened() {
+            match load(&**device, workload, options, &mut report) {
+                Ok((executable, agreement)) => subjects.push(Subject {
+                    key: key_of(report.backend, &subjects),
+                    executable,
+                    place,
+                    agreement,
+                    failed: None,
+                    taken: Vec::new(),
+                }),
+                // Of all devices there are, those with kernels for the precision take part.
+                Err(Error::Backend(error @ BackendError::NoKernels { .. })) if !is_alone => {
+                    report = report.because(State::LeftOut, error.to_string());
+                }
+                Err(error) => report = report.because(State::Failed, error.to_string()),
+            }
+        }
+        devices.push(report);
+    }
+    (subjects, devices)
+}
+
+fn load(
+    device: &dyn Device,
+    workload: &Workload<'_>,
+    options: &PlanOptions,
+    report: &mut DeviceReport,
+) -> Result<(Arc<dyn Executable>, Agreement), Error> {
+    let plan = Plan::new(workload.model, device.limits(), options)?;
+    report.plan = Some(plan.to_string());
+    let executable = device.load(plan)?;
+    let agreement = workload.check(&*executable, workload.rows_checked)?;
+    Ok((executable, agreement))
+}
+
+/// The backend's name, numbered from the second device of a backend on.
+fn key_of(backend: &str, others: &[Subject]) -> String {
+    let name = |other: &Subject| other.executable.device().info().backend.name();
+    match others.iter().filter(|other| name(other) == backend).count() {
+        0 => backend.to_owned(),
+        others => format!("{backend}-{}", others + 1),
+    }
+}
