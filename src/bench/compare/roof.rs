@@ -3,12 +3,14 @@
 use super::super::record::{
     Axis, Chart, Column, Curve, Drawing, Point, Section, Stroke, Table, figure, thousands,
 };
-use super::super::report::{Cell, Report, RoofPoint};
+use super::super::report::{Report, RoofPoint};
 use super::subjects::{Subject, Taken};
 use crate::plan::{Cost, Peak};
 
 /// How much further than what it stands beside a roof is drawn, as a factor.
 const OVERHANG: f64 = 2.0;
+/// Two ceilings of memory within this factor are one roof.
+const ALIKE: f64 = 1.1;
 const GIGA: f64 = 1e9;
 
 const ABOUT: &str = "Each batch size has a point: the operations it does for each byte that has to \
@@ -56,14 +58,14 @@ pub(super) fn section(report: &Report, keys: &[String]) -> Option<Section> {
     let mut without = Vec::new();
     for key in keys {
         let cells = report.results.iter().filter(|cell| cell.key == *key);
-        let points: Vec<(&Cell, RoofPoint)> =
-            cells.filter_map(|cell| Some((cell, cell.roofline?))).collect();
+        let points: Vec<(usize, RoofPoint)> =
+            cells.filter_map(|cell| Some((cell.batch, cell.roofline?))).collect();
         if points.is_empty() {
             without.push(key.as_str());
             continue;
         }
         section.charts.push(chart(key, &points));
-        table.rows.extend(points.iter().map(|(cell, point)| row(cell, point)));
+        table.rows.extend(points.iter().map(|(batch, point)| row(key, *batch, point)));
     }
     if table.rows.is_empty() {
         return None;
@@ -75,10 +77,10 @@ pub(super) fn section(report: &Report, keys: &[String]) -> Option<Section> {
     Some(section)
 }
 
-fn chart(key: &str, points: &[(&Cell, RoofPoint)]) -> Chart {
+fn chart(key: &str, points: &[(usize, RoofPoint)]) -> Chart {
     let mut curves = roofs(points);
-    curves.extend(points.iter().map(|(cell, point)| Curve {
-        name: format!("batch {}", thousands(cell.batch as u64)),
+    curves.extend(points.iter().map(|(batch, point)| Curve {
+        name: format!("batch {}", thousands(*batch as u64)),
         stroke: Stroke::Points,
         points: vec![at(point.flops_per_byte, point.flops_per_s)],
     }));
@@ -90,26 +92,29 @@ fn at(flops_per_byte: f64, flops_per_s: f64) -> Point {
     Point { x: flops_per_byte, y: flops_per_s / GIGA, range: None }
 }
 
-/// The roofs of the smallest and the largest batch, or the one where they are the same.
-fn roofs(points: &[(&Cell, RoofPoint)]) -> Vec<Curve> {
-    let by_batch = |(cell, _): &&(&Cell, RoofPoint)| cell.batch;
+/// The roofs of the smallest and the largest batch, or one where they are alike.
+fn roofs(points: &[(usize, RoofPoint)]) -> Vec<Curve> {
+    let by_batch = |(batch, _): &&(usize, RoofPoint)| *batch;
     let ends = [points.iter().min_by_key(by_batch), points.iter().max_by_key(by_batch)];
     let mut ends: Vec<_> = ends.into_iter().flatten().collect();
-    ends.dedup_by_key(|(_, point)| point.peak_bytes_per_s);
+    ends.dedup_by(|(_, one), (_, other)| {
+        let ratio = one.peak_bytes_per_s / other.peak_bytes_per_s;
+        (ALIKE.recip()..=ALIKE).contains(&ratio)
+    });
     let is_one = ends.len() == 1;
-    let roof = |(cell, point): &&(&Cell, RoofPoint)| {
+    let curve = |(batch, point): &&(usize, RoofPoint)| {
         let memory = format!("{} GB/s", figure(point.peak_bytes_per_s / GIGA));
         let name = match is_one {
             true => format!("roof, {memory}"),
-            false => format!("roof of batch {}, {memory}", thousands(cell.batch as u64)),
+            false => format!("roof of batch {}, {memory}", thousands(*batch as u64)),
         };
         Curve { name, stroke: Stroke::Reference, points: roof(point, points) }
     };
-    ends.iter().map(roof).collect()
+    ends.iter().map(curve).collect()
 }
 
 /// From left of every point along what memory allows to the ridge, and on to the right.
-fn roof(of: &RoofPoint, beside: &[(&Cell, RoofPoint)]) -> Vec<Point> {
+fn roof(of: &RoofPoint, beside: &[(usize, RoofPoint)]) -> Vec<Point> {
     let memory = of.peak_bytes_per_s;
     let ridge = of.peak_flops_per_s.map(|flops| (flops / memory, flops));
     let all = beside.iter().map(|(_, point)| point.flops_per_byte);
@@ -136,12 +141,12 @@ fn columns() -> Vec<Column> {
     std::iter::once(Column::words("backend")).chain(numbers.map(Column::numbers)).collect()
 }
 
-fn row(cell: &Cell, point: &RoofPoint) -> Vec<String> {
+fn row(key: &str, batch: usize, point: &RoofPoint) -> Vec<String> {
     let unknown = String::from("not known");
     let giga = |per_s: f64| figure(per_s / GIGA);
     vec![
-        cell.key.clone(),
-        thousands(cell.batch as u64),
+        key.to_owned(),
+        thousands(batch as u64),
         figure(point.flops_per_byte),
         giga(point.flops_per_s),
         giga(point.bytes_per_s),
@@ -149,4 +154,43 @@ fn row(cell: &Cell, point: &RoofPoint) -> Vec<String> {
         point.peak_flops_per_s.map_or(unknown, giga),
         giga(point.peak_bytes_per_s),
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn point(flops_per_byte: f64, memory: f64, flops: Option<f64>) -> RoofPoint {
+        RoofPoint {
+            flops_per_byte,
+            flops_per_s: 1e9,
+            bytes_per_s: 1e9,
+            roof_share: 0.5,
+            peak_flops_per_s: flops,
+            peak_bytes_per_s: memory,
+        }
+    }
+
+    #[test]
+    fn caches_have_roofs_of_their_own() {
+        let roofs_of = |small: f64, large: f64| {
+            let points = [(64, small), (1, 1e9), (1024, large)];
+            let points = points.map(|(batch, memory)| (batch, point(2.0, memory, Some(8e9))));
+            roofs(&points).into_iter().map(|curve| curve.name).collect::<Vec<_>>()
+        };
+        let two = ["roof of batch 1, 1.00 GB/s", "roof of batch 1,024, 2.00 GB/s"];
+        assert_eq!(roofs_of(5e9, 2e9), two);
+        assert_eq!(roofs_of(5e9, 1.05e9), ["roof, 1.00 GB/s"]);
+        assert_eq!(roofs_of(5e9, 0.95e9), ["roof, 1.00 GB/s"]);
+    }
+
+    #[test]
+    fn a_roof_without_a_ceiling_of_operations_is_a_line() {
+        let points = [(1, point(0.5, 4e9, None)), (64, point(8.0, 4e9, None))];
+        let [curve] = &roofs(&points)[..] else { panic!() };
+        let places: Vec<_> = curve.points.iter().map(|point| (point.x, point.y)).collect();
+        assert_eq!(places, [(0.25, 1.0), (16.0, 64.0)]);
+        let told = row("cuda", 1, &points[0].1);
+        assert_eq!((&*told[5], &*told[6], told.len()), ("50.0", "not known", columns().len()));
+    }
 }
