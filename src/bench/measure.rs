@@ -47,6 +47,24 @@ impl Budget {
             }
         }
     }
+
+    /// Spends it in so many parts of equal time, each of a batch at least; a part that would begin
+    /// past three times the budget's time is left out. At least one is not.
+    pub(super) fn rounds<T, E>(
+        &self,
+        count: u32,
+        mut round: impl FnMut(&Budget) -> Result<T, E>,
+    ) -> Result<Vec<T>, E> {
+        let count = count.max(1);
+        let batches_min = self.batches_min.div_ceil(u64::from(count));
+        let part = Budget { time: self.time / count, batches_min };
+        let start = Instant::now();
+        let mut rounds = vec![round(&part)?];
+        while rounds.len() < count as usize && start.elapsed() <= 3 * self.time {
+            rounds.push(round(&part)?);
+        }
+        Ok(rounds)
+    }
 }
 
 /// What was measured.
@@ -176,6 +194,20 @@ mod tests {
         assert!(times.is_sorted(), "{times:?}");
         // Rows a second and the median tell of the same loop.
         assert!(got.rows_per_s <= 2.0 * 1e6 / got.p50_us * 2.0, "{got:?}");
+    }
+
+    #[test]
+    fn rounds_share_a_budget_and_slow_ones_end_it() {
+        let budget = Budget { time: Duration::from_secs(10), batches_min: 11 };
+        let parts = budget.rounds(5, |part| Ok::<_, ()>(*part)).unwrap();
+        assert_eq!(parts, [Budget { time: Duration::from_secs(2), batches_min: 3 }; 5]);
+        let slow = Budget { time: Duration::from_nanos(1), batches_min: 1 };
+        let sleep = |_: &Budget| {
+            std::thread::sleep(Duration::from_millis(1));
+            Ok::<_, ()>(())
+        };
+        assert_eq!(slow.rounds(5, sleep).unwrap().len(), 1);
+        assert_eq!(budget.rounds(5, |_| Err::<(), _>("lost")), Err("lost"));
     }
 
     #[test]

@@ -8,8 +8,12 @@
 //! process.
 
 mod fed;
+mod lines;
 mod pattern;
+mod record;
 mod report;
+mod roof;
+mod taken;
 mod trial;
 
 use std::sync::Arc;
@@ -20,16 +24,21 @@ pub use report::{
 };
 
 use self::pattern::Pattern;
+use self::taken::Taken;
 use self::trial::Trial;
 use super::compare::{Candidate, Progress, candidates};
 use super::images;
 use super::machine::Machine;
 use super::measure::Budget;
-use super::report::{ModelFacts, State};
+use super::record::Environment;
+use super::report::{DeviceReport, ModelFacts, State};
 use crate::Error;
 use crate::backend::{Device, OpenOptions};
 use crate::model::Model;
 use crate::plan::PlanOptions;
+
+/// Parts of a figure's time, one after the other: what records are compared by.
+const ROUNDS: u32 = 5;
 
 /// What to measure, and for how long.
 #[derive(Clone, Debug)]
@@ -99,36 +108,53 @@ pub fn run(
     options: &KernelOptions,
     progress: &mut dyn FnMut(Progress<'_>),
 ) -> Result<KernelReport, Error> {
+    let watch = Environment::watch();
     let pattern = Pattern::new(model, options);
     let budget = Budget { time: options.figure_time, ..Budget::default() };
-    let devices = subjects.iter().filter(|subject| subject.plain.opened().is_some()).count();
-    let of = devices * options.batches.len();
+    let opened = subjects.iter().filter(|subject| subject.plain.opened().is_some()).count();
+    let of = opened * options.batches.len();
     let mut done = 0;
     let mut step = |doing: &str| {
         progress(Progress { done, of, doing });
         done += 1;
     };
-    let mut report = KernelReport {
-        model: ModelFacts::of(model),
-        machine: Machine::here(),
-        method: KernelMethod::of(options, pattern.count()),
-        devices: Vec::new(),
-        results: Vec::new(),
-        pipelines: Vec::new(),
-    };
+    let (mut devices, mut found) = (Vec::new(), Vec::<Taken>::new());
     for Subject { plain, timed } in subjects {
-        let mut device_report = plain.report().clone();
+        let mut report = plain.report().clone();
         if let Some(device) = plain.opened() {
+            let mut taken = Taken { name: name_of(report.backend, &devices), ..Taken::default() };
             let timed = timed.as_deref();
             let trial = Trial { pattern: &pattern, options, budget, device: &**device, timed };
-            let ran = trial.run(&mut device_report, &mut report, &mut step);
-            if let Err(error) = ran {
-                device_report = device_report.because(State::Failed, error.to_string());
+            if let Err(error) = trial.run(&mut report, &mut taken, &mut step) {
+                report = report.because(State::Failed, error.to_string());
             }
+            found.push(taken);
         }
-        report.devices.push(device_report);
+        devices.push(report);
     }
-    Ok(report)
+    let (facts, method) = (ModelFacts::of(model), KernelMethod::of(options, pattern.count()));
+    let record = record::of(&facts, &method, &found, (watch, &devices));
+    let cells = found.iter().flat_map(|taken| &taken.cells);
+    Ok(KernelReport {
+        model: facts,
+        machine: Machine::here(),
+        method,
+        results: cells.map(|taken| taken.cell.clone()).collect(),
+        pipelines: found.iter().filter_map(|taken| taken.pipeline.clone()).collect(),
+        devices,
+        record,
+    })
+}
+
+/// The backend's name, numbered from the second device of a backend on.
+fn name_of(backend: &str, before: &[DeviceReport]) -> String {
+    let took_part = |device: &&DeviceReport| {
+        device.backend == backend && matches!(device.state, State::Found | State::Failed)
+    };
+    match before.iter().filter(took_part).count() {
+        0 => backend.to_owned(),
+        others => format!("{backend}-{}", others + 1),
+    }
 }
 
 #[cfg(test)]
@@ -177,6 +203,31 @@ mod tests {
     }
 
     #[test]
+    fn the_record_has_the_rounds_behind_every_figure() {
+        let device = cpu::open();
+        let subjects = [Subject::device(device.clone(), None), Subject::device(device, None)];
+        let report = run(&model(), &subjects, &quick(InputType::F32), &mut |_| {}).unwrap();
+        let record = &report.record;
+        let keys: Vec<&str> = record.figures.iter().map(|figure| figure.key.as_str()).collect();
+        let expected = ["cpu", "cpu-2"].map(|name| {
+            [1, 4, 1500].map(|batch| {
+                ["p50_us", "p99_us"].map(|times| format!("{name}.batch={batch}.trip.{times}"))
+            })
+        });
+        assert_eq!(keys, expected.as_flattened().as_flattened());
+        for (figure, cell) in record.figures.iter().step_by(2).zip(&report.results) {
+            assert_eq!(figure.rounds.len(), ROUNDS as usize, "{figure:?}");
+            let (low, high) = figure.range().unwrap();
+            let median = cell.measurement.p50_us;
+            assert!((low..=high).contains(&median), "{median} in {figure:?}");
+        }
+        let batches: Vec<_> = record.histograms.iter().map(|it| it.times.count()).collect();
+        let cells: Vec<_> = report.results.iter().map(|cell| cell.measurement.batches).collect();
+        assert_eq!(batches, cells);
+        assert!(record.sections[0].text.iter().all(|line| line.contains("rows/s in batches of")));
+    }
+
+    #[test]
     fn a_device_that_fails_or_answers_wrongly_is_found() {
         let failing = FakeDevice::new(*cpu::open().limits());
         failing.run_out_of_memory_after(0);
@@ -193,10 +244,12 @@ mod tests {
         let trial =
             Trial { pattern: &pattern, options: &options, budget, device: &*device, timed: None };
         let mut about = super::super::report::DeviceReport::found(device.info());
-        let mut found = run(&right, &[], &options, &mut |_| {}).unwrap();
+        let mut found = Taken::default();
         trial.run(&mut about, &mut found, &mut |_| {}).unwrap();
-        assert!(!about.agreement.unwrap().agrees && !found.is_sound());
-        assert!(found.results.len() == 3 && found.results.iter().all(|cell| !cell.agrees));
+        let mut report = run(&right, &[], &options, &mut |_| {}).unwrap();
+        report.results = found.cells.into_iter().map(|taken| taken.cell).collect();
+        assert!(!about.agreement.unwrap().agrees && !report.is_sound());
+        assert!(report.results.len() == 3 && report.results.iter().all(|cell| !cell.agrees));
     }
 
     #[test]

@@ -6,12 +6,13 @@ use serde::Serialize;
 
 use super::super::machine::Machine;
 use super::super::measure::Measurement;
+use super::super::record::Record;
 use super::super::report::{DeviceReport, ModelFacts, State};
-use super::KernelOptions;
+use super::{KernelOptions, ROUNDS};
 use crate::plan::{Cost, Peak};
 
 /// One model on every device, batch size by batch size.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, Serialize)]
 #[non_exhaustive]
 pub struct KernelReport {
     /// What was run.
@@ -26,6 +27,9 @@ pub struct KernelReport {
     pub results: Vec<KernelCell>,
     /// One entry per device with a memory of its own.
     pub pipelines: Vec<PipelineCell>,
+    /// The same as a record, with the rounds behind the figures; not part of this document.
+    #[serde(skip)]
+    pub record: Record,
 }
 
 /// How figures were taken.
@@ -46,6 +50,8 @@ pub struct KernelMethod {
     pub seed: u64,
     /// The time one figure took, warm-up left out.
     pub figure_s: f64,
+    /// Parts of that time; records hold a number for each.
+    pub rounds: u32,
 }
 
 impl KernelMethod {
@@ -58,6 +64,7 @@ impl KernelMethod {
             rows_distinct,
             seed: options.seed,
             figure_s: options.figure_time.as_secs_f64(),
+            rounds: ROUNDS,
         }
     }
 }

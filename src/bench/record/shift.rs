@@ -22,7 +22,7 @@ pub(super) fn ratio(of: f64, to: f64) -> f64 {
 
 /// Where, with 95 % confidence, the numbers of `second` lie as multiples of those of `first`. None
 /// where there are too few for that confidence (of as many each, three), or one is negative or NaN.
-pub(super) fn ratio_interval(first: &[f64], second: &[f64]) -> Option<(f64, f64)> {
+pub(in crate::bench) fn ratio_interval(first: &[f64], second: &[f64]) -> Option<(f64, f64)> {
     let [first, second] = [first, second].map(|rounds| &rounds[..rounds.len().min(ROUNDS_MAX)]);
     if first.iter().chain(second).any(|number| number.is_nan() || *number < 0.0) {
         return None;
