@@ -385,7 +385,8 @@ fn kernel_checks_measures_and_writes() {
         assert_keys(&cell["ceilings"], &["bytes_per_s", "flops_per_s", "link_in_bytes_per_s"]);
     }
     let rounds = assert_record(&out, "kernel", "cpu.batch=5000.trip.p50_us");
-    assert_eq!(rounds, document["method"]["rounds"]);
+    // Where the machine pauses for longer than all of a figure's time, there are fewer.
+    assert!((1..=5).contains(&rounds) && document["method"]["rounds"] == 5, "{rounds}");
     let text = stdout(&[&quick[..], &["--input", "u8", "--precision", "f16"]].concat());
     for word in ["first three: 4-3", "65,536", "of link", "ceilings at", "u8 rows, f16 weights"] {
         assert!(text.contains(word), "no {word} in {text}");

@@ -6,6 +6,7 @@
 
 pub mod agreement;
 pub mod compare;
+pub mod energy;
 pub mod error;
 pub mod handoff;
 pub mod images;

@@ -7,8 +7,8 @@ use super::super::record::{
 use super::super::report::{DeviceReport, ModelFacts};
 use super::lines::{self, curve, percent, point};
 use super::report::KernelMethod;
-use super::roof;
 use super::taken::{Taken, TakenCell};
+use super::{power, roof};
 
 const ABOUT_TRIPS: &str = "Closed loop: the next batch starts when the one before has returned. \
     The round trip is one batch of one context, from rows in the device's own host memory to \
@@ -33,6 +33,7 @@ pub(super) fn of(
     }
     findings.section(round_trips(found));
     roof::sections(found).into_iter().for_each(|section| findings.section(section));
+    findings.section(power::section(found));
     findings.lead(found.iter().filter_map(in_short).collect());
     let title = format!("What batches cost: {}", model.architecture);
     findings.record(("kernel", &title), model.clone(), facts(method), (watch, devices))
@@ -45,6 +46,10 @@ fn report(findings: &mut Findings, name: &str, taken: &TakenCell) {
     findings.times(&format!("{key}.trip"), &taken.trips);
     if let Some(rounds) = taken.by_device() {
         findings.times(&format!("{key}.compute"), rounds);
+    }
+    if let Some(energy) = taken.cell.energy {
+        let key = format!("{key}.trip.row_uj");
+        findings.figure(key, "uJ", Better::Lower, vec![energy.row_j * 1e6]);
     }
     if !taken.in_flight.is_empty() {
         let key = format!("{key}.in_flight.rows_per_s");

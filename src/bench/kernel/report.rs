@@ -2,6 +2,8 @@
 //!
 //! Keys are part of the interface: snake_case, the unit last, added to but never renamed.
 
+use std::time::Duration;
+
 use serde::Serialize;
 
 use super::super::machine::Machine;
@@ -90,6 +92,9 @@ pub struct KernelCell {
     pub in_flight: Option<InFlight>,
     /// What the computation alone came to.
     pub achieved: Achieved,
+    /// What the round trips took, where it can be read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub energy: Option<Energy>,
     /// What the device can do, where that is measured.
     pub ceilings: Option<Ceilings>,
     /// The largest distance of a score from the oracle's; null where one of the two is NaN.
@@ -132,6 +137,24 @@ pub struct PipelineCell {
     pub max_abs_error: f64,
     /// Whether they are within the precision's tolerance of the oracle's.
     pub agrees: bool,
+}
+
+/// What a counter of energy told of the round trips, with all else that it covers, idle or not.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct Energy {
+    /// `packages`: all of the machine's processors; `card`: one card.
+    pub covers: &'static str,
+    /// Joules over the rows that were answered.
+    pub row_j: f64,
+    /// Joules over the time.
+    pub power_w: f64,
+}
+
+impl Energy {
+    pub(super) fn of(covers: &'static str, joules: f64, rows: f64, time: Duration) -> Energy {
+        Energy { covers, row_j: joules / rows, power_w: joules / time.as_secs_f64() }
+    }
 }
 
 /// What the computation of a batch came to.

@@ -204,6 +204,7 @@ mod tests {
             link_share: Some(0.25),
             in_flight: Some(InFlight { contexts: 3, rows_per_s: 1.0, link_share: 0.75 }),
             achieved: Achieved::of("device", &measurement, &cost, batch, Some(&peak)),
+            energy: None,
             ceilings: Some(Ceilings::of(peak)),
             max_abs_error: 0.0,
             agrees: true,
@@ -214,7 +215,7 @@ mod tests {
 
     fn device(cost: Cost, flops_per_s: Option<f64>) -> Taken {
         let cells = [1, 16, 256].map(|batch| taken(batch, cost, flops_per_s)).to_vec();
-        Taken { name: String::from("cuda"), cells, pipeline: None }
+        Taken { name: String::from("cuda"), cells, ..Taken::default() }
     }
 
     fn curves(chart: &Chart) -> &[Curve] {

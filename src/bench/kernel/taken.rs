@@ -13,6 +13,8 @@ pub(super) struct Taken {
     pub(super) cells: Vec<TakenCell>,
     /// Where it has a memory of its own.
     pub(super) pipeline: Option<PipelineCell>,
+    /// Why nothing is said of energy, where nothing is.
+    pub(super) energy: Option<String>,
 }
 
 /// One batch size.

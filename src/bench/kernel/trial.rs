@@ -5,13 +5,14 @@ use std::time::{Duration, Instant};
 
 use super::super::agreement::Agreement;
 use super::super::compare::{ROWS_WALKED, rows_that_fit};
+use super::super::energy::{Meter, NoEnergy};
 use super::super::load::Durations;
 use super::super::measure::{Budget, Measurement};
 use super::super::record::merged;
 use super::super::report::DeviceReport;
 use super::fed::{self, Feeding};
 use super::pattern::{Block, Pattern};
-use super::report::{Achieved, Ceilings, InFlight, KernelCell};
+use super::report::{Achieved, Ceilings, Energy, InFlight, KernelCell};
 use super::taken::{Taken, TakenCell};
 use super::{KernelOptions, ROUNDS};
 use crate::Error;
@@ -33,16 +34,19 @@ pub(super) struct Trial<'a> {
     pub(super) device: &'a dyn Device,
     /// The same with its clock.
     pub(super) timed: Option<&'a dyn Device>,
+    /// What counts its energy, or why nothing does.
+    pub(super) meter: Result<Meter, NoEnergy>,
 }
 
 impl Trial<'_> {
     pub(super) fn run(
-        &self,
+        &mut self,
         report: &mut DeviceReport,
         found: &mut Taken,
         step: &mut dyn FnMut(&str),
     ) -> Result<(), Error> {
         let info = self.device.info();
+        found.energy = self.no_energy();
         let mut plain = Batches::new(self.device, self)?;
         report.plan = Some(plain.plan.to_string());
         let fitting = |batch: &&usize| **batch <= plain.plan.rows_max();
@@ -50,7 +54,7 @@ impl Trial<'_> {
         let mut trips = Vec::new();
         for batch in &batches {
             step(&format!("{} {}, batch {batch}", report.backend, info.name));
-            let trip = plain.measure(*batch, &self.budget)?;
+            let trip = plain.measure(*batch, &self.budget, self.meter.as_mut().ok())?;
             // Where there is no way to the device, nothing can be under way on it.
             let peak = self.device.peak(plain.plan.cost().bytes(*batch));
             let in_flight = match peak.and_then(|peak| peak.link) {
@@ -76,7 +80,7 @@ impl Trial<'_> {
             timed = None;
         }
         for (batch, (trip, in_flight, peak)) in batches.into_iter().zip(trips) {
-            let computed = timed.as_mut().map(|timed| timed.measure(batch, &self.budget));
+            let computed = timed.as_mut().map(|timed| timed.measure(batch, &self.budget, None));
             let computed = computed.transpose()?;
             let seen = SeenAll { trip, computed, in_flight, peak };
             let agreement = seen.agreement();
@@ -84,6 +88,22 @@ impl Trial<'_> {
             found.cells.push(seen.taken(batch, info, plan.cost()));
         }
         Ok(())
+    }
+
+    /// Why nothing will be said of energy, where nothing will.
+    fn no_energy(&self) -> Option<String> {
+        match &self.meter {
+            Ok(meter) if meter.can_tell(self.budget.time) => None,
+            Ok(meter) => {
+                let (moves, least) = (meter.resolution().as_millis(), meter.time_min());
+                let (least, counter) = (least.as_secs_f64(), meter.covers());
+                Some(format!(
+                    "the counter ({counter}) moves every {moves} ms, and tells of figures that \
+                     take {least} s and longer"
+                ))
+            }
+            Err(reason) => Some(reason.to_string()),
+        }
     }
 
     /// The largest batch that is asked for, and that there is memory for.
@@ -107,6 +127,7 @@ struct Seen {
     /// The times of each round, by both clocks.
     trips: Vec<Durations>,
     computations: Vec<Durations>,
+    energy: Option<Energy>,
     agreement: Agreement,
 }
 
@@ -152,6 +173,7 @@ impl SeenAll {
             link_share: link.map(|link| cost.link_us(batch, &link).iter().sum::<f64>() / trip_us),
             in_flight: self.in_flight.as_ref().map(|flights| flights.figures),
             achieved: Achieved::of(clock, work, cost, batch, self.peak.as_ref()),
+            energy: self.trip.energy,
             ceilings: self.peak.map(Ceilings::of),
             max_abs_error: agreement.max_abs_error,
             agrees: agreement.agrees,
@@ -203,23 +225,35 @@ impl<'a> Batches<'a> {
     }
 
     /// Checks the first batch and the last one, and times those between.
-    fn measure(&mut self, batch: usize, budget: &Budget) -> Result<Seen, Error> {
+    fn measure(
+        &mut self,
+        batch: usize,
+        budget: &Budget,
+        mut meter: Option<&mut Meter>,
+    ) -> Result<Seen, Error> {
         self.at = self.available;
         self.run_next(batch)?;
         let mut agreement = self.check();
         budget.warm_up().spend(|| self.run_next(batch))?;
+        let mut look = || meter.as_mut().and_then(|meter| meter.joules().ok());
+        let before = look();
         let rounds = budget.rounds(ROUNDS, |part| self.round(batch, part))?;
+        let joules = look().zip(before).map(|(after, before)| after - before);
         agreement = agreement.and(self.check());
         let elapsed = rounds.iter().map(|(_, elapsed)| *elapsed).sum();
         let (trips, computations): (Vec<_>, Vec<_>) =
             rounds.into_iter().map(|(clocks, _)| clocks).unzip();
         let of = |times: Durations| Measurement::of(times.histogram(), batch, elapsed);
-        let computed = merged(&computations);
+        let (measurement, computed) = (of(merged(&trips)), merged(&computations));
+        let rows = (measurement.batches * batch as u64) as f64;
+        let meter = meter.filter(|meter| meter.can_tell(elapsed)).zip(joules);
+        let energy = meter.map(|(meter, joules)| Energy::of(meter.covers(), joules, rows, elapsed));
         Ok(Seen {
-            measurement: of(merged(&trips)),
+            measurement,
             computed: (computed.count() > 0).then(|| of(computed)),
             trips,
             computations,
+            energy,
             agreement,
         })
     }
