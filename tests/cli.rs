@@ -353,10 +353,8 @@ fn handoff_checks_measures_and_writes() {
         );
     }
     assert!(of("swap").iter().any(|cell| cell["swaps"].as_u64() > Some(0)));
-    let written = std::fs::read_to_string(Path::new(&out).join("handoff.json")).unwrap();
-    assert_eq!(serde_json::from_str::<Value>(&written).unwrap(), document);
-    let csv = std::fs::read_to_string(Path::new(&out).join("handoff.csv")).unwrap();
-    assert_eq!(csv.lines().count(), results.len() + 1, "{csv}");
+    let rounds = assert_record(&out, "handoff", "latency.spinning.p50_us");
+    assert_eq!(rounds, document["method"]["rounds"]);
 
     let small = files.model("m.safetensors", &model());
     let text = stdout(&[&quick[..], &[&small, "--input", "u8"]].concat());
@@ -424,12 +422,34 @@ fn kernel_checks_measures_and_writes() {
         assert_keys(&cell["achieved"], &["clock", "bytes_per_s", "memory_share", "flops_share"]);
         assert_keys(&cell["ceilings"], &["bytes_per_s", "flops_per_s", "link_in_bytes_per_s"]);
     }
-    let written = std::fs::read_to_string(Path::new(&out).join("kernel.json")).unwrap();
-    assert_eq!(serde_json::from_str::<Value>(&written).unwrap(), document);
+    let rounds = assert_record(&out, "kernel", "cpu.batch=5000.trip.p50_us");
+    // Where the machine pauses for longer than all of a figure's time, there are fewer.
+    assert!((1..=5).contains(&rounds) && document["method"]["rounds"] == 5, "{rounds}");
     let text = stdout(&[&quick[..], &["--input", "u8", "--precision", "f16"]].concat());
     for word in ["first three: 4-3", "65,536", "of link", "ceilings at", "u8 rows, f16 weights"] {
         assert!(text.contains(word), "no {word} in {text}");
     }
+}
+
+/// Sees that a folder holds a record with its files, which is the same as itself and has a figure
+/// of this key. Returns the figure's rounds.
+fn assert_record(folder: &str, experiment: &str, key: &str) -> usize {
+    let written = std::fs::read_to_string(Path::new(folder).join("report.json")).unwrap();
+    let record: Value = serde_json::from_str(&written).unwrap();
+    assert_eq!(record["experiment"], experiment);
+    let figures = record["figures"].as_array().unwrap();
+    let csv = std::fs::read_to_string(Path::new(folder).join("report.csv")).unwrap();
+    assert_eq!(csv.lines().count(), figures.len() + 1, "{csv}");
+    let page = std::fs::read_to_string(Path::new(folder).join("report.html")).unwrap();
+    assert!(page.contains("<svg") && page.contains(key), "no drawing, or no {key}");
+    let files = std::fs::read_dir(folder).unwrap().map(|file| file.unwrap().file_name());
+    assert!(files.filter_map(|name| name.into_string().ok()).any(|name| name.ends_with(".hdr")));
+    // On standard error it warns of a debug build.
+    let out = text(&run(&["bench", "diff", folder, folder]).stdout);
+    let same = format!("0 worse, 0 unclear, {} same, 0 better", figures.len());
+    assert!(out.contains(&same), "{out}");
+    let figure = figures.iter().find(|figure| figure["key"] == key).unwrap();
+    figure["rounds"].as_array().unwrap().len()
 }
 
 #[test]

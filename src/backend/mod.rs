@@ -88,6 +88,9 @@ pub struct DeviceInfo {
     pub detail: String,
     /// Whether the device is a processor that renders like a GPU: fit for tests, not for speed.
     pub software: bool,
+    /// Where a card is on the bus, as its maker's tools write it (`0000:1b:00.0`), where that is
+    /// known.
+    pub pci: Option<String>,
 }
 
 /// A device that loads plans.

@@ -25,6 +25,7 @@ impl NullDevice {
             name: String::from("null"),
             detail: String::from("computes nothing"),
             software: true,
+            pci: None,
         };
         NullDevice { info, limits }
     }

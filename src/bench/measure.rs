@@ -46,6 +46,24 @@ impl Budget {
             }
         }
     }
+
+    /// Spends it in so many parts of equal time, each of a batch at least; a part that would begin
+    /// past three times the budget's time is left out. At least one is not.
+    pub(super) fn rounds<T, E>(
+        &self,
+        count: u32,
+        mut round: impl FnMut(&Budget) -> Result<T, E>,
+    ) -> Result<Vec<T>, E> {
+        let count = count.max(1);
+        let batches_min = self.batches_min.div_ceil(u64::from(count));
+        let part = Budget { time: self.time / count, batches_min };
+        let start = Instant::now();
+        let mut rounds = vec![round(&part)?];
+        while rounds.len() < count as usize && start.elapsed() <= 3 * self.time {
+            rounds.push(round(&part)?);
+        }
+        Ok(rounds)
+    }
 }
 
 /// What was measured.
@@ -84,11 +102,6 @@ impl Measurement {
 pub(super) fn nanoseconds() -> Histogram<u64> {
     // The bounds are constants that satisfy the histogram's rules: 1 <= low, 2 * low <= high.
     Histogram::new_with_bounds(1, 3_600_000_000_000, 3).expect("sound bounds")
-}
-
-/// Adds a time to those of [`nanoseconds`].
-pub(super) fn record(histogram: &mut Histogram<u64>, took: Duration) {
-    histogram.saturating_record(u64::try_from(took.as_nanos()).unwrap_or(u64::MAX));
 }
 
 /// Batches in a row, each of the next rows of all there are, and over again.
@@ -153,7 +166,7 @@ mod tests {
             let together = budget.spend(|| {
                 let begun = Instant::now();
                 walk.run_next()?;
-                record(&mut histogram, begun.elapsed());
+                histogram.saturating_record(begun.elapsed().as_nanos() as u64);
                 Ok::<_, BackendError>(())
             });
             Measurement::of(&histogram, batch, together.unwrap())
@@ -166,6 +179,20 @@ mod tests {
         assert!(times.is_sorted(), "{times:?}");
         // Rows a second and the median tell of the same loop.
         assert!(got.rows_per_s <= 2.0 * 1e6 / got.p50_us * 2.0, "{got:?}");
+    }
+
+    #[test]
+    fn rounds_share_a_budget_and_slow_ones_end_it() {
+        let budget = Budget { time: Duration::from_secs(10), batches_min: 11 };
+        let parts = budget.rounds(5, |part| Ok::<_, ()>(*part)).unwrap();
+        assert_eq!(parts, [Budget { time: Duration::from_secs(2), batches_min: 3 }; 5]);
+        let slow = Budget { time: Duration::from_nanos(1), batches_min: 1 };
+        let sleep = |_: &Budget| {
+            std::thread::sleep(Duration::from_millis(1));
+            Ok::<_, ()>(())
+        };
+        assert_eq!(slow.rounds(5, sleep).unwrap().len(), 1);
+        assert_eq!(budget.rounds(5, |_| Err::<(), _>("lost")), Err("lost"));
     }
 
     #[test]

@@ -6,6 +6,7 @@
 
 pub mod agreement;
 pub mod compare;
+pub mod energy;
 pub mod error;
 pub mod follow_up;
 pub mod handoff;

@@ -72,6 +72,9 @@ unsigned cuDeviceGetAttribute(int* value, unsigned attribute, int device) {
     const Device& it = device_of(device);
     switch (attribute) {
         case 16: *value = 4; return OK;
+        case 33: *value = 0x1a + device; return OK;
+        case 34: *value = 0; return OK;
+        case 50: *value = 0x10; return OK;
         case 75: *value = it.major; return OK;
         case 76: *value = it.minor; return OK;
         case 97: *value = shared_max(it); return OK;

@@ -105,6 +105,7 @@ impl CpuDevice {
                 name: detect::processor_name(),
                 detail: level.name().to_owned(),
                 software: false,
+                pci: None,
             },
             limits: Limits {
                 on_chip_bytes: ON_CHIP_BYTES,

@@ -18,6 +18,8 @@ const OTHER_BACKEND: &str = "--backend wgpu may run on the same card through Vul
 const MULTIPROCESSORS: u32 = 16;
 const CAPABILITY: [u32; 2] = [75, 76];
 const SHARED_PER_BLOCK_OPTIN: u32 = 97;
+/// The domain, the bus, and the device.
+const PCI: [u32; 3] = [50, 33, 34];
 
 /// A device as the driver describes it.
 #[derive(Clone, Debug)]
@@ -33,6 +35,8 @@ pub(super) struct Found {
     pub(super) shared_max: usize,
     /// Bytes of its memory.
     pub(super) memory: usize,
+    /// Where it is on the bus, where the driver tells.
+    pub(super) pci: Option<String>,
     /// The CUDA version of the driver, as in 12040 for 12.4.
     driver_version: i32,
 }
@@ -133,6 +137,11 @@ fn describe(driver: &Driver, ordinal: i32) -> Result<Found, (&'static str, Code)
     answered("cuDriverGetVersion", unsafe { (driver.driver_version)(&mut driver_version) })?;
     // SAFETY: there is a zero behind the 255 characters at the latest.
     let name = unsafe { CStr::from_ptr(name.as_ptr()) };
+    // Nothing that a device is opened for hangs on it.
+    let pci = || {
+        let [domain, bus, device] = PCI.map(|part| attribute(part).ok());
+        Some(format!("{:04x}:{:02x}:{:02x}.0", domain?, bus?, device?))
+    };
     Ok(Found {
         ordinal: positive(ordinal),
         device,
@@ -141,6 +150,7 @@ fn describe(driver: &Driver, ordinal: i32) -> Result<Found, (&'static str, Code)
         multiprocessors: positive(attribute(MULTIPROCESSORS)?),
         shared_max: positive(attribute(SHARED_PER_BLOCK_OPTIN)?),
         memory,
+        pci: pci(),
         driver_version,
     })
 }
@@ -205,6 +215,7 @@ impl Found {
                 self.version()
             ),
             software: false,
+            pci: self.pci.clone(),
         }
     }
 

@@ -73,6 +73,7 @@ impl FakeDevice {
             name: name.into(),
             detail: String::from("interprets plans, fails on demand"),
             software: true,
+            pci: None,
         };
         FakeDevice { info, limits, shared: Arc::default() }
     }

@@ -77,7 +77,8 @@ pub(super) fn describe(adapter: &wgpu::Adapter) -> DeviceInfo {
             detail.push_str(part);
         }
     }
-    DeviceInfo { backend: BackendKind::Wgpu, name: info.name, detail, software }
+    let pci = Some(info.device_pci_bus_id).filter(|id| !id.is_empty());
+    DeviceInfo { backend: BackendKind::Wgpu, name: info.name, detail, software, pci }
 }
 
 fn adapters_of(backends: wgpu::Backends) -> Vec<wgpu::Adapter> {

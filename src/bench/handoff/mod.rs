@@ -11,16 +11,19 @@
 //! the run with an error.
 
 mod caller;
+mod charts;
 mod flood;
 mod floors;
 mod known;
 mod memory;
 mod open;
 mod queues;
+mod record;
 mod report;
 mod rig;
 mod series;
 mod swaps;
+mod taken;
 #[cfg(test)]
 mod tests;
 mod traffic;

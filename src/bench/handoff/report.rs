@@ -1,18 +1,17 @@
-//! What was found, ready to be written as JSON or CSV.
+//! What was found, ready to be written as JSON.
 //!
 //! Keys are part of the interface: snake_case, the unit last, added to but never renamed.
-
-use std::fmt::Write as _;
 
 use serde::Serialize;
 
 use super::super::load::{Percentiles, Rate};
 use super::super::machine::Machine;
+use super::super::record::Record;
 use super::super::report::ModelFacts;
 use super::memory::Memory;
 
 /// One run of all experiments.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, Serialize)]
 #[non_exhaustive]
 pub struct HandoffReport {
     /// The model of the experiments that run one.
@@ -26,6 +25,9 @@ pub struct HandoffReport {
     /// Memory before and after many requests, where the system tells.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub memory: Option<Memory>,
+    /// The same as a record, with the rounds behind the figures; not part of this document.
+    #[serde(skip)]
+    pub record: Record,
 }
 
 /// How figures were taken.
@@ -161,6 +163,27 @@ impl Quantity {
 }
 
 impl HandoffCell {
+    /// What it is of, as tables name it.
+    pub fn title(&self) -> &'static str {
+        match (self.experiment, self.variant) {
+            ("floor", "cache_line") => "floor: cache line, spinning",
+            ("floor", "queue") => "floor: queue trip, spinning",
+            ("floor", "park") => "floor: park trip",
+            ("floor", _) => "floor: queues by hand",
+            ("latency", "spinning") => "submit to reply, spinning",
+            ("latency", _) => "submit to reply, parking",
+            ("throughput", "submit") => "submit",
+            ("throughput", "reserve") => "reserve, commit",
+            ("throughput", _) => "submit_many, 16 rows",
+            ("model_floor", "one_row") => "model, direct calls of one row",
+            ("model_floor", _) => "model, direct calls of a batch",
+            ("model_throughput", _) => "model, submit",
+            ("open_loop", _) => "model",
+            ("swap", "quiet") => "model, windows without swaps",
+            _ => "model, windows with swaps",
+        }
+    }
+
     /// The figure beside another one; unchanged where one of them lacks the quantity.
     pub(super) fn beside(mut self, other: &HandoffCell, quantity: Quantity) -> HandoffCell {
         let values = quantity.of(&self).zip(quantity.of(other));
@@ -174,32 +197,26 @@ impl HandoffCell {
     }
 }
 
-/// The columns of the CSV file.
-const COLUMNS: [&str; 23] = [
-    "experiment",
-    "variant",
-    "row_bytes",
-    "producers",
-    "requests",
-    "p50_us",
-    "p90_us",
-    "p99_us",
-    "p999_us",
-    "max_us",
-    "rows_per_s",
-    "rows_per_s_min",
-    "rows_per_s_max",
-    "offered_per_s",
-    "late_p99_us",
-    "called_p50_us",
-    "called_p99_us",
-    "full",
-    "unsent",
-    "kept",
-    "swaps",
-    "beside",
-    "ratio",
-];
+impl Beside {
+    /// What the ratio is to, as tables name it.
+    pub fn title(&self) -> String {
+        let quantity = match self.quantity {
+            "p50_us" => "p50",
+            "p99_us" => "p99",
+            _ => "rate",
+        };
+        let figure = match self.figure.as_str() {
+            "floor queue" => "queue trip",
+            "floor park" => "park trip",
+            "floor queues" => "queues",
+            "model_floor one_row" => "direct call",
+            "model_floor full_batch" => "direct calls",
+            "swap quiet" => "windows without",
+            other => other,
+        };
+        format!("{quantity} of {figure}")
+    }
+}
 
 impl HandoffReport {
     /// Whether two threads had a core each while floors were taken: where they had not, because
@@ -214,32 +231,5 @@ impl HandoffReport {
     /// The figures of one experiment.
     pub fn of<'a>(&'a self, experiment: &'a str) -> impl Iterator<Item = &'a HandoffCell> {
         self.results.iter().filter(move |cell| cell.experiment == experiment)
-    }
-
-    /// The figures as CSV (RFC 4180), one line each under a line of names; what does not apply is
-    /// empty.
-    pub fn to_csv(&self) -> String {
-        let mut csv = COLUMNS.join(",") + "\n";
-        for cell in &self.results {
-            // A cell is a flat object of numbers, names and one inner object.
-            let fields = serde_json::to_value(cell).unwrap_or_default();
-            let field = |name: &&str| match (*name, &fields["beside"]) {
-                ("beside", beside) => text(&beside["figure"]),
-                ("ratio", beside) => text(&beside["ratio"]),
-                (name, _) => text(&fields[name]),
-            };
-            let line: Vec<_> = COLUMNS.iter().map(field).collect();
-            // Writing to a string cannot fail.
-            let _ = writeln!(csv, "{}", line.join(","));
-        }
-        csv
-    }
-}
-
-fn text(value: &serde_json::Value) -> String {
-    match value {
-        serde_json::Value::Null => String::new(),
-        serde_json::Value::String(text) => super::super::report::csv_field(text),
-        other => other.to_string(),
     }
 }

@@ -5,19 +5,18 @@ use std::time::Duration;
 
 use super::super::compare::Progress;
 use super::super::error::BenchError;
-use super::super::load::{Durations, Rate};
-use super::super::load::{Kept, Schedule};
+use super::super::load::{Durations, Schedule};
 use super::super::machine::Machine;
-use super::super::report::ModelFacts;
+use super::super::record::Environment;
+use super::super::report::{DeviceReport, ModelFacts};
 use super::flood::{self, Producer, WINDOW_ROWS};
 use super::known::{Known, ROWS};
 use super::memory::{Memory, resident_bytes};
-use super::report::{
-    HandoffCell, HandoffMethod, HandoffReport, Quantity, ScheduleFacts, SwapFacts,
-};
+use super::report::{HandoffMethod, HandoffReport, Quantity};
 use super::rig::{SPINNING, empty, load, with_pipeline};
+use super::taken::Taken;
 use super::traffic::{Numbered, Way};
-use super::{HandoffOptions, caller, floors, open, queues, swaps};
+use super::{HandoffOptions, caller, floors, open, queues, record, swaps};
 use crate::backend::{Device, Executable};
 use crate::model::Model;
 use crate::pipeline::{PipelineConfig, Waiting};
@@ -34,7 +33,7 @@ pub(super) struct Series<'a> {
     processor: Arc<dyn Device>,
     progress: &'a mut dyn FnMut(Progress<'_>),
     done: usize,
-    results: Vec<HandoffCell>,
+    results: Vec<Taken>,
 }
 
 type Outcome<T> = Result<T, BenchError>;
@@ -51,18 +50,24 @@ impl<'a> Series<'a> {
     }
 
     pub(super) fn run(mut self) -> Outcome<HandoffReport> {
+        let watch = Environment::watch();
         self.latencies()?;
         for (row_bytes, producers) in RATES {
             self.rates(row_bytes, producers)?;
         }
         let memory = self.memory()?;
         self.model()?;
+        let (facts, method) = (ModelFacts::of(self.model), method(self.options));
+        let environment = (watch, DeviceReport::found(self.processor.info()));
+        let found = (&*self.results, memory.as_ref());
+        let record = record::of(&facts, &method, found, environment);
         Ok(HandoffReport {
-            model: ModelFacts::of(self.model),
+            model: facts,
             machine: Machine::here(),
-            method: method(self.options),
-            results: self.results,
+            method,
+            results: self.results.into_iter().map(|taken| taken.cell).collect(),
             memory,
+            record,
         })
     }
 
@@ -84,28 +89,23 @@ impl<'a> Series<'a> {
         let executable = empty(&*self.null, row_bytes)?;
         let floors: [fn(Duration) -> Durations; 3] =
             [floors::cache_line, floors::queue, floors::park];
-        let mut trips: [Durations; 5] = Default::default();
+        let mut trips: [Vec<Durations>; 5] = Default::default();
         for round in 1..=self.options.rounds {
             self.step(&format!("there and back, round {round}"));
             let time = self.options.round_time();
             for (trips, floor) in trips.iter_mut().zip(floors) {
-                trips.merge(&floor(time));
+                trips.push(floor(time));
             }
             for (trips, waiting) in trips[3..].iter_mut().zip([SPINNING, Waiting::PARKING]) {
-                trips.merge(&with_pipeline(&executable, waiting, |pipeline| {
+                trips.push(with_pipeline(&executable, waiting, |pipeline| {
                     let mut traffic = Numbered::new(Way::Submit, row_bytes, 0);
                     caller::round_trips(pipeline, &mut traffic, time)
                 })?);
             }
         }
-        let floor = |variant, trips| HandoffCell { variant, ..timed("floor", trips) };
-        let call = |variant, trips| HandoffCell {
-            variant,
-            row_bytes,
-            producers: 1,
-            ..timed("latency", trips)
-        };
-        let [line, queue, park, spinning, parking] = &trips;
+        let floor = |variant, trips| Taken::timed("floor", trips).of(variant, (0, 0));
+        let call = |variant, trips| Taken::timed("latency", trips).of(variant, (row_bytes, 1));
+        let [line, queue, park, spinning, parking] = trips;
         let (queue, park) = (floor("queue", queue), floor("park", park));
         let spinning = call("spinning", spinning).beside(&queue, Quantity::P50);
         let parking = call("parking", parking).beside(&park, Quantity::P50);
@@ -116,28 +116,27 @@ impl<'a> Series<'a> {
     /// Producers that keep a window of tickets, in turns with the same exchange by hand.
     fn rates(&mut self, row_bytes: usize, producers: usize) -> Outcome<()> {
         let executable = empty(&*self.null, row_bytes)?;
-        let mut rates: [Rounds; 4] = Default::default();
+        let mut rates: [Vec<(f64, u64)>; 4] = Default::default();
         for round in 1..=self.options.rounds {
             self.step(&format!("{row_bytes} bytes, {producers} producers, round {round}"));
             let time = self.options.round_time();
-            rates[0].add(match row_bytes {
+            rates[0].push(match row_bytes {
                 64 => queues::rate::<64>(producers, time)?,
                 _ => queues::rate::<784>(producers, time)?,
             });
             for (rates, way) in rates[1..].iter_mut().zip(Way::ALL) {
-                rates.add(with_pipeline(&executable, Waiting::default(), |pipeline| {
+                rates.push(with_pipeline(&executable, Waiting::default(), |pipeline| {
                     flood::rate(pipeline, &mut numbered(way, row_bytes, producers), time)
                 })?);
             }
         }
         let [queues, ways @ ..] = rates;
-        let queues =
-            HandoffCell { variant: "queues", row_bytes, producers, ..queues.cell("floor") };
+        let of = (row_bytes, producers);
+        let queues = Taken::rated("floor", &queues).of("queues", of);
         self.results.push(queues.clone());
         for (rates, way) in ways.into_iter().zip(Way::ALL) {
-            let cell = rates.cell("throughput");
-            let cell = HandoffCell { variant: way.name(), row_bytes, producers, ..cell };
-            self.results.push(cell.beside(&queues, Quantity::Rate));
+            let rates = Taken::rated("throughput", &rates).of(way.name(), of);
+            self.results.push(rates.beside(&queues, Quantity::Rate));
         }
         Ok(())
     }
@@ -170,18 +169,20 @@ impl<'a> Series<'a> {
         known.learn(&twin, &*load(&*self.processor, &twin, &self.options.plan)?)?;
         let row_bytes = self.model.inputs() * self.options.plan.input.bytes();
         let [one_row, full_batch, submit] = self.sustained(&executable, &known, row_bytes)?;
-        let sustained = submit.rate.map_or(0.0, |rate| rate.rows_per_s);
+        let sustained = submit.cell.rate.map_or(0.0, |rate| rate.rows_per_s);
         let submit = submit.beside(&full_batch, Quantity::Rate);
         self.results.extend([one_row.clone(), full_batch, submit]);
         for (variant, load) in LOADS {
             self.step(&format!("open loop at {:.0} %", load * 100.0));
-            let schedule = Schedule::new(sustained * load, self.options.figure_time);
-            let kept = with_pipeline(&executable, Waiting::default(), |pipeline| {
-                open::keep(&schedule, pipeline, &mut known.clone(), &mut 0)
+            let schedule = Schedule::new(sustained * load, self.options.round_time());
+            let rounds = with_pipeline(&executable, Waiting::default(), |pipeline| {
+                let (mut known, mut next) = (known.clone(), 0);
+                let mut keep = |_| open::keep(&schedule, pipeline, &mut known, &mut next);
+                (0..self.options.rounds.max(1)).map(&mut keep).collect::<Outcome<Vec<_>>>()
             })?;
-            let cell = scheduled("open_loop", &kept, sustained * load, load);
-            let cell = HandoffCell { variant, row_bytes, ..cell };
-            self.results.push(cell.beside(&one_row, Quantity::P50));
+            let taken = Taken::scheduled("open_loop", rounds, (sustained * load, load));
+            let taken = taken.of(variant, (row_bytes, 1));
+            self.results.push(taken.beside(&one_row, Quantity::P50));
         }
         self.swaps(&executable, known, &twin, (sustained, row_bytes))
     }
@@ -192,33 +193,32 @@ impl<'a> Series<'a> {
         executable: &Arc<dyn Executable>,
         known: &Known,
         row_bytes: usize,
-    ) -> Outcome<[HandoffCell; 3]> {
+    ) -> Outcome<[Taken; 3]> {
         let full = PipelineConfig::default().max_rows.min(ROWS);
-        let mut rates: [Rounds; 3] = Default::default();
-        let mut times: [Durations; 2] = Default::default();
+        let mut rates: [Vec<(f64, u64)>; 3] = Default::default();
+        let mut times: [Vec<Durations>; 2] = Default::default();
         for round in 1..=self.options.rounds {
             self.step(&format!("model, round {round}"));
             let time = self.options.round_time();
             for ((rates, times), batch) in rates.iter_mut().zip(&mut times).zip([1, full]) {
                 let (calls, rate) = caller::direct_calls(&**executable, known, batch, time)?;
-                rates.add((rate, calls.count()));
-                times.merge(&calls);
+                rates.push((rate, calls.count()));
+                times.push(calls);
             }
-            rates[2].add(with_pipeline(executable, Waiting::default(), |pipeline| {
+            rates[2].push(with_pipeline(executable, Waiting::default(), |pipeline| {
                 let mut producers = [Producer::new(known.clone()), Producer::new(known.clone())];
                 flood::rate(pipeline, &mut producers, time)
             })?);
         }
-        let [one_row, full_batch, submit] = rates;
-        let direct = |variant, rates: Rounds, times: &Durations| {
-            let cell = HandoffCell { variant, row_bytes, ..rates.cell("model_floor") };
-            HandoffCell { producers: 1, latency: Some(times.percentiles()), ..cell }
+        let [one_row, full_batch, submit] = &rates;
+        let direct = |variant, rates, times| {
+            Taken::rated("model_floor", rates).with_times(times).of(variant, (row_bytes, 1))
         };
-        let submit = submit.cell("model_throughput");
+        let [one_rows, full_batches] = times;
         Ok([
-            direct("one_row", one_row, &times[0]),
-            direct("full_batch", full_batch, &times[1]),
-            HandoffCell { variant: "submit", row_bytes, producers: 2, ..submit },
+            direct("one_row", one_row, one_rows),
+            direct("full_batch", full_batch, full_batches),
+            Taken::rated("model_throughput", submit).of("submit", (row_bytes, 2)),
         ])
     }
 
@@ -237,67 +237,21 @@ impl<'a> Series<'a> {
             let pairs = self.options.swap_windows;
             swaps::windows(pipeline, &mut known, models, &schedule, pairs)
         })?;
-        let cell = |variant, kept| {
-            let cell = scheduled("swap", kept, sustained * load, load);
-            HandoffCell { variant, row_bytes, ..cell }
+        let taken = |variant, kept| {
+            let taken = Taken::scheduled("swap", kept, (sustained * load, load));
+            taken.of(variant, (row_bytes, 1))
         };
-        let quiet = cell("quiet", &seen.quiet);
-        let took = seen.swaps.percentiles();
-        let swaps = Some(SwapFacts {
-            swaps: seen.swaps.count(),
-            swap_p50_us: took.p50_us,
-            swap_max_us: took.max_us,
-        });
-        let swapping = HandoffCell { swaps, ..cell("swapping", &seen.swapping) };
+        let quiet = taken("quiet", seen.quiet);
+        let swapping = taken("swapping", seen.swapping).with_swaps(seen.swaps);
         let swapping = swapping.beside(&quiet, Quantity::P99);
         self.results.extend([quiet, swapping]);
         Ok(())
     }
 }
 
-/// Rows a second of some rounds, and the requests they took.
-#[derive(Debug, Default)]
-struct Rounds {
-    rates: Vec<f64>,
-    requests: u64,
-}
-
-impl Rounds {
-    fn add(&mut self, (rate, requests): (f64, u64)) {
-        self.rates.push(rate);
-        self.requests += requests;
-    }
-
-    fn cell(self, experiment: &'static str) -> HandoffCell {
-        let (rate, requests) = (Some(Rate::of(self.rates)), self.requests);
-        HandoffCell { experiment, requests, rate, ..HandoffCell::default() }
-    }
-}
-
 fn numbered(way: Way, row_bytes: usize, producers: usize) -> Vec<Producer<Numbered>> {
     // There are two producers at most.
     (0..producers).map(|it| Producer::new(Numbered::new(way, row_bytes, it as u8))).collect()
-}
-
-fn timed(experiment: &'static str, times: &Durations) -> HandoffCell {
-    let (requests, latency) = (times.count(), Some(times.percentiles()));
-    HandoffCell { experiment, requests, latency, ..HandoffCell::default() }
-}
-
-fn scheduled(experiment: &'static str, kept: &Kept, per_s: f64, load: f64) -> HandoffCell {
-    let (late, called) = (kept.late.percentiles(), kept.called.percentiles());
-    let schedule = Some(ScheduleFacts {
-        offered_per_s: per_s,
-        load,
-        late_p99_us: late.p99_us,
-        late_max_us: late.max_us,
-        called_p50_us: called.p50_us,
-        called_p99_us: called.p99_us,
-        full: kept.full,
-        unsent: kept.unsent,
-        kept: kept.is_kept(),
-    });
-    HandoffCell { schedule, producers: 1, ..timed(experiment, &kept.latency) }
 }
 
 fn method(options: &HandoffOptions) -> HandoffMethod {

@@ -19,8 +19,8 @@ pub(super) const EVERY: Duration = Duration::from_millis(50);
 /// What was seen in windows without swaps, and in windows with swaps.
 #[derive(Debug, Default)]
 pub(super) struct Windows {
-    pub(super) quiet: Kept,
-    pub(super) swapping: Kept,
+    pub(super) quiet: Vec<Kept>,
+    pub(super) swapping: Vec<Kept>,
     /// How long each swap took: planning, loading and warming the model.
     pub(super) swaps: Durations,
 }
@@ -49,7 +49,7 @@ pub(super) fn windows(
     let mut seen = Windows::default();
     let mut next = 0;
     for _ in 0..pairs {
-        seen.quiet.add(&open::keep(schedule, pipeline, traffic, &mut next)?);
+        seen.quiet.push(open::keep(schedule, pipeline, traffic, &mut next)?);
         let over = AtomicBool::new(false);
         let (kept, swaps) = thread::scope(|scope| {
             let swapper = scope.spawn(|| swap_until(&over, pipeline, models));
@@ -58,7 +58,7 @@ pub(super) fn windows(
             // A panic of the swapper is a bug in this file, and ends the run as such.
             (kept, swapper.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
         });
-        seen.swapping.add(&kept?);
+        seen.swapping.push(kept?);
         seen.swaps.merge(&swaps?);
     }
     Ok(seen)

@@ -51,16 +51,42 @@ fn a_run_has_every_figure_beside_its_floor() {
 }
 
 #[test]
-fn the_csv_has_a_line_a_figure_and_names_that_json_has() {
+fn the_record_has_every_figure_under_a_key_of_its_own_with_its_rounds() {
     let report = run(&model(), &tiny(), &mut |_| {}).unwrap();
-    let csv = report.to_csv();
-    let lines: Vec<Vec<&str>> = csv.lines().map(|line| line.split(',').collect()).collect();
-    assert_eq!(lines.len(), report.results.len() + 1);
-    assert!(lines.iter().all(|line| line.len() == lines[0].len()), "{csv}");
-    for (column, name) in lines[0].iter().enumerate() {
-        let filled = lines[1..].iter().any(|line| !line[column].is_empty());
-        assert!(filled, "nothing has a value for {name}: {csv}");
+    let record = &report.record;
+    assert_eq!((record.experiment.as_str(), record.sections.len()), ("handoff", 6));
+    let rounds = |key: &str| {
+        let found: Vec<_> = record.figures.iter().filter(|figure| figure.key == key).collect();
+        assert_eq!(found.len(), 1, "{key}");
+        assert!(found[0].rounds.iter().all(|round| *round > 0.0), "{key}");
+        found[0].rounds.len()
+    };
+    record.figures.iter().for_each(|figure| assert!(rounds(&figure.key) > 0));
+    for key in [
+        "floor.cache_line.p50_us",
+        "floor.queues.bytes=784.producers=2.rows_per_s",
+        "latency.parking.p99_us",
+        "latency.spinning.p50_ratio",
+        "throughput.submit_many.bytes=64.producers=1.rate_ratio",
+        "model_floor.one_row.p50_us",
+        "model_throughput.submit.rows_per_s",
+        "open_loop.nine_tenths.from_due.p99_us",
+        "open_loop.half.from_call.p50_us",
+    ] {
+        assert_eq!(rounds(key), tiny().rounds, "{key}");
     }
+    assert_eq!((rounds("swap.swapping.p99_ratio"), rounds("swap.swapping.swap.p50_us")), (1, 1));
+    // What was timed has its histogram, and each cell its line in a table.
+    let timed = record.histograms.iter().find(|times| times.key == "latency.parking").unwrap();
+    let parking = report.of("latency").find(|cell| cell.variant == "parking").unwrap();
+    assert_eq!(timed.times.count(), parking.requests);
+    assert_eq!(timed.times.percentiles(), parking.latency.unwrap());
+    let lines: usize =
+        record.sections.iter().flat_map(|section| &section.tables).map(|it| it.rows.len()).sum();
+    assert_eq!(lines, report.results.len());
+    let again = run(&model(), &tiny(), &mut |_| {}).unwrap();
+    let diff = record.diff(&again.record, 1.5, false).unwrap();
+    assert_eq!((diff.only_in_first, diff.only_in_second), (vec![], vec![]));
 }
 
 #[test]

@@ -8,28 +8,39 @@
 //! process.
 
 mod fed;
+mod lines;
 mod pattern;
+mod power;
+mod record;
 mod report;
+mod roof;
+mod taken;
 mod trial;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 pub use report::{
-    Achieved, Ceilings, InFlight, KernelCell, KernelMethod, KernelReport, PipelineCell,
+    Achieved, Ceilings, Energy, InFlight, KernelCell, KernelMethod, KernelReport, PipelineCell,
 };
 
 use self::pattern::Pattern;
+use self::taken::Taken;
 use self::trial::Trial;
 use super::compare::{Candidate, Progress, candidates};
+use super::energy::Meter;
 use super::images;
 use super::machine::Machine;
 use super::measure::Budget;
-use super::report::{ModelFacts, State};
+use super::record::Environment;
+use super::report::{DeviceReport, ModelFacts, State};
 use crate::Error;
 use crate::backend::{Device, OpenOptions};
 use crate::model::Model;
 use crate::plan::PlanOptions;
+
+/// Parts of a figure's time, one after the other: what records are compared by.
+const ROUNDS: u32 = 5;
 
 /// What to measure, and for how long.
 #[derive(Clone, Debug)]
@@ -99,36 +110,55 @@ pub fn run(
     options: &KernelOptions,
     progress: &mut dyn FnMut(Progress<'_>),
 ) -> Result<KernelReport, Error> {
+    let watch = Environment::watch();
     let pattern = Pattern::new(model, options);
     let budget = Budget { time: options.figure_time, ..Budget::default() };
-    let devices = subjects.iter().filter(|subject| subject.plain.opened().is_some()).count();
-    let of = devices * options.batches.len();
+    let opened = subjects.iter().filter(|subject| subject.plain.opened().is_some()).count();
+    let of = opened * options.batches.len();
     let mut done = 0;
     let mut step = |doing: &str| {
         progress(Progress { done, of, doing });
         done += 1;
     };
-    let mut report = KernelReport {
-        model: ModelFacts::of(model),
-        machine: Machine::here(),
-        method: KernelMethod::of(options, pattern.count()),
-        devices: Vec::new(),
-        results: Vec::new(),
-        pipelines: Vec::new(),
-    };
+    let (mut devices, mut found) = (Vec::new(), Vec::<Taken>::new());
     for Subject { plain, timed } in subjects {
-        let mut device_report = plain.report().clone();
+        let mut report = plain.report().clone();
         if let Some(device) = plain.opened() {
+            let mut taken = Taken { name: name_of(report.backend, &devices), ..Taken::default() };
             let timed = timed.as_deref();
-            let trial = Trial { pattern: &pattern, options, budget, device: &**device, timed };
-            let ran = trial.run(&mut device_report, &mut report, &mut step);
-            if let Err(error) = ran {
-                device_report = device_report.because(State::Failed, error.to_string());
+            let meter = Meter::open(device.info());
+            let (pattern, device) = (&pattern, &**device);
+            let mut trial = Trial { pattern, options, budget, device, timed, meter };
+            if let Err(error) = trial.run(&mut report, &mut taken, &mut step) {
+                report = report.because(State::Failed, error.to_string());
             }
+            found.push(taken);
         }
-        report.devices.push(device_report);
+        devices.push(report);
     }
-    Ok(report)
+    let (facts, method) = (ModelFacts::of(model), KernelMethod::of(options, pattern.count()));
+    let record = record::of(&facts, &method, &found, (watch, &devices));
+    let cells = found.iter().flat_map(|taken| &taken.cells);
+    Ok(KernelReport {
+        model: facts,
+        machine: Machine::here(),
+        method,
+        results: cells.map(|taken| taken.cell.clone()).collect(),
+        pipelines: found.iter().filter_map(|taken| taken.pipeline.clone()).collect(),
+        devices,
+        record,
+    })
+}
+
+/// The backend's name, numbered from the second device of a backend on.
+fn name_of(backend: &str, before: &[DeviceReport]) -> String {
+    let took_part = |device: &&DeviceReport| {
+        device.backend == backend && matches!(device.state, State::Found | State::Failed)
+    };
+    match before.iter().filter(took_part).count() {
+        0 => backend.to_owned(),
+        others => format!("{backend}-{}", others + 1),
+    }
 }
 
 #[cfg(test)]
@@ -177,6 +207,32 @@ mod tests {
     }
 
     #[test]
+    fn the_record_has_the_rounds_behind_every_figure() {
+        let device = cpu::open();
+        let subjects = [Subject::device(device.clone(), None), Subject::device(device, None)];
+        let report = run(&model(), &subjects, &quick(InputType::F32), &mut |_| {}).unwrap();
+        let record = &report.record;
+        let keys: Vec<&str> = record.figures.iter().map(|figure| figure.key.as_str()).collect();
+        let expected = ["cpu", "cpu-2"].map(|name| {
+            [1, 4, 1500].map(|batch| {
+                ["p50_us", "p99_us"].map(|times| format!("{name}.batch={batch}.trip.{times}"))
+            })
+        });
+        assert_eq!(keys, expected.as_flattened().as_flattened());
+        for (figure, cell) in record.figures.iter().step_by(2).zip(&report.results) {
+            // Where the machine pauses for longer than all of a figure's time, there are fewer.
+            assert!((1..=ROUNDS as usize).contains(&figure.rounds.len()), "{figure:?}");
+            let (low, high) = figure.range().unwrap();
+            let median = cell.measurement.p50_us;
+            assert!((low..=high).contains(&median), "{median} in {figure:?}");
+        }
+        let batches: Vec<_> = record.histograms.iter().map(|it| it.times.count()).collect();
+        let cells: Vec<_> = report.results.iter().map(|cell| cell.measurement.batches).collect();
+        assert_eq!(batches, cells);
+        assert!(record.sections[0].text.iter().all(|line| line.contains("rows/s in batches of")));
+    }
+
+    #[test]
     fn a_device_that_fails_or_answers_wrongly_is_found() {
         let failing = FakeDevice::new(*cpu::open().limits());
         failing.run_out_of_memory_after(0);
@@ -189,14 +245,79 @@ mod tests {
         let right = model();
         let mut pattern = Pattern::new(&right, &options);
         pattern.model = &wrong;
-        let (device, budget) = (cpu::open(), Budget { time: Duration::ZERO, batches_min: 1 });
-        let trial =
-            Trial { pattern: &pattern, options: &options, budget, device: &*device, timed: None };
+        let device = cpu::open();
+        let mut trial = trial(&pattern, &options, &*device);
         let mut about = super::super::report::DeviceReport::found(device.info());
-        let mut found = run(&right, &[], &options, &mut |_| {}).unwrap();
+        let mut found = Taken::default();
         trial.run(&mut about, &mut found, &mut |_| {}).unwrap();
-        assert!(!about.agreement.unwrap().agrees && !found.is_sound());
-        assert!(found.results.len() == 3 && found.results.iter().all(|cell| !cell.agrees));
+        let mut report = run(&right, &[], &options, &mut |_| {}).unwrap();
+        report.results = found.cells.into_iter().map(|taken| taken.cell).collect();
+        assert!(!about.agreement.unwrap().agrees && !report.is_sound());
+        assert!(report.results.len() == 3 && report.results.iter().all(|cell| !cell.agrees));
+    }
+
+    fn trial<'a>(
+        pattern: &'a Pattern<'a>,
+        options: &'a KernelOptions,
+        device: &'a dyn Device,
+    ) -> Trial<'a> {
+        let budget = Budget { time: Duration::ZERO, batches_min: 1 };
+        let meter = Meter::of_packages("no such folder".as_ref());
+        Trial { pattern, options, budget, device, timed: None, meter }
+    }
+
+    /// A counter that a thread moves by 1 J every millisecond, which is 1 kW, more or less.
+    #[test]
+    fn energy_is_that_of_the_round_trips_where_it_can_be_read() {
+        let (model, options, device) = (model(), quick(InputType::F32), cpu::open());
+        let pattern = Pattern::new(&model, &options);
+        let folder = tempfile::tempdir().unwrap();
+        let zone = folder.path().join("intel-rapl:0");
+        std::fs::create_dir(&zone).unwrap();
+        let files = [("name", "package-0"), ("max_energy_range_uj", "1000000000000")];
+        for (file, text) in files {
+            std::fs::write(zone.join(file), text).unwrap();
+        }
+        let fresh = folder.path().join("fresh");
+        let counts = |joules: u64| {
+            std::fs::write(&fresh, (joules * 1_000_000).to_string()).unwrap();
+            std::fs::rename(&fresh, zone.join("energy_uj")).unwrap();
+        };
+        counts(0);
+        let mut found = Taken::default();
+        let over = std::sync::atomic::AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let mut joules = 0;
+                while !over.load(std::sync::atomic::Ordering::Relaxed) {
+                    joules += 1;
+                    counts(joules);
+                    std::thread::sleep(Duration::from_millis(1));
+                }
+            });
+            let mut trial = trial(&pattern, &options, &*device);
+            trial.budget.time = Duration::from_millis(60);
+            trial.meter = Meter::of_packages(folder.path());
+            let mut about = DeviceReport::found(device.info());
+            let ran = trial.run(&mut about, &mut found, &mut |_| {});
+            over.store(true, std::sync::atomic::Ordering::Relaxed);
+            ran.unwrap();
+        });
+        assert_eq!(found.energy, None);
+        for taken in &found.cells {
+            let (energy, cell) = (taken.cell.energy.unwrap(), &taken.cell);
+            assert_eq!(energy.covers, "packages");
+            let per_s = energy.row_j * cell.measurement.rows_per_s;
+            assert!(energy.row_j > 0.0 && (per_s / energy.power_w - 1.0).abs() < 1e-6, "{cell:?}");
+        }
+        let drawn = power::section(&[found]);
+        assert_eq!((drawn.charts.len(), drawn.tables[0].rows.len()), (2, 3));
+
+        let (mut found, mut about) = (Taken::default(), DeviceReport::found(device.info()));
+        trial(&pattern, &options, &*device).run(&mut about, &mut found, &mut |_| {}).unwrap();
+        assert!(found.cells.iter().all(|taken| taken.cell.energy.is_none()));
+        let said = power::section(&[found]);
+        assert!(said.charts.is_empty() && said.text[1].contains("no such folder"), "{said:?}");
     }
 
     #[test]

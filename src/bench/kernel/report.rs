@@ -2,16 +2,19 @@
 //!
 //! Keys are part of the interface: snake_case, the unit last, added to but never renamed.
 
+use std::time::Duration;
+
 use serde::Serialize;
 
 use super::super::machine::Machine;
 use super::super::measure::Measurement;
+use super::super::record::Record;
 use super::super::report::{DeviceReport, ModelFacts, State};
-use super::KernelOptions;
+use super::{KernelOptions, ROUNDS};
 use crate::plan::{Cost, Peak};
 
 /// One model on every device, batch size by batch size.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, Serialize)]
 #[non_exhaustive]
 pub struct KernelReport {
     /// What was run.
@@ -26,6 +29,9 @@ pub struct KernelReport {
     pub results: Vec<KernelCell>,
     /// One entry per device with a memory of its own.
     pub pipelines: Vec<PipelineCell>,
+    /// The same as a record, with the rounds behind the figures; not part of this document.
+    #[serde(skip)]
+    pub record: Record,
 }
 
 /// How figures were taken.
@@ -46,6 +52,8 @@ pub struct KernelMethod {
     pub seed: u64,
     /// The time one figure took, warm-up left out.
     pub figure_s: f64,
+    /// Parts of that time; records hold a number for each.
+    pub rounds: u32,
 }
 
 impl KernelMethod {
@@ -58,6 +66,7 @@ impl KernelMethod {
             rows_distinct,
             seed: options.seed,
             figure_s: options.figure_time.as_secs_f64(),
+            rounds: ROUNDS,
         }
     }
 }
@@ -83,6 +92,9 @@ pub struct KernelCell {
     pub in_flight: Option<InFlight>,
     /// What the computation alone came to.
     pub achieved: Achieved,
+    /// What the round trips took, where it can be read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub energy: Option<Energy>,
     /// What the device can do, where that is measured.
     pub ceilings: Option<Ceilings>,
     /// The largest distance of a score from the oracle's; null where one of the two is NaN.
@@ -125,6 +137,24 @@ pub struct PipelineCell {
     pub max_abs_error: f64,
     /// Whether they are within the precision's tolerance of the oracle's.
     pub agrees: bool,
+}
+
+/// What a counter of energy told of the round trips, with all else that it covers, idle or not.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct Energy {
+    /// `packages`: all of the machine's processors; `card`: one card.
+    pub covers: &'static str,
+    /// Joules over the rows that were answered.
+    pub row_j: f64,
+    /// Joules over the time.
+    pub power_w: f64,
+}
+
+impl Energy {
+    pub(super) fn of(covers: &'static str, joules: f64, rows: f64, time: Duration) -> Energy {
+        Energy { covers, row_j: joules / rows, power_w: joules / time.as_secs_f64() }
+    }
 }
 
 /// What the computation of a batch came to.

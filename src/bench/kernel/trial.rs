@@ -5,15 +5,19 @@ use std::time::{Duration, Instant};
 
 use super::super::agreement::Agreement;
 use super::super::compare::{ROWS_WALKED, rows_that_fit};
-use super::super::measure::{Budget, Measurement, nanoseconds, record};
+use super::super::energy::{Meter, NoEnergy};
+use super::super::load::Durations;
+use super::super::measure::{Budget, Measurement};
+use super::super::record::merged;
 use super::super::report::DeviceReport;
-use super::KernelOptions;
 use super::fed::{self, Feeding};
 use super::pattern::{Block, Pattern};
-use super::report::{Achieved, Ceilings, InFlight, KernelCell, KernelReport};
+use super::report::{Achieved, Ceilings, Energy, InFlight, KernelCell};
+use super::taken::{Taken, TakenCell};
+use super::{KernelOptions, ROUNDS};
 use crate::Error;
-use crate::backend::{BackendError, Device, Executable, ExecutionContext};
-use crate::plan::{Link, Plan, PlanOptions};
+use crate::backend::{BackendError, Device, DeviceInfo, Executable, ExecutionContext};
+use crate::plan::{Cost, Link, Peak, Plan, PlanOptions};
 
 /// Bytes of rows that a block holds at most: more than the caches of any device, some times over.
 const BLOCK_BYTES_MAX: usize = 1 << 30;
@@ -30,16 +34,19 @@ pub(super) struct Trial<'a> {
     pub(super) device: &'a dyn Device,
     /// The same with its clock.
     pub(super) timed: Option<&'a dyn Device>,
+    /// What counts its energy, or why nothing does.
+    pub(super) meter: Result<Meter, NoEnergy>,
 }
 
 impl Trial<'_> {
     pub(super) fn run(
-        &self,
+        &mut self,
         report: &mut DeviceReport,
-        found: &mut KernelReport,
+        found: &mut Taken,
         step: &mut dyn FnMut(&str),
     ) -> Result<(), Error> {
         let info = self.device.info();
+        found.energy = self.no_energy();
         let mut plain = Batches::new(self.device, self)?;
         report.plan = Some(plain.plan.to_string());
         let fitting = |batch: &&usize| **batch <= plain.plan.rows_max();
@@ -47,7 +54,7 @@ impl Trial<'_> {
         let mut trips = Vec::new();
         for batch in &batches {
             step(&format!("{} {}, batch {batch}", report.backend, info.name));
-            let trip = plain.measure(*batch, &self.budget)?;
+            let trip = plain.measure(*batch, &self.budget, self.meter.as_mut().ok())?;
             // Where there is no way to the device, nothing can be under way on it.
             let peak = self.device.peak(plain.plan.cost().bytes(*batch));
             let in_flight = match peak.and_then(|peak| peak.link) {
@@ -61,7 +68,7 @@ impl Trial<'_> {
             let largest = plain.plan.rows_max().min(fed::BATCH_ROWS);
             let executable = &self.device.load(self.plan(self.device, largest)?)?;
             let feeding = Feeding { executable, pattern: self.pattern, block: &plain.block };
-            found.pipelines.push(feeding.measure(self.options.figure_time, &link)?);
+            found.pipeline = Some(feeding.measure(self.options.figure_time, &link)?);
         }
         let plan = Arc::clone(&plain.plan);
         drop(plain);
@@ -73,35 +80,30 @@ impl Trial<'_> {
             timed = None;
         }
         for (batch, (trip, in_flight, peak)) in batches.into_iter().zip(trips) {
-            let computed = timed.as_mut().map(|timed| timed.measure(batch, &self.budget));
+            let computed = timed.as_mut().map(|timed| timed.measure(batch, &self.budget, None));
             let computed = computed.transpose()?;
-            let of_flights = in_flight.map(|(_, agreement)| agreement);
-            let others = computed.iter().map(|it| it.agreement).chain(of_flights);
-            let agreement = others.fold(trip.agreement, Agreement::and);
+            let seen = SeenAll { trip, computed, in_flight, peak };
+            let agreement = seen.agreement();
             report.agreement = Some(report.agreement.map_or(agreement, |all| all.and(agreement)));
-            let cost = plan.cost();
-            let (clock, work) = match computed.and_then(|it| it.computed) {
-                Some(work) => ("device", work),
-                None => ("caller", trip.measurement),
-            };
-            let link = peak.and_then(|peak| peak.link);
-            found.results.push(KernelCell {
-                backend: info.backend.name(),
-                device: info.name.clone(),
-                software: info.software,
-                batch,
-                measurement: trip.measurement,
-                link_share: link.map(|link| {
-                    cost.link_us(batch, &link).iter().sum::<f64>() / trip.measurement.p50_us
-                }),
-                in_flight: in_flight.map(|(figures, _)| figures),
-                achieved: Achieved::of(clock, &work, cost, batch, peak.as_ref()),
-                ceilings: peak.map(Ceilings::of),
-                max_abs_error: agreement.max_abs_error,
-                agrees: agreement.agrees,
-            });
+            found.cells.push(seen.taken(batch, info, plan.cost()));
         }
         Ok(())
+    }
+
+    /// Why nothing will be said of energy, where nothing will.
+    fn no_energy(&self) -> Option<String> {
+        match &self.meter {
+            Ok(meter) if meter.can_tell(self.budget.time) => None,
+            Ok(meter) => {
+                let (moves, least) = (meter.resolution().as_millis(), meter.time_min());
+                let (least, counter) = (least.as_secs_f64(), meter.covers());
+                Some(format!(
+                    "the counter ({counter}) moves every {moves} ms, and tells of figures that \
+                     take {least} s and longer"
+                ))
+            }
+            Err(reason) => Some(reason.to_string()),
+        }
     }
 
     /// The largest batch that is asked for, and that there is memory for.
@@ -122,8 +124,73 @@ struct Seen {
     measurement: Measurement,
     /// The same by the device's clock, where it has one.
     computed: Option<Measurement>,
+    /// The times of each round, by both clocks.
+    trips: Vec<Durations>,
+    computations: Vec<Durations>,
+    energy: Option<Energy>,
     agreement: Agreement,
 }
+
+/// What was seen of batches in flight.
+struct Flights {
+    figures: InFlight,
+    /// Rows a second of each round.
+    rates: Vec<f64>,
+    agreement: Agreement,
+}
+
+/// All that was seen of one batch size.
+struct SeenAll {
+    trip: Seen,
+    /// On the device that was opened with its clock.
+    computed: Option<Seen>,
+    in_flight: Option<Flights>,
+    peak: Option<Peak>,
+}
+
+impl SeenAll {
+    fn agreement(&self) -> Agreement {
+        let of_flights = self.in_flight.as_ref().map(|flights| flights.agreement);
+        let others = self.computed.iter().map(|it| it.agreement).chain(of_flights);
+        others.fold(self.trip.agreement, Agreement::and)
+    }
+
+    fn taken(self, batch: usize, info: &DeviceInfo, cost: &Cost) -> TakenCell {
+        let agreement = self.agreement();
+        let work = self.computed.as_ref().and_then(|it| it.computed.as_ref());
+        let (clock, work) = match work {
+            Some(work) => ("device", work),
+            None => ("caller", &self.trip.measurement),
+        };
+        let trip_us = self.trip.measurement.p50_us;
+        let link = self.peak.and_then(|peak| peak.link);
+        let cell = KernelCell {
+            backend: info.backend.name(),
+            device: info.name.clone(),
+            software: info.software,
+            batch,
+            measurement: self.trip.measurement,
+            link_share: link.map(|link| cost.link_us(batch, &link).iter().sum::<f64>() / trip_us),
+            in_flight: self.in_flight.as_ref().map(|flights| flights.figures),
+            achieved: Achieved::of(clock, work, cost, batch, self.peak.as_ref()),
+            energy: self.trip.energy,
+            ceilings: self.peak.map(Ceilings::of),
+            max_abs_error: agreement.max_abs_error,
+            agrees: agreement.agrees,
+        };
+        TakenCell {
+            cell,
+            cost: *cost,
+            peak: self.peak,
+            trips: self.trip.trips,
+            computed: self.computed.map_or_else(Vec::new, |it| it.computations),
+            in_flight: self.in_flight.map_or_else(Vec::new, |flights| flights.rates),
+        }
+    }
+}
+
+/// The times of a round by both clocks, and how long it was.
+type Round = ((Durations, Durations), Duration);
 
 /// Batches of one context, each of the next rows of a block.
 struct Batches<'a> {
@@ -158,27 +225,52 @@ impl<'a> Batches<'a> {
     }
 
     /// Checks the first batch and the last one, and times those between.
-    fn measure(&mut self, batch: usize, budget: &Budget) -> Result<Seen, Error> {
+    fn measure(
+        &mut self,
+        batch: usize,
+        budget: &Budget,
+        mut meter: Option<&mut Meter>,
+    ) -> Result<Seen, Error> {
         self.at = self.available;
         self.run_next(batch)?;
         let mut agreement = self.check();
         budget.warm_up().spend(|| self.run_next(batch))?;
-        let (mut trips, mut computed) = (nanoseconds(), nanoseconds());
-        let elapsed = budget.spend(|| {
+        let mut look = || meter.as_mut().and_then(|meter| meter.joules().ok());
+        let before = look();
+        let rounds = budget.rounds(ROUNDS, |part| self.round(batch, part))?;
+        let joules = look().zip(before).map(|(after, before)| after - before);
+        agreement = agreement.and(self.check());
+        let elapsed = rounds.iter().map(|(_, elapsed)| *elapsed).sum();
+        let (trips, computations): (Vec<_>, Vec<_>) =
+            rounds.into_iter().map(|(clocks, _)| clocks).unzip();
+        let of = |times: Durations| Measurement::of(times.histogram(), batch, elapsed);
+        let (measurement, computed) = (of(merged(&trips)), merged(&computations));
+        let rows = (measurement.batches * batch as u64) as f64;
+        let meter = meter.filter(|meter| meter.can_tell(elapsed)).zip(joules);
+        let energy = meter.map(|(meter, joules)| Energy::of(meter.covers(), joules, rows, elapsed));
+        Ok(Seen {
+            measurement,
+            computed: (computed.count() > 0).then(|| of(computed)),
+            trips,
+            computations,
+            energy,
+            agreement,
+        })
+    }
+
+    /// Times batches for so long: the caller's clock, the device's, and all of it together.
+    fn round(&mut self, batch: usize, part: &Budget) -> Result<Round, BackendError> {
+        let (mut trips, mut computed) = (Durations::default(), Durations::default());
+        let elapsed = part.spend(|| {
             let begun = Instant::now();
             self.run_next(batch)?;
-            record(&mut trips, begun.elapsed());
+            trips.add(begun.elapsed());
             if let Some(time) = self.context.compute_time() {
-                record(&mut computed, time);
+                computed.add(time);
             }
             Ok::<_, BackendError>(())
         })?;
-        agreement = agreement.and(self.check());
-        Ok(Seen {
-            measurement: Measurement::of(&trips, batch, elapsed),
-            computed: (!computed.is_empty()).then(|| Measurement::of(&computed, batch, elapsed)),
-            agreement,
-        })
+        Ok(((trips, computed), elapsed))
     }
 
     /// Keeps some contexts busy in turn, and checks the last batch of each.
@@ -187,7 +279,7 @@ impl<'a> Batches<'a> {
         batch: usize,
         budget: &Budget,
         link: &Link,
-    ) -> Result<(InFlight, Agreement), Error> {
+    ) -> Result<Flights, Error> {
         while self.flights.len() < IN_FLIGHT {
             self.flights.push(self.executable.create_context()?);
         }
@@ -208,7 +300,14 @@ impl<'a> Batches<'a> {
         for _ in 1..IN_FLIGHT {
             next(contexts)?;
         }
-        budget.spend(|| next(contexts))?;
+        let rates = budget.rounds(ROUNDS, |part| {
+            let mut batches = 0;
+            let took = part.spend(|| {
+                batches += 1;
+                next(contexts)
+            })?;
+            Ok::<_, BackendError>((batches * batch) as f64 / took.as_secs_f64())
+        })?;
         contexts.iter_mut().try_for_each(|context| context.wait(Instant::now() + LIMIT))?;
         let us = begun.elapsed().as_secs_f64() * 1e6 / batches as f64;
         let check = |number: usize| {
@@ -222,7 +321,7 @@ impl<'a> Batches<'a> {
             rows_per_s: batch as f64 / us * 1e6,
             link_share: self.plan.cost().link_us(batch, link).into_iter().fold(0.0, f64::max) / us,
         };
-        Ok((figures, agreement))
+        Ok(Flights { figures, rates, agreement })
     }
 
     fn run_next(&mut self, batch: usize) -> Result<(), BackendError> {

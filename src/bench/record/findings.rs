@@ -38,9 +38,7 @@ impl Findings {
         };
         self.figure(format!("{key}.p50_us"), "us", Better::Lower, of(|times| times.p50_us));
         self.figure(format!("{key}.p99_us"), "us", Better::Lower, of(|times| times.p99_us));
-        let mut times = Durations::default();
-        rounds.iter().for_each(|round| times.merge(round));
-        self.histograms.push(NamedHistogram { key: key.to_owned(), times });
+        self.histograms.push(NamedHistogram { key: key.to_owned(), times: merged(rounds) });
     }
 
     /// The record of an experiment: what it is, as name and heading; the model; how it was
@@ -64,4 +62,11 @@ impl Findings {
             histograms: self.histograms,
         }
     }
+}
+
+/// The times of all rounds together.
+pub(in crate::bench) fn merged(rounds: &[Durations]) -> Durations {
+    let mut times = Durations::default();
+    rounds.iter().for_each(|round| times.merge(round));
+    times
 }

@@ -26,6 +26,7 @@ pub use diff::{FigureDiff, RecordDiff, Verdict};
 pub use environment::{DeviceFacts, Environment, Watch};
 pub use error::RecordError;
 pub use findings::Findings;
+pub(in crate::bench) use findings::merged;
 pub use numbers::{figure, thousands};
 pub(in crate::bench) use shift::ratio_interval;
 pub use spectrum::spectrum;

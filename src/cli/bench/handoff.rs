@@ -1,22 +1,22 @@
 //! `fusewire bench handoff`: what it costs to hand rows over and to get their answers back.
 
-use std::fs;
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clap::Args;
 
 use super::super::options::{self, AnyModelArgs, PlanArgs};
 use super::super::output::{self, Show};
-use crate::bench::handoff::{self, Beside, HandoffCell, HandoffOptions, HandoffReport};
+use super::record;
+use crate::bench::handoff::{self, Beside, HandoffOptions, HandoffReport};
 
 const EXAMPLES: &str = "\
 Examples:
   fusewire bench handoff                         some twenty seconds, on the shipped model
-  fusewire bench handoff --full --out results    some minutes; results/handoff.json and .csv
+  fusewire bench handoff --full --out results    some minutes; results/report.html and data
   fusewire bench handoff model.onnx --input u8
   fusewire bench handoff --json | jq '.results[] | {experiment, variant, p50_us, rows_per_s}'
 
@@ -41,7 +41,7 @@ pub(super) struct Handoff {
     /// The time for one figure, in place of what --quick (0.4) or --full (4) say.
     #[arg(long, value_name = "SECONDS", value_parser = options::parse_seconds)]
     seconds: Option<Duration>,
-    /// Write handoff.json and handoff.csv into this directory.
+    /// Write report.html, report.json, report.csv and histograms into this directory.
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
     /// Print one JSON document.
@@ -53,10 +53,13 @@ impl Handoff {
     pub(super) fn run(self, out: &mut dyn Write) -> Result<ExitCode> {
         let model = self.model.load()?;
         let options = self.options();
+        if let Some(directory) = &self.out {
+            record::make(directory)?;
+        }
         let report =
             output::with_progress(|show: &mut Show<'_>| handoff::run(&model, &options, show))?;
         if let Some(directory) = &self.out {
-            write_files(directory, &report).with_context(|| directory.display().to_string())?;
+            report.record.write(directory)?;
         }
         if self.json {
             output::json(out, &report)?;
@@ -76,13 +79,6 @@ impl Handoff {
     }
 }
 
-fn write_files(directory: &Path, report: &HandoffReport) -> Result<()> {
-    fs::create_dir_all(directory)?;
-    fs::write(directory.join("handoff.json"), serde_json::to_string_pretty(report)? + "\n")?;
-    fs::write(directory.join("handoff.csv"), report.to_csv())?;
-    Ok(())
-}
-
 fn write_report(out: &mut dyn Write, report: &HandoffReport) -> Result<()> {
     let (machine, model) = (&report.machine, &report.model);
     let (cpu, simd) = (output::one_line(&machine.cpu), output::one_line(&machine.simd));
@@ -99,7 +95,7 @@ fn round_trips(report: &HandoffReport) -> String {
     let timed = report.of("floor").chain(report.of("latency"));
     let rows = timed.filter_map(|cell| {
         let latency = cell.latency?;
-        let mut row = vec![name(cell).to_owned()];
+        let mut row = vec![cell.title().to_owned()];
         let times = [latency.p50_us, latency.p90_us, latency.p99_us, latency.p999_us];
         row.extend(times.into_iter().chain([latency.max_us]).map(output::figure));
         row.extend(ratio(cell.beside.as_ref()));
@@ -114,7 +110,7 @@ fn rates(report: &HandoffReport) -> String {
     let rated = experiments.iter().flat_map(|experiment| report.of(experiment));
     let rows = rated.filter_map(|cell| {
         let rate = cell.rate?;
-        let mut row = vec![name(cell).to_owned(), cell.row_bytes.to_string()];
+        let mut row = vec![cell.title().to_owned(), cell.row_bytes.to_string()];
         row.push(cell.producers.to_string());
         let rates = [rate.rows_per_s, rate.rows_per_s_min, rate.rows_per_s_max];
         row.extend(rates.map(output::figure));
@@ -129,7 +125,7 @@ fn open_loops(report: &HandoffReport) -> String {
     let scheduled = report.of("open_loop").chain(report.of("swap"));
     let rows = scheduled.filter_map(|cell| {
         let (latency, schedule) = (cell.latency?, cell.schedule?);
-        let mut row = vec![name(cell).to_owned(), format!("{:.0} %", schedule.load * 100.0)];
+        let mut row = vec![cell.title().to_owned(), format!("{:.0} %", schedule.load * 100.0)];
         row.push(output::figure(schedule.offered_per_s));
         let due = [latency.p50_us, latency.p99_us, latency.p999_us];
         let sent = [schedule.late_p99_us, schedule.called_p50_us, schedule.called_p99_us];
@@ -157,43 +153,7 @@ fn open_loops(report: &HandoffReport) -> String {
 
 /// The ratio to another figure, and which one.
 fn ratio(beside: Option<&Beside>) -> [String; 2] {
-    let Some(beside) = beside else { return [String::new(), String::new()] };
-    let quantity = match beside.quantity {
-        "p50_us" => "p50",
-        "p99_us" => "p99",
-        _ => "rate",
-    };
-    let figure = match beside.figure.as_str() {
-        "floor queue" => "queue trip",
-        "floor park" => "park trip",
-        "floor queues" => "queues",
-        "model_floor one_row" => "direct call",
-        "model_floor full_batch" => "direct calls",
-        "swap quiet" => "windows without",
-        other => other,
-    };
-    [output::figure(beside.ratio), format!("{quantity} of {figure}")]
-}
-
-/// What a figure is of.
-fn name(cell: &HandoffCell) -> &'static str {
-    match (cell.experiment, cell.variant) {
-        ("floor", "cache_line") => "floor: cache line, spinning",
-        ("floor", "queue") => "floor: queue trip, spinning",
-        ("floor", "park") => "floor: park trip",
-        ("floor", _) => "floor: queues by hand",
-        ("latency", "spinning") => "submit to reply, spinning",
-        ("latency", _) => "submit to reply, parking",
-        ("throughput", "submit") => "submit",
-        ("throughput", "reserve") => "reserve, commit",
-        ("throughput", _) => "submit_many, 16 rows",
-        ("model_floor", "one_row") => "model, direct calls of one row",
-        ("model_floor", _) => "model, direct calls of a batch",
-        ("model_throughput", _) => "model, submit",
-        ("open_loop", _) => "model",
-        ("swap", "quiet") => "model, windows without swaps",
-        _ => "model, windows with swaps",
-    }
+    beside.map_or_else(Default::default, |it| [output::figure(it.ratio), it.title()])
 }
 
 fn write_notes(out: &mut dyn Write, report: &HandoffReport) -> Result<()> {

@@ -1,17 +1,17 @@
 //! `fusewire bench kernel`: what batches cost on a device, and what its ceilings allow.
 
-use std::fs;
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clap::Args;
 
 use super::super::options::{self, AnyModelArgs, DeviceArgs, PlanArgs};
 use super::super::output::{self, Show};
 use super::super::{FAILED, compare};
+use super::record;
 use crate::bench::kernel::{self, Ceilings, KernelCell, KernelOptions, KernelReport, Subject};
 
 const EXAMPLES: &str = "\
@@ -53,7 +53,7 @@ pub(super) struct Kernel {
         value_parser = options::parse_seconds
     )]
     seconds: Duration,
-    /// Write kernel.json into this directory.
+    /// Write report.html, report.json, report.csv and histograms into this directory.
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
     /// Print one JSON document.
@@ -65,6 +65,9 @@ impl Kernel {
     pub(super) fn run(self, out: &mut dyn Write) -> Result<ExitCode> {
         let model = self.model.load()?;
         let subjects = kernel::subjects(&self.device.open_options())?;
+        if let Some(directory) = &self.out {
+            record::make(directory)?;
+        }
         if !self.json {
             compare::write_start(out, &model, subjects.iter().map(Subject::candidate))?;
             out.flush()?;
@@ -73,7 +76,7 @@ impl Kernel {
         let measure = |show: &mut Show<'_>| kernel::run(&model, &subjects, &options, show);
         let report = output::with_progress(measure)?;
         if let Some(directory) = &self.out {
-            write_file(directory, &report).with_context(|| directory.display().to_string())?;
+            report.record.write(directory)?;
         }
         if self.json {
             output::json(out, &report)?;
@@ -91,12 +94,6 @@ impl Kernel {
             false => KernelOptions { batches: self.batch.clone(), ..options },
         }
     }
-}
-
-fn write_file(directory: &Path, report: &KernelReport) -> Result<()> {
-    fs::create_dir_all(directory)?;
-    fs::write(directory.join("kernel.json"), serde_json::to_string_pretty(report)? + "\n")?;
-    Ok(())
 }
 
 fn write_report(out: &mut dyn Write, report: &KernelReport) -> Result<()> {
