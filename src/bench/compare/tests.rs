@@ -207,10 +207,14 @@ fn a_device_that_lies_once_its_clock_runs_is_found() {
 }
 
 #[test]
-fn batches_that_memory_does_not_allow_are_refused() {
+fn options_that_make_no_sense_are_refused_or_bounded() {
     for batch in [0, usize::MAX] {
         let options = CompareOptions { batches: vec![batch], ..quick() };
         assert!(compare(&model(), &[], &options, &mut |_| {}).is_err());
+    }
+    for rounds in [0, usize::MAX] {
+        let pace = Pace::of(&CompareOptions { rounds, ..quick() }, 1);
+        assert!((1..=1000).contains(&pace.rounds), "{pace:?}");
     }
     let nothing = run(&[], &quick());
     assert!(nothing.report.is_sound() && nothing.in_short().is_empty());

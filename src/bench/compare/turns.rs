@@ -13,6 +13,8 @@ use crate::backend::BackendError;
 
 /// The time all figures together may take.
 const TOTAL_TIME: Duration = Duration::from_secs(40);
+/// The most rounds that it is divided into.
+const ROUNDS_MAX: usize = 1000;
 /// A device is warmed up again at each of its turns where a round had so many batches: where it had
 /// fewer, that would take as long as the round.
 const BATCHES_TO_WARM_UP: u64 = 10;
@@ -29,7 +31,7 @@ impl Pace {
     /// The pace at which so many cells are measured in time.
     pub(super) fn of(options: &CompareOptions, cells: usize) -> Pace {
         let cell = options.cell_time.min(TOTAL_TIME / cells.max(1) as u32);
-        Pace { cell, rounds: options.rounds.max(1) }
+        Pace { cell, rounds: options.rounds.clamp(1, ROUNDS_MAX) }
     }
 
     fn round(&self) -> Budget {
@@ -47,8 +49,8 @@ impl Pace {
 }
 
 /// Measures every subject that has not failed, in turns; each round begins with another of them.
-/// What became of each comes with its index. `tell` hears of every turn, first of how many turns of
-/// a device's rounds are over.
+/// What became of each comes with its index. `tell` hears of every turn: of how many subjects the
+/// time is over, and what is done now.
 pub(super) fn take(
     subjects: &[Subject],
     workload: &Workload<'_>,
