@@ -18,7 +18,7 @@ impl Simd for Portable {
     const SUMS: usize = 12;
     const ROWS: usize = 6;
 
-    unsafe fn enter<K: Kernel>(job: &K::Job) {
+    unsafe fn enter<K: Kernel<Self>>(job: &K::Job) {
         // SAFETY: the caller promises what `job` needs.
         unsafe { K::run(Portable, job) }
     }

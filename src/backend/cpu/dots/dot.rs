@@ -40,6 +40,8 @@ pub(in crate::backend::cpu) trait Dot: Copy + Debug {
     type I: Copy;
     /// f32.
     type V: Copy;
+    /// What the level's name does not tell of the processor, behind a plus; nothing for nothing.
+    const BESIDE: &str;
     /// Sums that a kernel may keep, with registers left for its operands.
     const SUMS: usize;
     /// The most rows of a register tile: no more than it takes to multiply and add without a pause.

@@ -22,6 +22,8 @@ use measure::Measure;
 /// All of them are unsafe to call for one reason only: the memory their job points to.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Dots {
+    /// See [`Dot::BESIDE`].
+    pub(super) beside: &'static str,
     /// The most rows of a register tile.
     pub(super) rows: usize,
     /// Sums of [`LANES`] outputs that a register tile may keep.
@@ -35,6 +37,12 @@ pub(super) struct Dots {
 impl Dots {
     /// The kernels of `D`; the caller has seen that the processor has its instructions.
     pub(super) fn new<D: Dot>() -> Dots {
-        Dots { rows: D::ROWS, sums: D::SUMS, tile: tile::tile::<D>, measure: D::enter::<Measure> }
+        Dots {
+            beside: D::BESIDE,
+            rows: D::ROWS,
+            sums: D::SUMS,
+            tile: tile::tile::<D>,
+            measure: D::enter::<Measure>,
+        }
     }
 }

@@ -16,6 +16,7 @@ type Floats = [f32; LANES];
 impl Dot for Plain {
     type I = Numbers;
     type V = Floats;
+    const BESIDE: &str = "";
     const SUMS: usize = 4;
     const ROWS: usize = 2;
 

@@ -4,6 +4,7 @@ mod avx2;
 mod avx512;
 mod vnni;
 
+use self::avx512::{Alone, Avx512, Bf16};
 use super::dots::{Dots, Plain};
 use super::kernels::Kernels;
 use super::level::Level;
@@ -14,7 +15,14 @@ pub(super) fn kernels(level: Level) -> Option<Kernels> {
         Level::Avx512 if is_x86_feature_detected!("avx512f") => {
             let has_dots = is_x86_feature_detected!("avx512vnni");
             let dots = if has_dots { Dots::new::<vnni::Vnni512>() } else { Dots::new::<Plain>() };
-            Some(Kernels::new::<avx512::Avx512>(dots))
+            let kernels = Kernels::new::<Avx512<Alone>>(dots);
+            let has_pairs =
+                is_x86_feature_detected!("avx512bw") && is_x86_feature_detected!("avx512bf16");
+            Some(if has_pairs {
+                kernels.with_pairs::<Avx512<Alone>, Avx512<Bf16>>()
+            } else {
+                kernels
+            })
         }
         Level::Avx2
             if is_x86_feature_detected!("avx2")

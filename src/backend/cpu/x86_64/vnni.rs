@@ -13,6 +13,7 @@ pub(super) struct Vnni512(());
 impl Dot for Vnni512 {
     type I = __m512i;
     type V = __m512;
+    const BESIDE: &str = "+vnni";
     const SUMS: usize = 16;
     const ROWS: usize = 8;
 
