@@ -224,7 +224,8 @@ impl Program {
         unsafe {
             if let Some(round) = self.round {
                 let (pairs, pairs_stride) = (copy, stride);
-                let far = true;
+                // Layers bring the rows of later tiles near.
+                let far = start == 0;
                 round(&RoundJob { values, stride: width, width, rows, far, pairs, pairs_stride });
             } else {
                 (self.kernels.widen)(&WidenJob { from: values, width, rows, values: copy, stride });

@@ -10,11 +10,11 @@ mod measure;
 mod plain;
 mod tile;
 
-pub(super) use dot::{Dot, DotKernel, LANES, Outputs};
+pub(super) use dot::{Dot, LANES, Outputs};
 pub(super) use measure::{MeasureJob, Measured, Measures};
-pub(super) use plain::Plain;
 pub(super) use tile::{DotJob, DotTileFn, Epilogue};
 
+use super::portable::Portable;
 use measure::Measure;
 
 /// The kernels of one instruction set, which the processor was seen to have.
@@ -37,12 +37,18 @@ pub(super) struct Dots {
 impl Dots {
     /// The kernels of `D`; the caller has seen that the processor has its instructions.
     pub(super) fn new<D: Dot>() -> Dots {
+        const { assert!(D::LANES == LANES) };
         Dots {
             beside: D::BESIDE,
-            rows: D::ROWS,
-            sums: D::SUMS,
+            rows: D::DOT_ROWS,
+            sums: D::DOT_SUMS,
             tile: tile::tile::<D>,
             measure: D::enter::<Measure>,
         }
+    }
+
+    /// Those of any processor.
+    pub(super) fn plain() -> Dots {
+        Dots::new::<Portable<LANES>>()
     }
 }

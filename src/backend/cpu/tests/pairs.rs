@@ -10,11 +10,11 @@ use std::array::from_fn;
 use half::{bf16, f16};
 
 use super::*;
-use crate::backend::cpu::dots::{Dots, Plain};
+use crate::backend::cpu::dots::Dots;
 use crate::backend::cpu::kernels::Kernels;
 use crate::backend::cpu::pairs::{PairDot, RoundJob};
 use crate::backend::cpu::passes::Values;
-use crate::backend::cpu::portable::Portable;
+use crate::backend::cpu::portable::FourLanes;
 use crate::backend::cpu::tile::{Ahead, Stored, TileJob};
 use crate::backend::cpu::{CpuDevice, Level, detect};
 
@@ -43,7 +43,7 @@ fn round(first: f32, second: f32) -> f32 {
     f32::from_bits(first | second << 16)
 }
 
-impl PairDot for Portable {
+impl PairDot for FourLanes {
     fn dot(self, sum: [f32; 4], a: [f32; 4], b: [f32; 4]) -> [f32; 4] {
         from_fn(|lane| dot(sum[lane], a[lane], b[lane]))
     }
@@ -58,8 +58,8 @@ impl PairDot for Portable {
 fn levels_with_pairs() -> Vec<(Level, Kernels)> {
     let own = levels().into_iter().filter_map(|level| Some((level, detect::kernels(level)?)));
     let own = own.filter(|(_, kernels)| kernels.round_for(Precision::Bf16).is_some());
-    let portable = Kernels::new::<Portable>(Dots::new::<Plain>());
-    let portable = portable.with_pairs::<Portable, Portable>();
+    let portable = Kernels::new::<FourLanes>(Dots::plain());
+    let portable = portable.with_pairs::<FourLanes, FourLanes>();
     own.chain([(Level::Portable, portable)]).collect()
 }
 

@@ -10,7 +10,7 @@ use std::mem::transmute;
 use crate::backend::cpu::pairs::PairDot;
 use crate::backend::cpu::simd::{Kernel, Simd};
 
-/// The proof that the processor has AVX-512F and `E`: only [`Simd::enter`] makes one.
+/// The proof that the processor has AVX-512F and `E`: only [`Extension::enter`] makes one.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Avx512<E>(PhantomData<E>);
 
@@ -32,7 +32,7 @@ impl Extension for Alone {
         #[target_feature(enable = "avx512f")]
         unsafe fn inside<K: Kernel<Avx512<Alone>>>(job: &K::Job) {
             // SAFETY: the caller promises what `job` needs; the attribute makes the proof true.
-            unsafe { K::run(Avx512(PhantomData), job) }
+            unsafe { K::run(Avx512::proven(), job) }
         }
         // SAFETY: the caller promises that the processor has these, and what `job` needs.
         unsafe { inside::<K>(job) }
@@ -48,10 +48,21 @@ impl Extension for Bf16 {
         #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
         unsafe fn inside<K: Kernel<Avx512<Bf16>>>(job: &K::Job) {
             // SAFETY: the caller promises what `job` needs; the attribute makes the proof true.
-            unsafe { K::run(Avx512(PhantomData), job) }
+            unsafe { K::run(Avx512::proven(), job) }
         }
         // SAFETY: the caller promises that the processor has these, and what `job` needs.
         unsafe { inside::<K>(job) }
+    }
+}
+
+impl<E> Avx512<E> {
+    /// For [`Extension::enter`] alone, where the instructions are enabled.
+    ///
+    /// # Safety
+    /// The processor has AVX-512F and `E`.
+    #[inline(always)]
+    pub(super) unsafe fn proven() -> Avx512<E> {
+        Avx512(PhantomData)
     }
 }
 

@@ -5,7 +5,8 @@ mod avx512;
 mod vnni;
 
 use self::avx512::{Alone, Avx512, Bf16};
-use super::dots::{Dots, Plain};
+use self::vnni::Vnni;
+use super::dots::Dots;
 use super::kernels::Kernels;
 use super::level::Level;
 
@@ -14,7 +15,7 @@ pub(super) fn kernels(level: Level) -> Option<Kernels> {
     match level {
         Level::Avx512 if is_x86_feature_detected!("avx512f") => {
             let has_dots = is_x86_feature_detected!("avx512vnni");
-            let dots = if has_dots { Dots::new::<vnni::Vnni512>() } else { Dots::new::<Plain>() };
+            let dots = if has_dots { Dots::new::<Avx512<Vnni>>() } else { Dots::plain() };
             let kernels = Kernels::new::<Avx512<Alone>>(dots);
             let has_pairs =
                 is_x86_feature_detected!("avx512bw") && is_x86_feature_detected!("avx512bf16");
@@ -29,7 +30,7 @@ pub(super) fn kernels(level: Level) -> Option<Kernels> {
                 && is_x86_feature_detected!("fma")
                 && is_x86_feature_detected!("f16c") =>
         {
-            Some(Kernels::new::<avx2::Avx2>(Dots::new::<Plain>()))
+            Some(Kernels::new::<avx2::Avx2>(Dots::plain()))
         }
         _ => None,
     }
