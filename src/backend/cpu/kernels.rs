@@ -62,6 +62,7 @@ impl Kernels {
 
     /// The same with the pairs of bf16 of `D`, which is the level of `S` and more; the caller has
     /// seen that the processor has those instructions, too.
+    #[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))] // No other has pairs so far.
     pub(super) fn with_pairs<S: Simd, D: PairDot>(self) -> Kernels {
         const { assert!(S::LANES == D::LANES && S::SUMS == D::SUMS && S::ROWS == D::ROWS) };
         Kernels { tile: tile::tile_or_pairs::<S, D>, round: Some(D::enter::<Round>), ..self }
