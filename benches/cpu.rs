@@ -1,5 +1,5 @@
-//! The processor backend over batch sizes and input types, on the classifier of the papers:
-//! 784-32-32-32-32-10, weights random.
+//! The processor backend over batch sizes, input types and precisions, on the classifier of the
+//! papers: 784-32-32-32-32-10, weights random.
 //!
 //! Answers are checked against the oracle before anything is timed. Inputs rotate over more rows
 //! than a second-level cache holds. Not measured: loading, contexts, several threads.
@@ -9,9 +9,11 @@ use std::time::Duration;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use fusewire::backend::{Executable, cpu};
-use fusewire::{Activation, Dense, InputType, Model, Plan, PlanOptions, Rows};
+use fusewire::{Activation, Dense, InputType, Model, Plan, PlanOptions, Precision, Rows};
 
 const WIDTHS: [usize; 6] = [784, 32, 32, 32, 32, 10];
+const PRECISIONS: [Precision; 3] = [Precision::F32, Precision::Bf16, Precision::Int8];
+const INPUTS: [InputType; 2] = [InputType::F32, InputType::U8];
 const BATCHES: [usize; 5] = [1, 10, 100, 1000, 4096];
 /// Rows that the inputs rotate over.
 const ROWS: usize = 8192;
@@ -20,17 +22,18 @@ fn batches(criterion: &mut Criterion) {
     let model = model();
     let bytes = random_bytes(ROWS * WIDTHS[0]);
     let floats: Vec<f32> = bytes.iter().map(|byte| f32::from(*byte) / 255.0).collect();
-    for input in [InputType::F32, InputType::U8] {
+    let device = cpu::open();
+    for (precision, input) in PRECISIONS.iter().flat_map(|p| INPUTS.map(|input| (*p, input))) {
         let all = match input {
             InputType::U8 => Rows::U8(&bytes),
             _ => Rows::F32(&floats),
         };
-        let device = cpu::open();
-        let options = PlanOptions { input, ..PlanOptions::default() };
+        let options = PlanOptions { input, precision, ..PlanOptions::default() };
         let plan = Plan::new(&model, device.limits(), &options).expect("the model is small");
         let executable = device.load(plan).expect("the plan is for this device");
         check(&model, &*executable, all);
-        let mut group = criterion.benchmark_group(format!("cpu/{}", input.name()));
+        let name = format!("cpu/{}/{}", precision.name(), input.name());
+        let mut group = criterion.benchmark_group(name);
         for batch in BATCHES {
             group.throughput(Throughput::Elements(batch as u64));
             let mut scores = vec![0.0; batch * model.classes()];
@@ -47,14 +50,19 @@ fn batches(criterion: &mut Criterion) {
     }
 }
 
-/// Fails where a score is further from the oracle's than f32 allows.
+/// Fails where a score is further from the oracle's than its precision allows.
 fn check(model: &Model, executable: &dyn Executable, all: Rows<'_>) {
     let rows = all.slice(0..100, model.inputs());
     let mut scores = vec![0.0; 100 * model.classes()];
     executable.run(rows, &mut scores).expect("the rows are as planned");
-    for (got, expected) in scores.iter().zip(cpu::oracle(model, rows)) {
-        let off = (f64::from(*got) - expected).abs() / expected.abs().max(1.0);
-        assert!(off <= 1e-4, "{got}, not {expected}");
+    let expected = cpu::oracle(model, rows);
+    let of_rows = scores.chunks(model.classes()).zip(expected.chunks(model.classes()));
+    for (scores, expected) in of_rows {
+        let largest = expected.iter().fold(1.0_f64, |most, score| most.max(score.abs()));
+        for (got, expected) in scores.iter().zip(expected) {
+            let off = (f64::from(*got) - expected).abs() / largest;
+            assert!(off <= executable.plan().precision().tolerance(), "{got}, not {expected}");
+        }
     }
 }
 

@@ -22,8 +22,8 @@ use fusewire::backend::null::NullDevice;
 use fusewire::backend::{Device, Executable, cpu};
 use fusewire::pipeline::Waiting;
 use fusewire::{
-    Activation, Head, InputType, Model, Pipeline, PipelineConfig, Plan, PlanOptions, Reply, Rows,
-    SubmitOptions,
+    Activation, Head, InputType, Model, Pipeline, PipelineConfig, Plan, PlanOptions, Precision,
+    Reply, Rows, SubmitOptions,
 };
 
 fn check(executable: &dyn Executable, rows: Rows<'_>, what: &str) {
@@ -140,13 +140,17 @@ fn calls_after_the_first_allocate_nothing() {
         let open = |level| cpu::open_level(level).expect("the level is there");
         let mut devices: Vec<Arc<dyn Device>> = cpu::levels().into_iter().map(open).collect();
         devices.push(Arc::new(NullDevice::new(*devices[0].limits())));
-        for device in devices {
-            for rows in batches.iter().map(Batch::rows) {
+        for (index, device) in devices.into_iter().enumerate() {
+            // What walks through layers is the same at every level, and the first is the fastest.
+            let precisions = if index == 0 { &Precision::ALL[..] } else { &[Precision::F32] };
+            let each = |batch| precisions.iter().map(move |by| (Batch::rows(batch), *by));
+            for (rows, precision) in batches.iter().flat_map(each) {
                 let input = rows.input();
-                let options = PlanOptions { input, ..PlanOptions::default() };
+                let options = PlanOptions { input, precision, ..PlanOptions::default() };
                 let plan = Plan::new(&model, device.limits(), &options).expect("a plan");
                 let executable = device.load(plan).expect("memory is there");
-                check(&*executable, rows, &format!("{} {}", device.info().detail, input.name()));
+                let (detail, by) = (&device.info().detail, precision.name());
+                check(&*executable, rows, &format!("{detail}, {} by {by}", input.name()));
             }
         }
     }

@@ -256,6 +256,33 @@ fn eval_counts_what_is_right() {
     error(1, &["eval", &model, "--images", &images, "--labels", &labels]);
 }
 
+/// Every score of these rows is exact in both precisions.
+#[test]
+fn narrow_precisions_are_taken_and_named() {
+    let files = Files::new();
+    let model = files.model("m.safetensors", &model());
+    let images = files.write("images-idx3-ubyte", &files::idx(&[3, 2, 2], &PIXELS));
+    let labels = files.write("labels", &files::idx(&[3], &LABELS));
+    for precision in ["int8", "bf16"] {
+        let with = ["--precision", precision, "--input", "u8"];
+        // Asked for any device, int8 is the processor's.
+        let document = json(&[&["classify", &model, &images][..], &with].concat());
+        assert_eq!(
+            (classes(&document), &document["precision"]),
+            (vec![1, 2, 0], &precision.into())
+        );
+        let any = document["backend"].as_str().unwrap();
+        assert!(any == "cpu" || precision != "int8", "{document}");
+        let floats = ["classify", &model, &images, "--precision", precision, "--backend", "cpu"];
+        assert_eq!(classes(&json(&floats)), [1, 2, 0]);
+        let eval = ["eval", &model, "--images", &images, "--labels", &labels, "--backend", "cpu"];
+        let document = json(&[&eval[..], &with].concat());
+        assert_eq!((&document["correct"], &document["precision"]), (&2.into(), &precision.into()));
+    }
+    let refused = error(2, &["classify", &model, &images, "--precision", "int4"]);
+    assert!(refused.contains("int8"), "{refused}");
+}
+
 #[test]
 fn convert_keeps_the_content_hash_and_overwrites_nothing() {
     let files = Files::new();

@@ -63,3 +63,31 @@ pub enum Finding {
         advice: String,
     },
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `Auto` means the processor where it alone has kernels, unless somebody named a device.
+    #[test]
+    fn a_precision_chooses_among_devices_that_nobody_named() {
+        let auto = OpenOptions::default();
+        for precision in Precision::ALL {
+            let chosen = auto.for_precision(precision).backend;
+            let alone = precision == Precision::Int8;
+            assert_eq!(chosen, if alone { BackendKind::Cpu } else { BackendKind::Auto });
+            let named = [
+                OpenOptions { backend: BackendKind::Wgpu, ..auto.clone() },
+                OpenOptions { adapter: Some(String::from("llvmpipe")), ..auto.clone() },
+                OpenOptions { device: Some(0), ..auto.clone() },
+                OpenOptions { persistent: true, ..auto.clone() },
+            ];
+            for options in named {
+                assert_eq!(options.for_precision(precision), options, "{precision:?}");
+            }
+        }
+        let options = OpenOptions { software: true, timestamps: true, ..auto };
+        let chosen = options.for_precision(Precision::Int8);
+        assert_eq!(chosen, OpenOptions { backend: BackendKind::Cpu, ..options });
+    }
+}

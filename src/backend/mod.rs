@@ -23,7 +23,7 @@ pub mod null;
 mod open;
 #[cfg(any(feature = "cuda", feature = "wgpu"))]
 mod overlap;
-#[cfg(any(feature = "cuda", feature = "wgpu"))]
+#[cfg(any(test, feature = "cuda", feature = "testing", feature = "wgpu"))]
 mod refusal;
 mod rows;
 #[cfg(feature = "wgpu")]

@@ -23,7 +23,8 @@ impl Pipeline {
     /// Starts a pipeline for a model. With [`BackendKind::Auto`] the processor serves from the
     /// first moment, and GPUs join on their own once they are open and measured, which may take
     /// seconds; see [`Pipeline::is_joining`]. A plan of [`Precision::Int8`] stays the processor's,
-    /// which alone has kernels for it. With another kind it is that one device, opened now.
+    /// which alone has kernels for it, and `tracing` is told. With another kind it is that one
+    /// device, opened now.
     ///
     /// # Errors
     /// [`PipelineError`]: an option makes no sense, or the device is missing or cannot take the
@@ -35,6 +36,10 @@ impl Pipeline {
         let device = open_with(&OpenOptions { backend: first, ..options.device.clone() })?;
         let plan = Plan::new(model, device.limits(), &options.plan)?;
         let pipeline = Pipeline::start(device.load(plan)?, options.config.clone())?;
+        if auto && !joins {
+            let precision = options.plan.precision.name();
+            tracing::info!(precision, "no GPU joins: the processor alone has kernels for it");
+        }
         if joins {
             *lock(&pipeline.owner.joining) = Some(Arc::new(model.clone()));
             let owner = Arc::downgrade(&pipeline.owner);

@@ -63,9 +63,11 @@ impl Cost {
         rows as u64 * self.flops_per_row
     }
 
-    /// Operations a second at most: what a device does in f32 bounds no plan of whole numbers.
+    /// Operations a second at most: what a device does in f32 bounds no plan of whole numbers, nor
+    /// one of bf16, which has products of its own.
     pub fn flops_ceiling(&self, peak: &Peak) -> Option<f64> {
-        peak.flops_per_s.filter(|_| self.precision != Precision::Int8)
+        let in_f32 = matches!(self.precision, Precision::F32 | Precision::F16);
+        peak.flops_per_s.filter(|_| in_f32)
     }
 
     /// Operations a byte: what decides between compute and memory as the bound.

@@ -72,7 +72,9 @@ pub enum Precision {
     F32,
     /// IEEE half precision: 11 significant bits.
     F16,
-    /// bfloat16: 8 significant bits, the range of f32.
+    /// bfloat16: 8 significant bits, the range of f32. On a processor with AVX512-BF16 what a layer
+    /// reads is rounded so, too, rows and activations alike: to the nearest, ties to even, numbers
+    /// below f32's normal ones to 0. Rows of bytes and of bf16 lose nothing by it.
     Bf16,
     /// Whole numbers from -127 to 127 times one f32 for each output. What a layer reads becomes
     /// bytes, too: rows of bytes as they are, everything else measured row by row, from the row's
@@ -118,11 +120,11 @@ impl Precision {
     ///
     /// What rounding weights does to a score adds up like noise over a layer's inputs and over
     /// layers. For weights spread evenly from `-w` to `w`, that of one layer is, as a share of its
-    /// outputs' own spread: 0.01 % for `F16`, 0.1 % for `Bf16`, and 0.6 % for `Int8`, which is
-    /// 0.4 % from weights in steps of `w / 127` and as much from rows in 255 steps. Through a
-    /// dozen layers and at five times the spread that is 10 %, the tolerance of `Int8`. It bounds
-    /// what a sound kernel does to networks like those; whether a model of yours bears it,
-    /// `fusewire eval` tells.
+    /// outputs' own spread: 0.01 % for `F16`, 0.1 % for `Bf16` (and half as much again where what
+    /// layers read is rounded, too), and 0.6 % for `Int8`, which is 0.4 % from weights in steps of
+    /// `w / 127` and as much from rows in 255 steps. Through a dozen layers and at five times the
+    /// spread that is 10 %, the tolerance of `Int8`. It bounds what a sound kernel does to networks
+    /// like those; whether a model of yours bears it, `fusewire eval` tells.
     pub fn tolerance(self) -> f64 {
         match self {
             Precision::F32 => 1e-4,

@@ -35,9 +35,9 @@ fn check(model_file: &str, reference_file: &str, expected_correct: usize) {
     }
 }
 
-/// The same files at int8: how far scores are, and how many classes are others.
-#[test]
-fn int8_scores_nearly_the_same() {
+/// The same files at a narrow precision, on every backend that has kernels for it: how far scores
+/// may be, and how many classes have to be the same.
+fn check_narrow(precision: Precision, off: f64, same_min: usize) {
     let Some(models) = shared("models/paper-fashion-mnist") else { return };
     let seen = "the models are there, so the data is";
     let bytes = images().expect(seen);
@@ -48,15 +48,12 @@ fn int8_scores_nearly_the_same() {
     ] {
         let model = Model::load(models.join(file)).expect("the paper's file loads");
         let want = reference(wanted).expect(seen);
-        let devices = devices().into_iter().filter(|(_, device)| common::has_int8(&**device));
+        let devices =
+            devices().into_iter().filter(|(_, it)| common::precisions(&**it).contains(&precision));
         for ((name, device), rows) in devices
             .flat_map(|device| [Rows::U8(&bytes), Rows::F32(&pixels)].map(|r| (device.clone(), r)))
         {
-            let options = PlanOptions {
-                input: rows.input(),
-                precision: Precision::Int8,
-                ..PlanOptions::default()
-            };
+            let options = PlanOptions { input: rows.input(), precision, ..PlanOptions::default() };
             let mut scores = vec![0.0; IMAGES * 10];
             load(&*device, &model, &options).run(rows, &mut scores).expect("the batch runs");
             let errors = scores.iter().zip(&want).map(|(got, want)| (f64::from(*got) - want).abs());
@@ -64,10 +61,21 @@ fn int8_scores_nearly_the_same() {
             let best = |row: &[f64]| arg_max(&row.iter().map(|s| *s as f32).collect::<Vec<_>>());
             let pairs = scores.chunks_exact(10).zip(want.chunks_exact(10));
             let same = pairs.filter(|(got, want)| arg_max(got) == best(want)).count();
-            println!("{file} on {name}, {:?}: {same} same, worst error {worst:.3}", rows.input());
-            assert!(same >= 990 && worst <= 0.3, "{name}: {same} same, off by {worst}");
+            let what = format!("{file} on {name}, {:?}, {}", rows.input(), precision.name());
+            println!("{what}: {same} same, worst error {worst:.3}");
+            assert!(same >= same_min && worst <= off, "{what}: {same} same, off by {worst}");
         }
     }
+}
+
+#[test]
+fn int8_scores_nearly_the_same() {
+    check_narrow(Precision::Int8, 0.3, 990);
+}
+
+#[test]
+fn bf16_scores_nearly_the_same() {
+    check_narrow(Precision::Bf16, 0.2, 995);
 }
 
 #[test]

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use fusewire::backend::{OpenOptions, open_with};
+use fusewire::backend::fake::FakeDevice;
+use fusewire::backend::{BackendError, OpenOptions, cpu, open_with};
 use fusewire::pipeline::{BackendHealth, PipelineOptions};
-use fusewire::{BackendKind, Pipeline};
+use fusewire::{BackendKind, Pipeline, Plan, PlanOptions, Precision};
 
 use crate::support::*;
 
@@ -79,4 +80,31 @@ fn one_device_of_a_kind_runs_every_row_itself() {
     settled(&pipeline);
     let report = pipeline.shutdown(LONG);
     assert_eq!((report.drained, report.turned_away, report.threads_left), (true, 0, 0));
+}
+
+/// No GPU is opened for a plan that the processor alone has kernels for, and one that is brought
+/// says so; the pipeline serves on.
+#[test]
+fn a_pipeline_of_int8_is_the_processors() {
+    let int8 = PlanOptions { precision: Precision::Int8, ..PlanOptions::default() };
+    let options = PipelineOptions { plan: int8, ..options(BackendKind::Auto) };
+    let pipeline = Pipeline::open(&scaled(1.0), &options).unwrap();
+    assert!(!pipeline.is_joining());
+    for backend in [BackendKind::Cuda, BackendKind::Wgpu] {
+        let card = FakeDevice::named(backend, "a card", *cpu::open().limits());
+        let plan = Plan::new(&scaled(1.0), &limits(), &int8).unwrap();
+        let refusal = fusewire::backend::Device::load(&card, plan).map(|_| ()).unwrap_err();
+        let device = String::from("a card");
+        assert_eq!(refusal, BackendError::NoKernels { device, precision: Precision::Int8 });
+        let text = refusal.to_string();
+        assert!(text.contains("int8") && text.lines().count() == 1, "{text}");
+    }
+    let reply = pipeline.submit(&[0.0_f32, 255.0, 1.0, 2.0]).unwrap().wait().unwrap();
+    assert_eq!(
+        (reply.scores(), reply.first().backend()),
+        (&[0.0, 255.0, 1.0, 2.0][..], BackendKind::Cpu)
+    );
+    let kinds: Vec<_> = pipeline.explain().backends.iter().map(|it| it.backend).collect();
+    assert_eq!(kinds, [BackendKind::Cpu]);
+    assert!(pipeline.shutdown(LONG).drained);
 }

@@ -1,9 +1,9 @@
 //! What this processor is and has.
 
-use super::dots::{Dots, Plain};
+use super::dots::Dots;
 use super::kernels::Kernels;
 use super::level::Level;
-use super::portable::Portable;
+use super::portable::FourLanes;
 
 #[cfg(target_arch = "aarch64")]
 use super::aarch64 as arch;
@@ -15,7 +15,7 @@ use super::x86_64 as arch;
 /// The kernels of a level, where this processor can run them.
 pub(super) fn kernels(level: Level) -> Option<Kernels> {
     match level {
-        Level::Portable => Some(Kernels::new::<Portable>(Dots::new::<Plain>())),
+        Level::Portable => Some(Kernels::new::<FourLanes>(Dots::plain())),
         _ => arch::kernels(level),
     }
 }

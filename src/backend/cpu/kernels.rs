@@ -3,11 +3,15 @@
 #![allow(unsafe_code)]
 
 use super::dots::Dots;
+use super::pairs::{PairDot, Round, RoundJob};
 use super::passes::{Activate, ActivateJob, ApplyHead, HeadJob, Widen, WidenJob};
 use super::probes::{MultiplyAdd, MultiplyAddJob, ReadJob, ReadMemory};
 use super::simd::Simd;
-use super::tile::{self, TileFn};
+use super::tile::{self, FindTile};
 use crate::plan::Precision;
+
+/// What rounds numbers to pairs of bf16.
+pub(super) type RoundFn = unsafe fn(&RoundJob);
 
 /// The kernels of one instruction set, which the processor was seen to have.
 ///
@@ -20,8 +24,10 @@ pub(super) struct Kernels {
     pub(super) rows: usize,
     /// Vectors a register tile may sum in.
     pub(super) sums: usize,
-    /// The register tile of so many rows, panels and chunks, of weights stored so.
-    pub(super) tile: fn(usize, usize, usize, Precision) -> TileFn,
+    /// Finds a register tile.
+    pub(super) tile: FindTile,
+    /// Rounds numbers to pairs of bf16, where there are tiles of such.
+    round: Option<RoundFn>,
     /// Puts rows through an activation.
     pub(super) activate: unsafe fn(&ActivateJob),
     /// Turns narrow numbers into f32.
@@ -44,6 +50,7 @@ impl Kernels {
             rows: S::ROWS,
             sums: S::SUMS,
             tile: tile::tile::<S>,
+            round: None,
             activate: S::enter::<Activate>,
             widen: S::enter::<Widen>,
             head: S::enter::<ApplyHead>,
@@ -51,5 +58,24 @@ impl Kernels {
             read_memory: S::enter::<ReadMemory>,
             dots,
         }
+    }
+
+    /// The same with the pairs of bf16 of `D`, which is the level of `S` and more; the caller has
+    /// seen that the processor has those instructions, too.
+    #[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))] // No other has pairs so far.
+    pub(super) fn with_pairs<S: Simd, D: PairDot>(self) -> Kernels {
+        const { assert!(S::LANES == D::LANES && S::SUMS == D::SUMS && S::ROWS == D::ROWS) };
+        Kernels { tile: tile::tile_or_pairs::<S, D>, round: Some(D::enter::<Round>), ..self }
+    }
+
+    /// What the processor multiplies beside f32, as the level's name goes on.
+    pub(super) fn beside(&self) -> String {
+        let pairs = if self.round.is_some() { "+bf16" } else { "" };
+        format!("{}{pairs}", self.dots.beside)
+    }
+
+    /// What rounds the rows that a layer reads to pairs, for plans that are computed so.
+    pub(super) fn round_for(&self, precision: Precision) -> Option<RoundFn> {
+        self.round.filter(|_| precision == Precision::Bf16)
     }
 }

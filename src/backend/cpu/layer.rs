@@ -2,6 +2,9 @@
 //!
 //! Where the plan rounded weights to halves these are kept, too: a batch of few rows is bound by
 //! reading weights, and reads half the bytes.
+//!
+//! Where the level multiplies pairs of bf16, weights of bf16 are kept as such alone. A layer is
+//! then walked through as one of half the inputs, each of them a pair.
 
 #![allow(unsafe_code)]
 
@@ -11,7 +14,7 @@ use super::kernels::Kernels;
 use super::memory::Block;
 use super::passes::ActivateJob;
 use super::split::Split;
-use super::tile::{Ahead, Epilogue, HALVES_ROWS_MAX, TileJob};
+use super::tile::{Ahead, Epilogue, HALVES_ROWS_MAX, Stored, TileJob};
 use crate::model::Activation;
 use crate::plan::{Plan, PlannedLayer, Precision};
 
@@ -83,15 +86,19 @@ impl Matrix<*mut f32> {
 /// One layer, ready to run.
 #[derive(Debug)]
 pub(super) struct Layer {
+    /// Values read, or pairs of them.
     inputs: usize,
+    /// Values written.
+    pub(super) outputs: usize,
     panels: usize,
     chunks: Chunks,
     /// Weights, panel pair by panel pair (a last odd panel alone), each `[input][panel][lane]`, so
     /// that a register tile reads them from first to last; then `[panel][lane]` of bias.
     parameters: Block,
+    /// What those weights are.
+    stored: Stored,
     /// The same weights as halves, where the plan rounded them to such.
-    halves: Option<Block>,
-    stored: Precision,
+    halves: Option<(Stored, Block)>,
     scale: f32,
     clamp: [f32; 2],
     /// What the clamp cannot do.
@@ -100,28 +107,35 @@ pub(super) struct Layer {
 
 impl Layer {
     /// Takes a layer out of a plan; `None` where memory runs out.
-    pub(super) fn new(plan: &Plan, layer: &PlannedLayer) -> Option<Layer> {
-        let weights = layer.inputs * layer.outputs_padded;
+    pub(super) fn new(plan: &Plan, layer: &PlannedLayer, kernels: &Kernels) -> Option<Layer> {
+        let as_pairs = kernels.round_for(plan.precision()).is_some();
+        let inputs = if as_pairs { layer.inputs.div_ceil(2) } else { layer.inputs };
+        let weights = inputs * layer.outputs_padded;
         let mut parameters = Block::new(weights + layer.outputs_padded)?;
         let (weight, bias) = parameters.values_mut().split_at_mut(weights);
-        let pairs = Pairs {
-            packed: &plan.parameters()[layer.weight.clone()],
-            inputs: layer.inputs,
-            lanes: plan.limits().panel,
-        };
-        match plan.precision() {
-            Precision::F32 => pairs.place(weight, f32::from_le_bytes),
-            Precision::F16 => pairs.place(weight, |bytes| f16::from_le_bytes(bytes).to_f32()),
-            Precision::Bf16 => pairs.place(weight, |bytes| bf16::from_le_bytes(bytes).to_f32()),
+        let bytes = &plan.parameters()[layer.weight.clone()];
+        let packed = Packed { bytes, inputs: layer.inputs, lanes: kernels.lanes };
+        let mut halves = None;
+        let stored = match plan.precision() {
+            _ if as_pairs => {
+                packed.place(weight, inputs, |at| packed.pair(at));
+                Stored::Pairs
+            }
+            Precision::F32 => {
+                packed.place(weight, inputs, |at| f32::from_le_bytes(packed.number(at)));
+                Stored::F32
+            }
+            Precision::F16 => {
+                packed.place(weight, inputs, |at| f16::from_le_bytes(packed.number(at)).to_f32());
+                halves = Some((Stored::F16, packed.halves()?));
+                Stored::F32
+            }
+            Precision::Bf16 => {
+                packed.place(weight, inputs, |at| bf16::from_le_bytes(packed.number(at)).to_f32());
+                halves = Some((Stored::Bf16, packed.halves()?));
+                Stored::F32
+            }
             Precision::Int8 => unreachable!("its layers are of whole numbers"),
-        }
-        let halves = if plan.precision() == Precision::F32 {
-            None
-        } else {
-            // Panels hold an even number of lanes, so that two halves fill each value.
-            let mut halves = Block::new(weights / 2)?;
-            pairs.place(bytemuck::cast_slice_mut(halves.values_mut()), u16::from_le_bytes);
-            Some(halves)
         };
         let (biases, _) = plan.parameters()[layer.bias.clone()].as_chunks();
         bias.iter_mut().zip(biases).for_each(|(to, bytes)| *to = f32::from_le_bytes(*bytes));
@@ -132,12 +146,13 @@ impl Layer {
             other => ([f32::NEG_INFINITY, f32::INFINITY], Some(other)),
         };
         Some(Layer {
-            inputs: layer.inputs,
-            panels: layer.outputs_padded / plan.limits().panel,
-            chunks: Chunks::of(layer.inputs),
+            inputs,
+            outputs: layer.outputs,
+            panels: layer.outputs_padded / kernels.lanes,
+            chunks: Chunks::of(inputs),
             parameters,
+            stored,
             halves,
-            stored: plan.precision(),
             scale: layer.scale,
             clamp,
             activation,
@@ -224,10 +239,10 @@ impl Layer {
         // SAFETY: panel and input exist; biases follow the weights; rows as the caller promises.
         unsafe {
             let (stored, weight) = match &self.halves {
-                Some(halves) if split.tiles == 1 && split.most <= HALVES_ROWS_MAX => {
-                    (self.stored, halves.start().cast::<u8>())
+                Some((stored, halves)) if split.tiles == 1 && split.most <= HALVES_ROWS_MAX => {
+                    (*stored, halves.start().cast::<u8>())
                 }
-                _ => (Precision::F32, start.cast()),
+                _ => (self.stored, start.cast()),
             };
             let before = (part.panel * self.inputs + first_input * part.panels) * lanes;
             let bias = start.add(weights + part.panel * lanes);
@@ -269,25 +284,55 @@ struct Part {
 
 /// A layer's packed weights, `[panel][input][lane]`.
 #[derive(Clone, Copy)]
-struct Pairs<'a> {
-    packed: &'a [u8],
+struct Packed<'a> {
+    bytes: &'a [u8],
     inputs: usize,
     lanes: usize,
 }
 
-impl Pairs<'_> {
-    /// Writes every weight to its place, two panels side by side (a last odd one alone).
-    fn place<T, const N: usize>(&self, to: &mut [T], number: impl Fn([u8; N]) -> T) {
-        let (numbers, _) = self.packed.as_chunks::<N>();
-        let panel_len = self.inputs * self.lanes;
-        for (panels, pair) in numbers.chunks(2 * panel_len).zip(to.chunks_mut(2 * panel_len)) {
-            let width = pair.len() / self.inputs;
-            for (index, panel) in panels.chunks_exact(panel_len).enumerate() {
-                let rows = pair.chunks_exact_mut(width).map(|row| &mut row[index * self.lanes..]);
-                for (row, numbers) in rows.zip(panel.chunks_exact(self.lanes)) {
-                    row.iter_mut().zip(numbers).for_each(|(to, bytes)| *to = number(*bytes));
+/// A weight's place, or that of a pair of weights.
+struct Place {
+    panel: usize,
+    input: usize,
+    lane: usize,
+}
+
+impl Packed<'_> {
+    /// Writes weights of so many inputs to their places, two panels side by side (a last odd one
+    /// alone): `[panel pair][input][panel][lane]`.
+    fn place<T>(&self, to: &mut [T], inputs: usize, weight: impl Fn(Place) -> T) {
+        for (pair, to) in to.chunks_mut(2 * inputs * self.lanes).enumerate() {
+            let width = to.len() / inputs;
+            for (input, row) in to.chunks_exact_mut(width).enumerate() {
+                for (lane, to) in row.iter_mut().enumerate() {
+                    let (panel, lane) = (2 * pair + lane / self.lanes, lane % self.lanes);
+                    *to = weight(Place { panel, input, lane });
                 }
             }
         }
+    }
+
+    /// A weight as it is stored.
+    fn number<const N: usize>(&self, at: Place) -> [u8; N] {
+        let (numbers, _) = self.bytes.as_chunks::<N>();
+        numbers[(at.panel * self.inputs + at.input) * self.lanes + at.lane]
+    }
+
+    /// The weights of two inputs as one number's bits, with 0 for an input that there is not.
+    fn pair(&self, Place { panel, input, lane }: Place) -> f32 {
+        let half = |input| match input < self.inputs {
+            true => u32::from(u16::from_le_bytes(self.number(Place { panel, input, lane }))),
+            false => 0,
+        };
+        f32::from_bits(half(2 * input) | half(2 * input + 1) << 16)
+    }
+
+    /// The weights as the halves they are, placed.
+    fn halves(&self) -> Option<Block> {
+        // Panels hold an even number of lanes, so that two halves fill each value.
+        let mut halves = Block::new(self.bytes.len() / size_of::<f32>())?;
+        let to = bytemuck::cast_slice_mut(halves.values_mut());
+        self.place(to, self.inputs, |at| u16::from_le_bytes(self.number(at)));
+        Some(halves)
     }
 }

@@ -18,7 +18,9 @@ impl Level {
     /// Every level, fastest first.
     pub const ALL: [Level; 4] = [Level::Avx512, Level::Avx2, Level::Neon, Level::Portable];
 
-    /// The level's name, as [`DeviceInfo::detail`](crate::backend::DeviceInfo) shows it.
+    /// The level's name. [`DeviceInfo::detail`](crate::backend::DeviceInfo) begins with it, and
+    /// goes on with what the processor has beside it: `+vnni`, which multiplies bytes, and `+bf16`,
+    /// which multiplies pairs of bf16.
     pub fn name(self) -> &'static str {
         match self {
             Level::Avx512 => "avx512f",

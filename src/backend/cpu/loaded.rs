@@ -50,7 +50,7 @@ impl Steps {
                 kernels,
             )));
         }
-        let layers = plan.layers().iter().map(|layer| Layer::new(plan, layer));
+        let layers = plan.layers().iter().map(|layer| Layer::new(plan, layer, &kernels));
         Some(Steps::Floats(Program::new(plan, layers.collect::<Option<_>>()?, kernels)))
     }
 

@@ -8,6 +8,9 @@
 //! one on a GPU, and runs as fast as an f32 plan. One row or two are faster: they are bound by
 //! reading weights, and read them as halves.
 //!
+//! With AVX512-BF16, plans of bf16 are computed otherwise: rows and what layers hand to each other
+//! are rounded to bf16, too, and two products at a time are added in f32 (`pairs`).
+//!
 //! Plans of int8 are computed in whole numbers (`int8`, `dots`), with VNNI where the processor
 //! has it.
 //!
@@ -30,6 +33,7 @@ mod memory;
 mod oracle;
 #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
 mod other;
+mod pairs;
 mod passes;
 mod peak;
 mod portable;
@@ -103,7 +107,7 @@ impl CpuDevice {
             info: DeviceInfo {
                 backend: BackendKind::Cpu,
                 name: detect::processor_name(),
-                detail: level.name().to_owned(),
+                detail: format!("{}{}", level.name(), kernels.beside()),
                 software: false,
                 pci: None,
             },

@@ -6,6 +6,7 @@ use half::{bf16, f16};
 
 use super::math::{activate, exp};
 use super::simd::{Kernel, Simd};
+use crate::backend::Rows;
 use crate::model::{Activation, Head};
 
 /// Rows of whole vectors to put through an activation, in place.
@@ -27,11 +28,11 @@ pub(super) struct ActivateJob {
 #[derive(Debug)]
 pub(super) struct Activate;
 
-impl Kernel for Activate {
+impl<S: Simd> Kernel<S> for Activate {
     type Job = ActivateJob;
 
     #[inline(always)]
-    unsafe fn run<S: Simd>(simd: S, job: &ActivateJob) {
+    unsafe fn run(simd: S, job: &ActivateJob) {
         for row in 0..job.rows {
             for vector in 0..job.vectors {
                 // SAFETY: the caller promises `rows` rows of `vectors` vectors.
@@ -44,46 +45,69 @@ impl Kernel for Activate {
     }
 }
 
-/// Rows of numbers narrower than f32.
+/// Numbers in memory, of any type that rows may have.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Narrow {
+pub(super) enum Values {
+    F32(*const f32),
     U8(*const u8),
     F16(*const u16),
     Bf16(*const u16),
 }
 
-impl Narrow {
+impl Values {
+    /// A caller's rows.
+    pub(super) fn of(rows: Rows<'_>) -> Values {
+        match rows {
+            Rows::F32(values) => Values::F32(values.as_ptr()),
+            Rows::U8(bytes) => Values::U8(bytes.as_ptr()),
+            Rows::F16(values) => Values::F16(values.as_ptr().cast()),
+            Rows::Bf16(values) => Values::Bf16(values.as_ptr().cast()),
+        }
+    }
+
     /// Where they begin.
     pub(super) fn start(self) -> *const u8 {
         match self {
-            Narrow::U8(values) => values,
-            Narrow::F16(values) | Narrow::Bf16(values) => values.cast(),
+            Values::F32(values) => values.cast(),
+            Values::U8(values) => values,
+            Values::F16(values) | Values::Bf16(values) => values.cast(),
         }
     }
 
     /// Bytes of one of them.
     pub(super) fn bytes(self) -> usize {
         match self {
-            Narrow::U8(_) => 1,
-            Narrow::F16(_) | Narrow::Bf16(_) => 2,
+            Values::F32(_) => 4,
+            Values::U8(_) => 1,
+            Values::F16(_) | Values::Bf16(_) => 2,
         }
     }
 
     /// What is left behind so many values.
-    pub(super) fn after(self, values: usize) -> Narrow {
+    pub(super) fn after(self, values: usize) -> Values {
         match self {
-            Narrow::U8(from) => Narrow::U8(from.wrapping_add(values)),
-            Narrow::F16(from) => Narrow::F16(from.wrapping_add(values)),
-            Narrow::Bf16(from) => Narrow::Bf16(from.wrapping_add(values)),
+            Values::F32(from) => Values::F32(from.wrapping_add(values)),
+            Values::U8(from) => Values::U8(from.wrapping_add(values)),
+            Values::F16(from) => Values::F16(from.wrapping_add(values)),
+            Values::Bf16(from) => Values::Bf16(from.wrapping_add(values)),
+        }
+    }
+
+    /// Asks for the first `count` of them: one row is dealt with too soon to hide how far away the
+    /// next is.
+    #[inline(always)]
+    pub(super) fn bring_near<S: Simd>(self, simd: S, count: usize) {
+        for line in (0..count * self.bytes()).step_by(64) {
+            simd.prefetch(self.start().wrapping_add(line));
         }
     }
 }
 
-/// Narrow numbers to write out as f32.
+/// Numbers to write out as f32.
 #[derive(Debug)]
 pub(super) struct WidenJob {
     /// The first row.
-    pub(super) narrow: Narrow,
+    pub(super) from: Values,
     /// Values in a row; rows follow each other.
     pub(super) width: usize,
     /// The number of rows.
@@ -94,31 +118,31 @@ pub(super) struct WidenJob {
     pub(super) stride: usize,
 }
 
-/// Reads `rows * width` narrow values, writes `width` values in each of `rows` rows.
+/// Reads `rows * width` values of any type, writes `width` values in each of `rows` rows.
 #[derive(Debug)]
 pub(super) struct Widen;
 
-impl Kernel for Widen {
+impl<S: Simd> Kernel<S> for Widen {
     type Job = WidenJob;
 
     #[inline(always)]
-    unsafe fn run<S: Simd>(simd: S, job: &WidenJob) {
-        // One row's conversion is too short to hide how far away the next is.
-        for line in (0..job.rows * job.width * job.narrow.bytes()).step_by(64) {
-            simd.prefetch(job.narrow.start().wrapping_add(line));
-        }
+    unsafe fn run(simd: S, job: &WidenJob) {
+        job.from.bring_near(simd, job.rows * job.width);
         // SAFETY: the caller promises rows of values to read and to write; the loads read a vector
         // of them.
         unsafe {
-            match job.narrow {
-                Narrow::U8(from) => {
+            match job.from {
+                Values::F32(from) => {
+                    widen_rows::<S, f32>(simd, job, from, |at| simd.load(at), |value| value);
+                }
+                Values::U8(from) => {
                     widen_rows::<S, u8>(simd, job, from, |at| simd.load_bytes(at), f32::from);
                 }
-                Narrow::F16(from) => {
+                Values::F16(from) => {
                     let one = |bits| f16::from_bits(bits).to_f32();
                     widen_rows::<S, u16>(simd, job, from, |at| simd.load_f16(at), one);
                 }
-                Narrow::Bf16(from) => {
+                Values::Bf16(from) => {
                     let one = |bits| bf16::from_bits(bits).to_f32();
                     widen_rows::<S, u16>(simd, job, from, |at| simd.load_bf16(at), one);
                 }
@@ -175,11 +199,11 @@ pub(super) struct HeadJob {
 #[derive(Debug)]
 pub(super) struct ApplyHead;
 
-impl Kernel for ApplyHead {
+impl<S: Simd> Kernel<S> for ApplyHead {
     type Job = HeadJob;
 
     #[inline(always)]
-    unsafe fn run<S: Simd>(simd: S, job: &HeadJob) {
+    unsafe fn run(simd: S, job: &HeadJob) {
         let padded = job.classes.next_multiple_of(S::LANES);
         for row in 0..job.rows {
             // SAFETY: the caller promises `rows` rows of `padded` values that are its own.

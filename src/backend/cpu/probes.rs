@@ -22,11 +22,11 @@ pub(super) struct MultiplyAddJob {
 #[derive(Debug)]
 pub(super) struct MultiplyAdd;
 
-impl Kernel for MultiplyAdd {
+impl<S: Simd> Kernel<S> for MultiplyAdd {
     type Job = MultiplyAddJob;
 
     #[inline(always)]
-    unsafe fn run<S: Simd>(simd: S, job: &MultiplyAddJob) {
+    unsafe fn run(simd: S, job: &MultiplyAddJob) {
         let factor = simd.splat(black_box(0.5));
         let mut sums: [S::V; SUMS] = std::array::from_fn(|sum| simd.splat(sum as f32));
         for _ in 0..job.steps {
@@ -57,11 +57,11 @@ const READ_SUMS: usize = 8;
 #[derive(Debug)]
 pub(super) struct ReadMemory;
 
-impl Kernel for ReadMemory {
+impl<S: Simd> Kernel<S> for ReadMemory {
     type Job = ReadJob;
 
     #[inline(always)]
-    unsafe fn run<S: Simd>(simd: S, job: &ReadJob) {
+    unsafe fn run(simd: S, job: &ReadJob) {
         let mut sums = [simd.splat(0.0); READ_SUMS];
         for start in (0..job.count).step_by(READ_SUMS * S::LANES) {
             for (index, sum) in sums.iter_mut().enumerate() {

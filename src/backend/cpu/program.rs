@@ -4,10 +4,11 @@
 
 use std::ops::Range;
 
-use super::kernels::Kernels;
+use super::kernels::{Kernels, RoundFn};
 use super::layer::{Layer, Matrix};
 use super::memory::stride;
-use super::passes::{HeadJob, Narrow, WidenJob};
+use super::pairs::RoundJob;
+use super::passes::{HeadJob, Values, WidenJob};
 use super::split::Split;
 use super::tile::Ahead;
 use crate::backend::Rows;
@@ -39,8 +40,8 @@ struct TileStage {
 /// A plan's stages, unpacked.
 ///
 /// Working memory is one block: what stages hand to each other (twice), what layers of a stage hand
-/// to each other (twice), and a tile of input that
-/// was copied: narrow numbers written out as f32, or rows moved apart.
+/// to each other (twice), and a tile of input that was copied: narrow numbers written out as f32,
+/// rows moved apart, or any numbers rounded to pairs of bf16.
 #[derive(Debug)]
 pub(super) struct Program {
     kernels: Kernels,
@@ -48,6 +49,8 @@ pub(super) struct Program {
     stages: Vec<TileStage>,
     block_rows: usize,
     copies: bool,
+    /// What makes pairs of bf16 of all that layers read, where they multiply such.
+    round: Option<RoundFn>,
     inputs: usize,
     classes: usize,
     head: Head,
@@ -65,9 +68,8 @@ struct Memory {
 /// Rows of a block on their way, as the caller handed them over or as a stage left them.
 #[derive(Clone, Copy)]
 enum Source {
-    Floats(Matrix<*const f32>),
-    AliasingFloats(*const f32),
-    Narrow(Narrow),
+    Here(Matrix<*const f32>),
+    ToCopy(Values),
 }
 
 impl Program {
@@ -77,7 +79,8 @@ impl Program {
         let fitting = BETWEEN_BYTES_MAX / (between * size_of::<f32>());
         let block_rows =
             fitting.clamp(BLOCK_ROWS_MIN, BLOCK_ROWS_MAX) / kernels.rows * kernels.rows;
-        let copies = plan.input() != InputType::F32 || aliases(plan.inputs());
+        let round = kernels.round_for(plan.precision());
+        let copies = round.is_some() || plan.input() != InputType::F32 || aliases(plan.inputs());
         let stage = |stage: &Stage| {
             let widths = plan.layers_of(stage).iter().map(|layer| layer.outputs);
             let tile_rows = match stage.kind {
@@ -99,6 +102,7 @@ impl Program {
             layers,
             block_rows,
             copies,
+            round,
             inputs: plan.inputs(),
             classes: plan.classes(),
             head: plan.head(),
@@ -120,8 +124,8 @@ impl Program {
         let between = if self.stages.len() > 1 { rows * self.between_stride } else { 0 };
         let tile = self.stages.iter().map(|stage| rows.min(stage.tile_rows) * stage.stride);
         let tile = tile.max().unwrap_or(0);
-        let copied =
-            if self.copies { rows.min(self.stages[0].tile_rows) * stride(self.inputs) } else { 0 };
+        let copied = rows.min(self.stages[0].tile_rows) * self.copied_stride();
+        let copied = if self.copies { copied } else { 0 };
         let tile_start = 2 * between;
         let copied_start = tile_start + 2 * tile;
         Memory {
@@ -147,13 +151,10 @@ impl Program {
         debug_assert_eq!(scores.len(), count * self.classes);
         let layout = self.layout(count);
         let mut source = match rows {
-            Rows::F32(values) if self.copies => Source::AliasingFloats(values.as_ptr()),
-            Rows::F32(values) => {
-                Source::Floats(Matrix { start: values.as_ptr(), stride: self.inputs })
+            Rows::F32(values) if !self.copies => {
+                Source::Here(Matrix { start: values.as_ptr(), stride: self.inputs })
             }
-            Rows::U8(bytes) => Source::Narrow(Narrow::U8(bytes.as_ptr())),
-            Rows::F16(values) => Source::Narrow(Narrow::F16(values.as_ptr().cast())),
-            Rows::Bf16(values) => Source::Narrow(Narrow::Bf16(values.as_ptr().cast())),
+            rows => Source::ToCopy(Values::of(rows)),
         };
         let last = self.stages.len() - 1;
         for (index, stage) in self.stages.iter().enumerate() {
@@ -164,7 +165,7 @@ impl Program {
                 let to = Matrix { start: between, stride: self.between_stride };
                 let work = Work { to: (index < last).then_some(to), memory, layout: &layout };
                 self.run_stage(stage, source, count, scores, &work);
-                source = Source::Floats(to.as_const());
+                source = Source::Here(to.as_const());
             }
         }
     }
@@ -213,34 +214,36 @@ impl Program {
         rows: usize,
         work: &Work<'_>,
     ) -> Matrix<*const f32> {
-        let values = work.memory.wrapping_add(work.layout.copied);
-        let copy = Matrix { start: values, stride: stride(self.inputs) };
+        let values = match source {
+            Source::Here(matrix) => return matrix.row(start),
+            Source::ToCopy(values) => values.after(start * self.inputs),
+        };
+        let (width, stride) = (self.inputs, self.copied_stride());
+        let copy = work.memory.wrapping_add(work.layout.copied);
         // SAFETY: the rows are the caller's; the layout has room for a tile of them.
         unsafe {
-            match source {
-                Source::Floats(matrix) => return matrix.row(start),
-                Source::AliasingFloats(floats) => {
-                    for row in 0..rows {
-                        let from = floats.wrapping_add((start + row) * self.inputs);
-                        copy.row(row).start.copy_from_nonoverlapping(from, self.inputs);
-                    }
-                }
-                Source::Narrow(narrow) => {
-                    let (narrow, width) = (narrow.after(start * self.inputs), self.inputs);
-                    let stride = copy.stride;
-                    (self.kernels.widen)(&WidenJob { narrow, width, rows, values, stride });
-                }
+            if let Some(round) = self.round {
+                let (pairs, pairs_stride) = (copy, stride);
+                // Layers bring the rows of later tiles near.
+                let far = start == 0;
+                round(&RoundJob { values, stride: width, width, rows, far, pairs, pairs_stride });
+            } else {
+                (self.kernels.widen)(&WidenJob { from: values, width, rows, values: copy, stride });
             }
         }
-        copy.as_const()
+        Matrix { start: copy.cast_const(), stride }
+    }
+
+    /// Values from row to row of a copied tile.
+    fn copied_stride(&self) -> usize {
+        stride(if self.round.is_some() { self.inputs.div_ceil(2) } else { self.inputs })
     }
 
     /// The source's rows from `start` on, as many as a tile has at most, but none past `count`.
     fn ahead(&self, source: Source, start: usize, count: usize, tile_rows: usize) -> Ahead {
         let (first, row_bytes) = match source {
-            Source::Floats(matrix) => (matrix.start.cast(), matrix.stride * size_of::<f32>()),
-            Source::AliasingFloats(floats) => (floats.cast(), self.inputs * size_of::<f32>()),
-            Source::Narrow(narrow) => (narrow.start(), self.inputs * narrow.bytes()),
+            Source::Here(matrix) => (matrix.start.cast(), matrix.stride * size_of::<f32>()),
+            Source::ToCopy(values) => (values.start(), self.inputs * values.bytes()),
         };
         let rows = tile_rows.min(count - start);
         Ahead { start: first.wrapping_add(start * row_bytes), bytes: rows * row_bytes }
@@ -271,7 +274,18 @@ impl Program {
             };
             // SAFETY: `x` is a tile of the source or of one part of working memory, `y` of another,
             // each with rows as wide as the plan's layers, which chain.
-            unsafe { layer.run(&self.kernels, x, y, rows, ahead) };
+            // A layer that another follows leaves what that one reads.
+            unsafe {
+                layer.run(&self.kernels, x, y, rows, ahead);
+                if let Some(round) = self.round
+                    && stage.layers.start + index + 1 < self.layers.len()
+                {
+                    let (values, width) = (Values::F32(y.start.cast_const()), layer.outputs);
+                    let (stride, pairs, pairs_stride) = (y.stride, y.start, y.stride);
+                    let far = false;
+                    round(&RoundJob { values, stride, width, rows, far, pairs, pairs_stride });
+                }
+            }
             x = y.as_const();
             ahead = Ahead::NONE;
         }

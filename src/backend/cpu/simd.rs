@@ -8,8 +8,8 @@
 
 use std::fmt::Debug;
 
-/// A kernel: an algorithm over any instruction set.
-pub(super) trait Kernel {
+/// A kernel: an algorithm over any instruction set, or over those that have what it needs.
+pub(super) trait Kernel<S: Simd> {
     /// What one call works on.
     type Job: ?Sized;
 
@@ -18,7 +18,7 @@ pub(super) trait Kernel {
     ///
     /// # Safety
     /// Every pointer in `job` is valid for what the kernel documents to read and write.
-    unsafe fn run<S: Simd>(simd: S, job: &Self::Job);
+    unsafe fn run(simd: S, job: &Self::Job);
 }
 
 /// One instruction set, as vectors of f32. All methods are `#[inline(always)]`.
@@ -36,7 +36,7 @@ pub(super) trait Simd: Copy + Debug {
     ///
     /// # Safety
     /// The processor has the instructions; and what [`Kernel::run`] asks for.
-    unsafe fn enter<K: Kernel>(job: &K::Job);
+    unsafe fn enter<K: Kernel<Self>>(job: &K::Job);
 
     /// All lanes `x`.
     fn splat(self, x: f32) -> Self::V;

@@ -8,18 +8,21 @@
 //!
 //! A tile of few rows is bound by reading weights, and takes them as halves where the plan rounded
 //! them to such; expanding them is exact, so that the scores are the same again.
+//!
+//! Where the level multiplies pairs of bf16 ([`PairDot`]), a tile takes pairs for values, of rows
+//! and of weights alike: what is called an input here is then a pair of them.
 
 #![allow(unsafe_code)]
 
 use std::marker::PhantomData;
 
+use super::pairs::PairDot;
 use super::simd::{Kernel, Simd};
-use crate::plan::Precision;
 
 /// What one call of a tile works on.
 #[derive(Debug)]
 pub(super) struct TileJob {
-    /// The first row's value at the first chunk's first input.
+    /// The first row's value, or pair of values, at the first chunk's first input.
     pub(super) x: *const f32,
     /// Values from one row of `x` to the next.
     pub(super) x_stride: usize,
@@ -75,49 +78,92 @@ pub(super) type TileFn = unsafe fn(&TileJob);
 /// twice the bytes.
 pub(super) const HALVES_ROWS_MAX: usize = 2;
 
-/// The tile for up to 12 `rows`, up to [`HALVES_ROWS_MAX`] of `stored` halves, 1 or 2 `panels` and
-/// 1, 2 or 4 `chunks`; where those are more sums than the instruction set has registers for, what
-/// comes back panics when called.
-pub(super) fn tile<S: Simd>(
-    rows: usize,
-    panels: usize,
-    chunks: usize,
-    stored: Precision,
-) -> TileFn {
-    match (stored, panels) {
-        (Precision::F32, 1) => tile_of_panels::<S, 1>(rows, chunks),
-        (Precision::F32, _) => tile_of_panels::<S, 2>(rows, chunks),
-        (Precision::F16, 1) => tile_of_few_rows::<S, 1, F16>(rows, chunks),
-        (Precision::F16, _) => tile_of_few_rows::<S, 2, F16>(rows, chunks),
-        (Precision::Bf16, 1) => tile_of_few_rows::<S, 1, Bf16>(rows, chunks),
-        (Precision::Bf16, _) => tile_of_few_rows::<S, 2, Bf16>(rows, chunks),
-        (Precision::Int8, _) => unreachable!("its tiles are of whole numbers"),
+/// How weights lie in memory, and what they are multiplied by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stored {
+    /// An f32 each, times an f32.
+    F32,
+    /// Halves, expanded on their way to the product.
+    F16,
+    /// The same of bf16.
+    Bf16,
+    /// A pair of bf16 each, times a pair.
+    Pairs,
+}
+
+impl Stored {
+    /// Bytes of what is multiplied by one input.
+    pub(super) fn bytes(self) -> usize {
+        match self {
+            Stored::F32 | Stored::Pairs => 4,
+            Stored::F16 | Stored::Bf16 => 2,
+        }
     }
 }
 
-fn tile_of_panels<S: Simd, const P: usize>(rows: usize, chunks: usize) -> TileFn {
+/// What finds the tile of so many rows, panels and chunks, of weights stored so.
+pub(super) type FindTile = fn(usize, usize, usize, Stored) -> TileFn;
+
+/// The tile for up to 12 `rows`, up to [`HALVES_ROWS_MAX`] of `stored` halves, 1 or 2 `panels` and
+/// 1, 2 or 4 `chunks`; where those are more sums than the instruction set has registers for, what
+/// comes back panics when called. There is none of pairs.
+pub(super) fn tile<S: Simd>(rows: usize, panels: usize, chunks: usize, stored: Stored) -> TileFn {
+    match (stored, panels) {
+        (Stored::F32, 1) => tile_of_panels::<S, 1, F32>(rows, chunks),
+        (Stored::F32, _) => tile_of_panels::<S, 2, F32>(rows, chunks),
+        (Stored::F16, 1) => tile_of_few_rows::<S, 1, F16>(rows, chunks),
+        (Stored::F16, _) => tile_of_few_rows::<S, 2, F16>(rows, chunks),
+        (Stored::Bf16, 1) => tile_of_few_rows::<S, 1, Bf16>(rows, chunks),
+        (Stored::Bf16, _) => tile_of_few_rows::<S, 2, Bf16>(rows, chunks),
+        (Stored::Pairs, _) => unreachable!("weights are stored as pairs where there are tiles"),
+    }
+}
+
+/// [`tile`], and those of pairs.
+pub(super) fn tile_or_pairs<S: Simd, D: PairDot>(
+    rows: usize,
+    panels: usize,
+    chunks: usize,
+    stored: Stored,
+) -> TileFn {
+    match (stored, panels) {
+        (Stored::Pairs, 1) => tile_of_panels::<D, 1, Pairs>(rows, chunks),
+        (Stored::Pairs, _) => tile_of_panels::<D, 2, Pairs>(rows, chunks),
+        _ => tile::<S>(rows, panels, chunks, stored),
+    }
+}
+
+fn tile_of_panels<S, const P: usize, W>(rows: usize, chunks: usize) -> TileFn
+where
+    S: Simd,
+    W: Weights<S>,
+{
     match (chunks, rows) {
-        (_, 1..=HALVES_ROWS_MAX) => tile_of_few_rows::<S, P, F32>(rows, chunks),
-        (1, 3) => S::enter::<Tile<3, P, 1, F32>>,
-        (1, 4) => S::enter::<Tile<4, P, 1, F32>>,
-        (1, 5) => S::enter::<Tile<5, P, 1, F32>>,
-        (1, 6) => S::enter::<Tile<6, P, 1, F32>>,
-        (1, 7) => S::enter::<Tile<7, P, 1, F32>>,
-        (1, 8) => S::enter::<Tile<8, P, 1, F32>>,
-        (1, 9) => S::enter::<Tile<9, P, 1, F32>>,
-        (1, 10) => S::enter::<Tile<10, P, 1, F32>>,
-        (1, 11) => S::enter::<Tile<11, P, 1, F32>>,
-        (1, 12) => S::enter::<Tile<12, P, 1, F32>>,
-        (2, 3) => S::enter::<Tile<3, P, 2, F32>>,
-        (2, 4) => S::enter::<Tile<4, P, 2, F32>>,
-        (2, 5) => S::enter::<Tile<5, P, 2, F32>>,
-        (2, 6) => S::enter::<Tile<6, P, 2, F32>>,
-        (4, 3) => S::enter::<Tile<3, P, 4, F32>>,
+        (_, 1..=HALVES_ROWS_MAX) => tile_of_few_rows::<S, P, W>(rows, chunks),
+        (1, 3) => S::enter::<Tile<3, P, 1, W>>,
+        (1, 4) => S::enter::<Tile<4, P, 1, W>>,
+        (1, 5) => S::enter::<Tile<5, P, 1, W>>,
+        (1, 6) => S::enter::<Tile<6, P, 1, W>>,
+        (1, 7) => S::enter::<Tile<7, P, 1, W>>,
+        (1, 8) => S::enter::<Tile<8, P, 1, W>>,
+        (1, 9) => S::enter::<Tile<9, P, 1, W>>,
+        (1, 10) => S::enter::<Tile<10, P, 1, W>>,
+        (1, 11) => S::enter::<Tile<11, P, 1, W>>,
+        (1, 12) => S::enter::<Tile<12, P, 1, W>>,
+        (2, 3) => S::enter::<Tile<3, P, 2, W>>,
+        (2, 4) => S::enter::<Tile<4, P, 2, W>>,
+        (2, 5) => S::enter::<Tile<5, P, 2, W>>,
+        (2, 6) => S::enter::<Tile<6, P, 2, W>>,
+        (4, 3) => S::enter::<Tile<3, P, 4, W>>,
         _ => unreachable!("no tile of {rows} rows takes {chunks} chunks at once"),
     }
 }
 
-fn tile_of_few_rows<S: Simd, const P: usize, W: Weights>(rows: usize, chunks: usize) -> TileFn {
+fn tile_of_few_rows<S, const P: usize, W>(rows: usize, chunks: usize) -> TileFn
+where
+    S: Simd,
+    W: Weights<S>,
+{
     match (chunks, rows) {
         (1, 1) => S::enter::<Tile<1, P, 1, W>>,
         (1, 2) => S::enter::<Tile<2, P, 1, W>>,
@@ -129,52 +175,76 @@ fn tile_of_few_rows<S: Simd, const P: usize, W: Weights>(rows: usize, chunks: us
     }
 }
 
-/// How weights lie in memory.
-trait Weights {
+/// Weights in memory: see [`Stored`].
+trait Weights<S: Simd> {
     /// The `index`th vector of weights from `start` on.
     ///
     /// # Safety
     /// It may be read.
-    unsafe fn load<S: Simd>(simd: S, start: *const u8, index: usize) -> S::V;
+    unsafe fn load(simd: S, start: *const u8, index: usize) -> S::V;
+
+    /// `sum`, plus the product of `x` and `weights`.
+    #[inline(always)]
+    fn add_product(simd: S, sum: S::V, x: S::V, weights: S::V) -> S::V {
+        simd.fma(x, weights, sum)
+    }
 }
 
 struct F32;
 struct F16;
 struct Bf16;
+struct Pairs;
 
-impl Weights for F32 {
+impl<S: Simd> Weights<S> for F32 {
     #[inline(always)]
-    unsafe fn load<S: Simd>(simd: S, start: *const u8, index: usize) -> S::V {
+    unsafe fn load(simd: S, start: *const u8, index: usize) -> S::V {
         // SAFETY: as the caller promises.
         unsafe { simd.load(start.cast::<f32>().add(index * S::LANES)) }
     }
 }
 
-impl Weights for F16 {
+impl<S: Simd> Weights<S> for F16 {
     #[inline(always)]
-    unsafe fn load<S: Simd>(simd: S, start: *const u8, index: usize) -> S::V {
+    unsafe fn load(simd: S, start: *const u8, index: usize) -> S::V {
         // SAFETY: as the caller promises.
         unsafe { simd.load_f16(start.cast::<u16>().add(index * S::LANES)) }
     }
 }
 
-impl Weights for Bf16 {
+impl<S: Simd> Weights<S> for Bf16 {
     #[inline(always)]
-    unsafe fn load<S: Simd>(simd: S, start: *const u8, index: usize) -> S::V {
+    unsafe fn load(simd: S, start: *const u8, index: usize) -> S::V {
         // SAFETY: as the caller promises.
         unsafe { simd.load_bf16(start.cast::<u16>().add(index * S::LANES)) }
     }
 }
 
+impl<D: PairDot> Weights<D> for Pairs {
+    #[inline(always)]
+    unsafe fn load(dot: D, start: *const u8, index: usize) -> D::V {
+        // SAFETY: as the caller promises.
+        unsafe { dot.load(start.cast::<f32>().add(index * D::LANES)) }
+    }
+
+    #[inline(always)]
+    fn add_product(dot: D, sum: D::V, x: D::V, weights: D::V) -> D::V {
+        dot.dot(sum, x, weights)
+    }
+}
+
 struct Tile<const R: usize, const P: usize, const C: usize, W>(PhantomData<W>);
 
-impl<const R: usize, const P: usize, const C: usize, W: Weights> Kernel for Tile<R, P, C, W> {
+impl<S, const R: usize, const P: usize, const C: usize, W> Kernel<S> for Tile<R, P, C, W>
+where
+    S: Simd,
+    W: Weights<S>,
+{
     type Job = TileJob;
 
     /// Reads `R` rows of `C` chunks and the tail, their weights in `P` panels and `P` vectors of
     /// bias; reads (unless it begins) and writes `R` rows of `P` vectors.
     #[inline(always)]
-    unsafe fn run<S: Simd>(simd: S, job: &TileJob) {
+    unsafe fn run(simd: S, job: &TileJob) {
         if const { R * P * C > S::SUMS } {
             unreachable!("a tile with more sums than registers is never chosen");
         }
@@ -196,7 +266,7 @@ type Sums<V, const R: usize, const P: usize, const C: usize> = [[[V; P]; R]; C];
 /// # Safety
 /// As [`Tile`]'s kernel.
 #[inline(always)]
-unsafe fn chunk_sums<S: Simd, const R: usize, const P: usize, const C: usize, W: Weights>(
+unsafe fn chunk_sums<S: Simd, const R: usize, const P: usize, const C: usize, W: Weights<S>>(
     simd: S,
     job: &TileJob,
 ) -> Sums<S::V, R, P, C> {
@@ -219,7 +289,7 @@ unsafe fn chunk_sums<S: Simd, const R: usize, const P: usize, const C: usize, W:
 /// # Safety
 /// As [`Tile`]'s kernel.
 #[inline(always)]
-unsafe fn add_tail<S: Simd, const R: usize, const P: usize, const C: usize, W: Weights>(
+unsafe fn add_tail<S: Simd, const R: usize, const P: usize, const C: usize, W: Weights<S>>(
     simd: S,
     job: &TileJob,
     sums: &mut Sums<S::V, R, P, C>,
@@ -235,7 +305,7 @@ unsafe fn add_tail<S: Simd, const R: usize, const P: usize, const C: usize, W: W
 /// # Safety
 /// As [`Tile`]'s kernel; `k` is one of the call's inputs.
 #[inline(always)]
-unsafe fn add_input<S: Simd, const R: usize, const P: usize, W: Weights>(
+unsafe fn add_input<S: Simd, const R: usize, const P: usize, W: Weights<S>>(
     simd: S,
     job: &TileJob,
     k: usize,
@@ -249,7 +319,7 @@ unsafe fn add_input<S: Simd, const R: usize, const P: usize, W: Weights>(
         // SAFETY: as above, of row `r`.
         let x = simd.splat(unsafe { *job.x.add(r * job.x_stride + k) });
         for (sum, weights) in sums.iter_mut().zip(weights) {
-            *sum = simd.fma(x, weights, *sum);
+            *sum = W::add_product(simd, *sum, x, weights);
         }
     }
 }

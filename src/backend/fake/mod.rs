@@ -23,6 +23,7 @@ use std::time::Duration;
 pub use script::Fault;
 pub use timeline::{Engine, Timing, TraceEntry};
 
+use super::refusal;
 use super::sealed::Sealed;
 use super::{BackendError, BackendKind, Device, DeviceInfo, Executable, ExecutionContext, Rows};
 use crate::plan::{Limits, Peak, Plan};
@@ -66,7 +67,8 @@ impl FakeDevice {
         FakeDevice::named(BackendKind::Cpu, "fake", limits)
     }
 
-    /// A device that passes for one of this family, under a name that its errors bear.
+    /// A device that passes for one of this family, under a name that its errors bear, and refuses
+    /// what that family has no kernels for.
     pub fn named(backend: BackendKind, name: impl Into<String>, limits: Limits) -> FakeDevice {
         let info = DeviceInfo {
             backend,
@@ -214,6 +216,9 @@ impl Device for FakeDevice {
         self.check_alive()?;
         if *plan.limits() != self.limits {
             return Err(BackendError::WrongPlan);
+        }
+        if self.info.backend != BackendKind::Cpu {
+            refusal::check_precision(&plan, &self.info)?;
         }
         if !self.lock().script.may_load() {
             let (device, message) = self.words();

@@ -11,7 +11,7 @@ use super::*;
 use crate::InputType;
 use crate::backend::fake::FakeDevice;
 use crate::backend::{BackendKind, cpu};
-use crate::plan::Peak;
+use crate::plan::{Peak, Precision};
 
 fn quick() -> CompareOptions {
     CompareOptions {
@@ -317,4 +317,32 @@ fn a_record_has_every_figure_and_its_rounds() {
     let names: Vec<_> = ratios.iter().map(|ratio| &*ratio.name).collect();
     assert_eq!(names, ["wgpu, batch 1", "wgpu, batch 4", "wgpu-2, batch 1", "wgpu-2, batch 4"]);
     assert!(ratios.iter().all(|ratio| ratio.interval.is_some()));
+}
+
+fn card() -> Candidate {
+    let limits = *cpu::open().limits();
+    Candidate::device(Arc::new(FakeDevice::named(BackendKind::Wgpu, "a card", limits)))
+}
+
+fn at(precision: Precision, candidates: &[Candidate]) -> Report {
+    let plan = PlanOptions { precision, ..PlanOptions::default() };
+    run(candidates, &CompareOptions { plan, ..quick() }).report
+}
+
+#[test]
+fn who_has_no_kernels_for_a_precision_is_left_out_of_it() {
+    let both = [card(), Candidate::device(cpu::open())];
+    let report = at(Precision::Int8, &both);
+    let states: Vec<_> = report.devices.iter().map(|it| (it.backend, it.state)).collect();
+    assert_eq!(states, [("wgpu", State::LeftOut), ("cpu", State::Found)]);
+    let reason = report.devices[0].reason.as_deref().unwrap();
+    assert!(reason.contains("a card") && reason.contains("int8"), "{reason}");
+    assert_eq!(report.results.len(), 2);
+    assert!(report.results.iter().all(|cell| cell.backend == "cpu"), "{:?}", report.results);
+    let report = at(Precision::Bf16, &both);
+    assert!(report.devices.iter().all(|it| it.state == State::Found), "{:?}", report.devices);
+    assert_eq!(report.results.len(), 4);
+    // Where it is the only device there is nothing to be left out of.
+    let report = at(Precision::Int8, &[card()]);
+    assert_eq!((report.devices[0].state, report.results.len()), (State::Failed, 0));
 }

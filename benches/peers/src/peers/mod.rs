@@ -76,6 +76,8 @@ pub const ALL: &[Entry] = &[
     Entry::new("fusewire-f32", Kind::Fusewire(InputType::F32, Precision::F32)),
     Entry::new("fusewire-u8", Kind::Fusewire(InputType::U8, Precision::F32)),
     Entry::new("fusewire-f16", Kind::Fusewire(InputType::F32, Precision::F16)),
+    Entry::new("fusewire-bf16", Kind::Fusewire(InputType::U8, Precision::Bf16)),
+    Entry::new("fusewire-int8", Kind::Fusewire(InputType::U8, Precision::Int8)),
     Entry::new("onnxruntime-c", Kind::Rust(onnxruntime::load)),
     Entry::new("tract", Kind::Rust(tract::load)),
     Entry::new("candle", Kind::Rust(candle::load)),

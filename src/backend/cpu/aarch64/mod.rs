@@ -2,7 +2,7 @@
 
 mod neon;
 
-use super::dots::{Dots, Plain};
+use super::dots::Dots;
 use super::kernels::Kernels;
 use super::level::Level;
 
@@ -10,7 +10,7 @@ use super::level::Level;
 pub(super) fn kernels(level: Level) -> Option<Kernels> {
     match level {
         Level::Neon if std::arch::is_aarch64_feature_detected!("neon") => {
-            Some(Kernels::new::<neon::Neon>(Dots::new::<Plain>()))
+            Some(Kernels::new::<neon::Neon>(Dots::plain()))
         }
         _ => None,
     }

@@ -16,9 +16,9 @@ impl Simd for Neon {
     const SUMS: usize = 24;
     const ROWS: usize = 12;
 
-    unsafe fn enter<K: Kernel>(job: &K::Job) {
+    unsafe fn enter<K: Kernel<Self>>(job: &K::Job) {
         #[target_feature(enable = "neon")]
-        unsafe fn inside<K: Kernel>(job: &K::Job) {
+        unsafe fn inside<K: Kernel<Neon>>(job: &K::Job) {
             // SAFETY: the caller promises what `job` needs; the attribute makes the proof true.
             unsafe { K::run(Neon(()), job) }
         }

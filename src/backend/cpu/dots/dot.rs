@@ -1,27 +1,11 @@
-//! The operations that kernels of whole numbers are written in.
-//!
-//! A value of an implementing type is the proof that the processor has the instructions, as with
-//! [`Simd`](crate::backend::cpu::simd::Simd).
+//! The operations that kernels of whole numbers are written in, beside those of [`Simd`].
 
 #![allow(unsafe_code)]
 
-use std::fmt::Debug;
+use crate::backend::cpu::simd::Simd;
 
 /// Outputs computed at once, whatever the width of a register.
 pub(in crate::backend::cpu) const LANES: usize = 16;
-
-/// A kernel: an algorithm over any instruction set.
-pub(in crate::backend::cpu) trait DotKernel {
-    /// What one call works on.
-    type Job: ?Sized;
-
-    /// Runs the kernel; implementations are `#[inline(always)]`, as is all they call, because only
-    /// code inlined into [`Dot::enter`] is compiled for the instruction set.
-    ///
-    /// # Safety
-    /// Every pointer in `job` is valid for what the kernel documents to read and write.
-    unsafe fn run<D: Dot>(dot: D, job: &Self::Job);
-}
 
 /// The numbers of [`LANES`] outputs that follow one another.
 #[derive(Clone, Copy, Debug)]
@@ -34,22 +18,17 @@ pub(in crate::backend::cpu) struct Outputs {
     pub(in crate::backend::cpu) weight_sums: *const i32,
 }
 
-/// One instruction set, as vectors of [`LANES`] numbers. All methods are `#[inline(always)]`.
-pub(in crate::backend::cpu) trait Dot: Copy + Debug {
+/// An instruction set that multiplies bytes, as vectors of [`LANES`] numbers. All methods are
+/// `#[inline(always)]`.
+pub(in crate::backend::cpu) trait Dot: Simd {
     /// Whole numbers of 32 bits, which wrap around; or four times as many bytes.
     type I: Copy;
-    /// f32.
-    type V: Copy;
-    /// Sums that a kernel may keep, with registers left for its operands.
-    const SUMS: usize;
+    /// What the level's name does not tell of the processor, behind a plus; nothing for nothing.
+    const BESIDE: &str;
+    /// Sums of whole numbers that a kernel may keep, with registers left for its operands.
+    const DOT_SUMS: usize;
     /// The most rows of a register tile: no more than it takes to multiply and add without a pause.
-    const ROWS: usize;
-
-    /// Runs a kernel, compiled for this instruction set.
-    ///
-    /// # Safety
-    /// The processor has the instructions; and what [`DotKernel::run`] asks for.
-    unsafe fn enter<K: DotKernel>(job: &K::Job);
+    const DOT_ROWS: usize;
 
     /// All lanes `x`.
     fn splat_i(self, x: i32) -> Self::I;
@@ -64,16 +43,6 @@ pub(in crate::backend::cpu) trait Dot: Copy + Debug {
     /// The numbers, rounded to the nearest f32.
     fn to_floats(self, x: Self::I) -> Self::V;
 
-    /// All lanes `x`.
-    fn splat(self, x: f32) -> Self::V;
-    /// `a + b`
-    fn add(self, a: Self::V, b: Self::V) -> Self::V;
-    /// `a * b`
-    fn mul(self, a: Self::V, b: Self::V) -> Self::V;
-    /// `if a > b { a } else { b }`: a NaN in `b` stays.
-    fn max(self, a: Self::V, b: Self::V) -> Self::V;
-    /// `if a < b { a } else { b }`: a NaN in `b` stays.
-    fn min(self, a: Self::V, b: Self::V) -> Self::V;
     /// The largest lane of `x`, which holds no NaN.
     fn largest(self, x: Self::V) -> f32;
     /// The least lane of `x`, which holds no NaN.
@@ -81,30 +50,16 @@ pub(in crate::backend::cpu) trait Dot: Copy + Debug {
     /// Whether a lane of `a` or `b` is NaN.
     fn is_nan(self, a: Self::V, b: Self::V) -> bool;
 
-    /// Asks for the cache line of `at` to be brought near, where there is such an instruction; any
-    /// address will do.
-    fn prefetch(self, at: *const u8);
-
     /// The whole numbers from `from` on.
     ///
     /// # Safety
     /// They may be read.
     unsafe fn load_i(self, from: *const i32) -> Self::I;
-    /// The values from `from` on.
-    ///
-    /// # Safety
-    /// They may be read.
-    unsafe fn load(self, from: *const f32) -> Self::V;
     /// The `count` values from `from` on, at most [`LANES`], and zeros.
     ///
     /// # Safety
     /// So many may be read.
     unsafe fn load_some(self, from: *const f32, count: usize) -> Self::V;
-    /// Writes the values from `to` on.
-    ///
-    /// # Safety
-    /// They may be written.
-    unsafe fn store(self, to: *mut f32, x: Self::V);
     /// Writes `x`, rounded to whole numbers (ties to even), plus `zero`, as bytes; what is past 255
     /// is 255. What is written for NaN is not defined.
     ///

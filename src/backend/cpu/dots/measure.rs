@@ -9,7 +9,8 @@
 
 #![allow(unsafe_code)]
 
-use super::dot::{Dot, DotKernel, LANES};
+use super::dot::{Dot, LANES};
+use crate::backend::cpu::simd::Kernel;
 
 /// Vectors looked at at once: enough to hide how long a comparison takes.
 const AT_ONCE: usize = 4;
@@ -68,11 +69,11 @@ pub(in crate::backend::cpu) struct MeasureJob {
 #[derive(Debug)]
 pub(super) struct Measure;
 
-impl DotKernel for Measure {
+impl<D: Dot> Kernel<D> for Measure {
     type Job = MeasureJob;
 
     #[inline(always)]
-    unsafe fn run<D: Dot>(dot: D, job: &MeasureJob) {
+    unsafe fn run(dot: D, job: &MeasureJob) {
         for row in 0..job.rows {
             // SAFETY: the caller promises `rows` rows at either place.
             unsafe {

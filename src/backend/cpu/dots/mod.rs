@@ -10,11 +10,11 @@ mod measure;
 mod plain;
 mod tile;
 
-pub(super) use dot::{Dot, DotKernel, LANES, Outputs};
+pub(super) use dot::{Dot, LANES, Outputs};
 pub(super) use measure::{MeasureJob, Measured, Measures};
-pub(super) use plain::Plain;
 pub(super) use tile::{DotJob, DotTileFn, Epilogue};
 
+use super::portable::Portable;
 use measure::Measure;
 
 /// The kernels of one instruction set, which the processor was seen to have.
@@ -22,6 +22,8 @@ use measure::Measure;
 /// All of them are unsafe to call for one reason only: the memory their job points to.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Dots {
+    /// See [`Dot::BESIDE`].
+    pub(super) beside: &'static str,
     /// The most rows of a register tile.
     pub(super) rows: usize,
     /// Sums of [`LANES`] outputs that a register tile may keep.
@@ -35,6 +37,18 @@ pub(super) struct Dots {
 impl Dots {
     /// The kernels of `D`; the caller has seen that the processor has its instructions.
     pub(super) fn new<D: Dot>() -> Dots {
-        Dots { rows: D::ROWS, sums: D::SUMS, tile: tile::tile::<D>, measure: D::enter::<Measure> }
+        const { assert!(D::LANES == LANES) };
+        Dots {
+            beside: D::BESIDE,
+            rows: D::DOT_ROWS,
+            sums: D::DOT_SUMS,
+            tile: tile::tile::<D>,
+            measure: D::enter::<Measure>,
+        }
+    }
+
+    /// Those of any processor.
+    pub(super) fn plain() -> Dots {
+        Dots::new::<Portable<LANES>>()
     }
 }

@@ -4,25 +4,17 @@
 
 use std::array::from_fn;
 
-use super::dot::{Dot, DotKernel, LANES};
-
-/// Needs no proof: plain Rust runs everywhere.
-#[derive(Clone, Copy, Debug)]
-pub(in crate::backend::cpu) struct Plain;
+use super::dot::{Dot, LANES};
+use crate::backend::cpu::portable::Portable;
 
 type Numbers = [i32; LANES];
 type Floats = [f32; LANES];
 
-impl Dot for Plain {
+impl Dot for Portable<LANES> {
     type I = Numbers;
-    type V = Floats;
-    const SUMS: usize = 4;
-    const ROWS: usize = 2;
-
-    unsafe fn enter<K: DotKernel>(job: &K::Job) {
-        // SAFETY: the caller promises what `job` needs.
-        unsafe { K::run(Plain, job) }
-    }
+    const BESIDE: &str = "";
+    const DOT_SUMS: usize = 4;
+    const DOT_ROWS: usize = 2;
 
     #[inline(always)]
     fn splat_i(self, x: i32) -> Numbers {
@@ -59,31 +51,6 @@ impl Dot for Plain {
     }
 
     #[inline(always)]
-    fn splat(self, x: f32) -> Floats {
-        [x; LANES]
-    }
-
-    #[inline(always)]
-    fn add(self, a: Floats, b: Floats) -> Floats {
-        from_fn(|lane| a[lane] + b[lane])
-    }
-
-    #[inline(always)]
-    fn mul(self, a: Floats, b: Floats) -> Floats {
-        from_fn(|lane| a[lane] * b[lane])
-    }
-
-    #[inline(always)]
-    fn max(self, a: Floats, b: Floats) -> Floats {
-        from_fn(|lane| if a[lane] > b[lane] { a[lane] } else { b[lane] })
-    }
-
-    #[inline(always)]
-    fn min(self, a: Floats, b: Floats) -> Floats {
-        from_fn(|lane| if a[lane] < b[lane] { a[lane] } else { b[lane] })
-    }
-
-    #[inline(always)]
     fn largest(self, x: Floats) -> f32 {
         x.into_iter().fold(f32::NEG_INFINITY, f32::max)
     }
@@ -99,30 +66,15 @@ impl Dot for Plain {
     }
 
     #[inline(always)]
-    fn prefetch(self, _at: *const u8) {}
-
-    #[inline(always)]
     unsafe fn load_i(self, from: *const i32) -> Numbers {
         // SAFETY: the caller promises readable values; the read needs no alignment.
         unsafe { from.cast::<Numbers>().read_unaligned() }
     }
 
     #[inline(always)]
-    unsafe fn load(self, from: *const f32) -> Floats {
-        // SAFETY: the caller promises readable values; the read needs no alignment.
-        unsafe { from.cast::<Floats>().read_unaligned() }
-    }
-
-    #[inline(always)]
     unsafe fn load_some(self, from: *const f32, count: usize) -> Floats {
         // SAFETY: the caller promises `count` readable values.
         from_fn(|lane| if lane < count { unsafe { *from.add(lane) } } else { 0.0 })
-    }
-
-    #[inline(always)]
-    unsafe fn store(self, to: *mut f32, x: Floats) {
-        // SAFETY: the caller promises writable values; the write needs no alignment.
-        unsafe { to.cast::<Floats>().write_unaligned(x) }
     }
 
     #[inline(always)]

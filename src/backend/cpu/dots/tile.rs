@@ -6,8 +6,9 @@
 
 #![allow(unsafe_code)]
 
-use super::dot::{Dot, DotKernel, LANES, Outputs};
+use super::dot::{Dot, LANES, Outputs};
 use super::measure::Measured;
+use crate::backend::cpu::simd::Kernel;
 
 /// What one call of a tile works on.
 #[derive(Debug)]
@@ -81,14 +82,14 @@ fn tile_of_panels<D: Dot, const P: usize>(rows: usize, chunks: usize) -> DotTile
 
 struct Tile<const R: usize, const P: usize, const C: usize>;
 
-impl<const R: usize, const P: usize, const C: usize> DotKernel for Tile<R, P, C> {
+impl<D: Dot, const R: usize, const P: usize, const C: usize> Kernel<D> for Tile<R, P, C> {
     type Job = DotJob;
 
     /// Reads `R` rows of `groups` groups, their weights in `P` panels, `P * LANES` of the outputs'
     /// numbers and what `R` rows stand for; writes `R` rows of as many outputs.
     #[inline(always)]
-    unsafe fn run<D: Dot>(dot: D, job: &DotJob) {
-        if const { R * P * C > D::SUMS } {
+    unsafe fn run(dot: D, job: &DotJob) {
+        if const { R * P * C > D::DOT_SUMS } {
             unreachable!("a tile with more sums than registers is never chosen");
         }
         // SAFETY: the caller promises the memory that the documentation above names.

@@ -7,7 +7,7 @@ use crate::backend::Rows;
 use crate::backend::cpu::dots::{MeasureJob, Measured, Measures};
 use crate::backend::cpu::kernels::Kernels;
 use crate::backend::cpu::memory::{LINE, stride};
-use crate::backend::cpu::passes::{HeadJob, Narrow, WidenJob};
+use crate::backend::cpu::passes::{HeadJob, Values, WidenJob};
 use crate::backend::cpu::split::Split;
 use crate::model::Head;
 use crate::plan::{InputType, Plan};
@@ -179,7 +179,7 @@ impl Int8Program {
     /// # Safety
     /// `work` has room for `count` rows, which `rows` holds.
     unsafe fn first_bytes(&self, rows: Rows<'_>, count: usize, work: &Work) -> Bytes {
-        let narrow = match rows {
+        let values = match rows {
             Rows::U8(bytes) => {
                 let (steps, zeros) = (&raw const self.own.0, &raw const self.own.1);
                 let here = Bytes {
@@ -197,15 +197,14 @@ impl Int8Program {
                 // SAFETY: as the caller promises.
                 return unsafe { self.measure(source, self.inputs, count, false, work) };
             }
-            Rows::F16(values) => Narrow::F16(values.as_ptr().cast()),
-            Rows::Bf16(values) => Narrow::Bf16(values.as_ptr().cast()),
+            Rows::F16(_) | Rows::Bf16(_) => Values::of(rows),
         };
-        let (width, values) = (self.inputs, work.widened);
+        let (width, widened) = (self.inputs, work.widened);
         let mut first = None;
         for row in 0..count {
-            let narrow = narrow.after(row * width);
-            let job = WidenJob { narrow, width, rows: 1, values, stride: width };
-            let source = Floats { start: values.cast_const(), stride: width };
+            let from = values.after(row * width);
+            let job = WidenJob { from, width, rows: 1, values: widened, stride: width };
+            let source = Floats { start: widened.cast_const(), stride: width };
             // SAFETY: a row is there to read, and room for one to write.
             let bytes = unsafe {
                 (self.kernels.widen)(&job);

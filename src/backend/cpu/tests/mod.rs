@@ -4,6 +4,7 @@ mod activations;
 mod batches;
 mod int8;
 mod networks;
+mod pairs;
 
 use std::sync::Arc;
 

@@ -16,9 +16,9 @@ impl Simd for Avx2 {
     const SUMS: usize = 12;
     const ROWS: usize = 6;
 
-    unsafe fn enter<K: Kernel>(job: &K::Job) {
+    unsafe fn enter<K: Kernel<Self>>(job: &K::Job) {
         #[target_feature(enable = "avx2,fma,f16c")]
-        unsafe fn inside<K: Kernel>(job: &K::Job) {
+        unsafe fn inside<K: Kernel<Avx2>>(job: &K::Job) {
             // SAFETY: the caller promises what `job` needs; the attribute makes the proof true.
             unsafe { K::run(Avx2(()), job) }
         }

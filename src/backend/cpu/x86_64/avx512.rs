@@ -1,29 +1,80 @@
-//! AVX-512: 32 registers of 16 lanes.
+//! AVX-512: 32 registers of 16 lanes, and what some processors have beside it.
 
 #![allow(unsafe_code)]
 
 use std::arch::x86_64::*;
+use std::fmt::Debug;
+use std::marker::PhantomData;
+use std::mem::transmute;
 
+use crate::backend::cpu::pairs::PairDot;
 use crate::backend::cpu::simd::{Kernel, Simd};
 
-/// The proof that the processor has AVX-512F: only [`Simd::enter`] makes one.
+/// The proof that the processor has AVX-512F and `E`: only [`Extension::enter`] makes one.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Avx512(());
+pub(super) struct Avx512<E>(PhantomData<E>);
 
-impl Simd for Avx512 {
+/// What a processor has beside AVX-512F.
+pub(super) trait Extension: Copy + Debug {
+    /// [`Simd::enter`] with these instructions.
+    ///
+    /// # Safety
+    /// As there.
+    unsafe fn enter<K: Kernel<Avx512<Self>>>(job: &K::Job);
+}
+
+/// Nothing more.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Alone;
+
+impl Extension for Alone {
+    unsafe fn enter<K: Kernel<Avx512<Alone>>>(job: &K::Job) {
+        #[target_feature(enable = "avx512f")]
+        unsafe fn inside<K: Kernel<Avx512<Alone>>>(job: &K::Job) {
+            // SAFETY: the caller promises what `job` needs; the attribute makes the proof true.
+            unsafe { K::run(Avx512::proven(), job) }
+        }
+        // SAFETY: the caller promises that the processor has these, and what `job` needs.
+        unsafe { inside::<K>(job) }
+    }
+}
+
+/// AVX512-BF16: products of bf16, two of them added in one instruction.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Bf16;
+
+impl Extension for Bf16 {
+    unsafe fn enter<K: Kernel<Avx512<Bf16>>>(job: &K::Job) {
+        #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
+        unsafe fn inside<K: Kernel<Avx512<Bf16>>>(job: &K::Job) {
+            // SAFETY: the caller promises what `job` needs; the attribute makes the proof true.
+            unsafe { K::run(Avx512::proven(), job) }
+        }
+        // SAFETY: the caller promises that the processor has these, and what `job` needs.
+        unsafe { inside::<K>(job) }
+    }
+}
+
+impl<E> Avx512<E> {
+    /// For [`Extension::enter`] alone, where the instructions are enabled.
+    ///
+    /// # Safety
+    /// The processor has AVX-512F and `E`.
+    #[inline(always)]
+    pub(super) unsafe fn proven() -> Avx512<E> {
+        Avx512(PhantomData)
+    }
+}
+
+impl<E: Extension> Simd for Avx512<E> {
     type V = __m512;
     const LANES: usize = 16;
     const SUMS: usize = 24;
     const ROWS: usize = 12;
 
-    unsafe fn enter<K: Kernel>(job: &K::Job) {
-        #[target_feature(enable = "avx512f")]
-        unsafe fn inside<K: Kernel>(job: &K::Job) {
-            // SAFETY: the caller promises what `job` needs; the attribute makes the proof true.
-            unsafe { K::run(Avx512(()), job) }
-        }
-        // SAFETY: the caller promises that the processor has AVX-512F, and what `job` needs.
-        unsafe { inside::<K>(job) }
+    unsafe fn enter<K: Kernel<Self>>(job: &K::Job) {
+        // SAFETY: the caller's promise, passed on.
+        unsafe { E::enter::<K>(job) }
     }
 
     #[inline(always)]
@@ -141,4 +192,25 @@ impl Simd for Avx512 {
             _mm512_castsi512_ps(_mm512_slli_epi32::<16>(low))
         }
     }
+}
+
+impl PairDot for Avx512<Bf16> {
+    #[inline(always)]
+    fn dot(self, sum: __m512, a: __m512, b: __m512) -> __m512 {
+        // SAFETY: `self` proves AVX512-BF16; a vector of pairs has the bits of one of f32.
+        unsafe { _mm512_dpbf16_ps(sum, pairs(a), pairs(b)) }
+    }
+
+    #[inline(always)]
+    fn round(self, low: __m512, high: __m512) -> __m512 {
+        // SAFETY: `self` proves AVX512-BF16; the types are of one size, and any bits are sound.
+        unsafe { transmute::<__m512bh, __m512>(_mm512_cvtne2ps_pbh(high, low)) }
+    }
+}
+
+/// The same bits as pairs of bf16.
+#[inline(always)]
+fn pairs(x: __m512) -> __m512bh {
+    // SAFETY: the types are of one size, and any bits are sound.
+    unsafe { transmute::<__m512, __m512bh>(x) }
 }

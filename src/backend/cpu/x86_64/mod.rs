@@ -4,7 +4,9 @@ mod avx2;
 mod avx512;
 mod vnni;
 
-use super::dots::{Dots, Plain};
+use self::avx512::{Alone, Avx512, Bf16};
+use self::vnni::Vnni;
+use super::dots::Dots;
 use super::kernels::Kernels;
 use super::level::Level;
 
@@ -13,15 +15,22 @@ pub(super) fn kernels(level: Level) -> Option<Kernels> {
     match level {
         Level::Avx512 if is_x86_feature_detected!("avx512f") => {
             let has_dots = is_x86_feature_detected!("avx512vnni");
-            let dots = if has_dots { Dots::new::<vnni::Vnni512>() } else { Dots::new::<Plain>() };
-            Some(Kernels::new::<avx512::Avx512>(dots))
+            let dots = if has_dots { Dots::new::<Avx512<Vnni>>() } else { Dots::plain() };
+            let kernels = Kernels::new::<Avx512<Alone>>(dots);
+            let has_pairs =
+                is_x86_feature_detected!("avx512bw") && is_x86_feature_detected!("avx512bf16");
+            Some(if has_pairs {
+                kernels.with_pairs::<Avx512<Alone>, Avx512<Bf16>>()
+            } else {
+                kernels
+            })
         }
         Level::Avx2
             if is_x86_feature_detected!("avx2")
                 && is_x86_feature_detected!("fma")
                 && is_x86_feature_detected!("f16c") =>
         {
-            Some(Kernels::new::<avx2::Avx2>(Dots::new::<Plain>()))
+            Some(Kernels::new::<avx2::Avx2>(Dots::plain()))
         }
         _ => None,
     }

@@ -4,27 +4,31 @@
 
 use std::arch::x86_64::*;
 
-use crate::backend::cpu::dots::{Dot, DotKernel, LANES};
+use super::avx512::{Avx512, Extension};
+use crate::backend::cpu::dots::{Dot, LANES};
+use crate::backend::cpu::simd::Kernel;
 
-/// The proof that the processor has AVX-512F and AVX-512 VNNI: only [`Dot::enter`] makes one.
+/// AVX-512 VNNI: products of bytes, four of them added in one instruction.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Vnni512(());
+pub(super) struct Vnni;
 
-impl Dot for Vnni512 {
-    type I = __m512i;
-    type V = __m512;
-    const SUMS: usize = 16;
-    const ROWS: usize = 8;
-
-    unsafe fn enter<K: DotKernel>(job: &K::Job) {
+impl Extension for Vnni {
+    unsafe fn enter<K: Kernel<Avx512<Vnni>>>(job: &K::Job) {
         #[target_feature(enable = "avx512f,avx512vnni")]
-        unsafe fn inside<K: DotKernel>(job: &K::Job) {
+        unsafe fn inside<K: Kernel<Avx512<Vnni>>>(job: &K::Job) {
             // SAFETY: the caller promises what `job` needs; the attribute makes the proof true.
-            unsafe { K::run(Vnni512(()), job) }
+            unsafe { K::run(Avx512::proven(), job) }
         }
         // SAFETY: the caller promises that the processor has these, and what `job` needs.
         unsafe { inside::<K>(job) }
     }
+}
+
+impl Dot for Avx512<Vnni> {
+    type I = __m512i;
+    const BESIDE: &str = "+vnni";
+    const DOT_SUMS: usize = 16;
+    const DOT_ROWS: usize = 8;
 
     #[inline(always)]
     fn splat_i(self, x: i32) -> __m512i {
@@ -63,36 +67,6 @@ impl Dot for Vnni512 {
     }
 
     #[inline(always)]
-    fn splat(self, x: f32) -> __m512 {
-        // SAFETY: `self` proves AVX-512F.
-        unsafe { _mm512_set1_ps(x) }
-    }
-
-    #[inline(always)]
-    fn add(self, a: __m512, b: __m512) -> __m512 {
-        // SAFETY: `self` proves AVX-512F.
-        unsafe { _mm512_add_ps(a, b) }
-    }
-
-    #[inline(always)]
-    fn mul(self, a: __m512, b: __m512) -> __m512 {
-        // SAFETY: `self` proves AVX-512F.
-        unsafe { _mm512_mul_ps(a, b) }
-    }
-
-    #[inline(always)]
-    fn max(self, a: __m512, b: __m512) -> __m512 {
-        // SAFETY: `self` proves AVX-512F.
-        unsafe { _mm512_max_ps(a, b) }
-    }
-
-    #[inline(always)]
-    fn min(self, a: __m512, b: __m512) -> __m512 {
-        // SAFETY: `self` proves AVX-512F.
-        unsafe { _mm512_min_ps(a, b) }
-    }
-
-    #[inline(always)]
     fn largest(self, x: __m512) -> f32 {
         // SAFETY: `self` proves AVX-512F.
         unsafe { _mm512_reduce_max_ps(x) }
@@ -111,21 +85,9 @@ impl Dot for Vnni512 {
     }
 
     #[inline(always)]
-    fn prefetch(self, at: *const u8) {
-        // SAFETY: a prefetch reads nothing and never faults.
-        unsafe { _mm_prefetch::<_MM_HINT_T1>(at.cast()) }
-    }
-
-    #[inline(always)]
     unsafe fn load_i(self, from: *const i32) -> __m512i {
         // SAFETY: `self` proves AVX-512F; the caller promises the memory.
         unsafe { _mm512_loadu_si512(from.cast()) }
-    }
-
-    #[inline(always)]
-    unsafe fn load(self, from: *const f32) -> __m512 {
-        // SAFETY: `self` proves AVX-512F; the caller promises the memory.
-        unsafe { _mm512_loadu_ps(from) }
     }
 
     #[inline(always)]
@@ -134,12 +96,6 @@ impl Dot for Vnni512 {
         // SAFETY: `self` proves AVX-512F; the caller promises `count` values, and lanes left out by
         // the mask are not read.
         unsafe { _mm512_maskz_loadu_ps(((1_u32 << count) - 1) as __mmask16, from) }
-    }
-
-    #[inline(always)]
-    unsafe fn store(self, to: *mut f32, x: __m512) {
-        // SAFETY: `self` proves AVX-512F; the caller promises the memory.
-        unsafe { _mm512_storeu_ps(to, x) }
     }
 
     #[inline(always)]
