@@ -17,6 +17,7 @@ pub mod load;
 pub mod machine;
 pub mod measure;
 pub mod paper;
+mod power;
 pub mod record;
 pub mod report;
 pub mod stream;

@@ -5,9 +5,11 @@
 use serde::{Deserialize, Serialize};
 
 use super::agreement::Agreement;
+use super::energy::Energy;
 use super::machine::Machine;
 use super::measure::Measurement;
-use crate::backend::{BackendKind, DeviceInfo, Finding};
+use crate::Error;
+use crate::backend::{BackendError, BackendKind, DeviceInfo, Finding};
 use crate::model::Model;
 
 /// One comparison of backends on one model.
@@ -158,6 +160,16 @@ impl DeviceReport {
         self
     }
 
+    /// The same device, which could not take the model: left out where it has no kernels for what
+    /// is asked and other devices may, failed otherwise.
+    pub(super) fn refused(self, error: &Error, is_alone: bool) -> DeviceReport {
+        let state = match error {
+            Error::Backend(BackendError::NoKernels { .. }) if !is_alone => State::LeftOut,
+            _ => State::Failed,
+        };
+        self.because(state, error.to_string())
+    }
+
     fn empty(backend: BackendKind, state: State) -> DeviceReport {
         DeviceReport {
             backend: backend.name(),
@@ -171,6 +183,15 @@ impl DeviceReport {
             plan: None,
             agreement: None,
         }
+    }
+}
+
+/// How keys and tables name a device: by its backend, with a number from the second device of a
+/// backend on. `before` are the backends of those that came before it.
+pub(super) fn key_of<'a>(backend: &str, before: impl Iterator<Item = &'a str>) -> String {
+    match before.filter(|other| *other == backend).count() {
+        0 => backend.to_owned(),
+        others => format!("{backend}-{}", others + 1),
     }
 }
 
@@ -196,6 +217,9 @@ pub struct Cell {
     pub rounds: usize,
     /// Where it lies below what the device can do at most, where that is measured.
     pub roofline: Option<RoofPoint>,
+    /// What the rounds took, where it can be read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub energy: Option<Energy>,
     /// The largest distance of a score from the oracle's; null where one of the two is NaN.
     pub max_abs_error: f64,
     /// Whether the scores are within the precision's tolerance of the oracle's.

@@ -137,7 +137,7 @@ pub fn compare(
         ratios: crossover::ratios(&lines),
         crossovers: crossover::crossovers(&lines),
     };
-    let record = record::of(&report, &subjects, watch);
+    let record = record::of(&report, (&subjects, pace.round_time()), watch);
     Ok(Comparison { report, record })
 }
 
@@ -178,6 +178,7 @@ fn cells(subject: &Subject) -> Vec<Cell> {
         measurement: taken.measurement(),
         rounds: taken.rounds.len(),
         roofline,
+        energy: taken.energy(),
         max_abs_error: taken.agreement.max_abs_error,
         agrees: taken.agreement.agrees,
     });

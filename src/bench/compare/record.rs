@@ -1,5 +1,8 @@
 //! A comparison as a record.
 
+use std::time::Duration;
+
+use super::super::power::{self, Used};
 use super::super::record::{
     Axis, Better, Chart, Column, Curve, Drawing, Fact, Findings, Point, Ratio, Record, Section,
     Stroke, Table, Watch, figure, thousands,
@@ -15,7 +18,12 @@ const ABOUT_TIMES: &str = "Closed loop: one caller, one batch after the other. T
     one call with rows and scores in the host's memory, so transfers to and from a device count. \
     Percentiles are of all rounds together.";
 
-pub(super) fn of(report: &Report, subjects: &[Subject], watch: Watch) -> Record {
+/// The record of what was found in rounds of this length.
+pub(super) fn of(
+    report: &Report,
+    (subjects, round): (&[Subject], Duration),
+    watch: Watch,
+) -> Record {
     let mut findings = Findings::default();
     let keys: Vec<String> = subjects.iter().map(|subject| subject.key.clone()).collect();
     findings.lead(in_short(report));
@@ -27,6 +35,10 @@ pub(super) fn of(report: &Report, subjects: &[Subject], watch: Watch) -> Record 
         findings.section(against(report));
     }
     roof::section(report, &keys).into_iter().for_each(|section| findings.section(section));
+    if !report.results.is_empty() {
+        let used: Vec<_> = subjects.iter().map(|subject| used(subject, round)).collect();
+        findings.section(power::section(&used));
+    }
     for subject in subjects {
         for taken in &subject.taken {
             add(&mut findings, subject, taken);
@@ -37,6 +49,13 @@ pub(super) fn of(report: &Report, subjects: &[Subject], watch: Watch) -> Record 
     findings.record(of, report.model.clone(), method(report), (watch, &report.devices))
 }
 
+/// The energy of a subject.
+fn used(subject: &Subject, round: Duration) -> Used<'_> {
+    let told = |taken: &Taken| Some((taken.batch, taken.energy()?));
+    let cells = subject.taken.iter().filter_map(told).collect();
+    Used { name: &subject.key, cells, missing: subject.no_energy(round) }
+}
+
 /// A subject's figures at one batch size.
 fn add(findings: &mut Findings, subject: &Subject, taken: &Taken) {
     let key = format!("{NAME}.{}.batch={}", subject.key, taken.batch);
@@ -44,6 +63,11 @@ fn add(findings: &mut Findings, subject: &Subject, taken: &Taken) {
     findings.times(&key, &times);
     let rates = taken.by_round().map(|round| round.rows_per_s).collect();
     findings.figure(format!("{key}.rows_per_s"), "rows/s", Better::Higher, rates);
+    let energy = taken.rounds.iter().filter_map(|round| round.energy);
+    let energy: Vec<f64> = energy.map(|energy| energy.row_j * 1e6).collect();
+    if !energy.is_empty() {
+        findings.figure(format!("{key}.row_uj"), "uJ", Better::Lower, energy);
+    }
 }
 
 fn method(report: &Report) -> Vec<Fact> {

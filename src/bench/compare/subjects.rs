@@ -1,16 +1,18 @@
 //! Devices with the model on them, and what was measured of each.
 
+use std::cell::RefCell;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::super::agreement::Agreement;
+use super::super::energy::{Energy, Meter, NoEnergy};
 use super::super::load::Durations;
 use super::super::measure::Measurement;
-use super::super::report::{DeviceReport, State};
+use super::super::report::{DeviceReport, key_of};
 use super::candidates::Candidate;
 use super::workload::Workload;
 use crate::Error;
-use crate::backend::{BackendError, Device, Executable};
+use crate::backend::{Device, Executable};
 use crate::plan::{Peak, Plan, PlanOptions};
 
 /// A device with the model on it.
@@ -18,6 +20,8 @@ pub(super) struct Subject {
     /// The backend, with a number from the second device of a backend on.
     pub(super) key: String,
     pub(super) executable: Arc<dyn Executable>,
+    /// What counts its energy, or why nothing does.
+    pub(super) meter: Result<RefCell<Meter>, NoEnergy>,
     /// Its place among the candidates.
     pub(super) place: usize,
     /// How right it was until now.
@@ -41,6 +45,32 @@ pub(super) struct Round {
     pub(super) times: Durations,
     /// From the first batch's start to the last one's end.
     pub(super) together: Duration,
+    /// The energy it took, where that was told.
+    pub(super) energy: Option<Energy>,
+}
+
+impl Subject {
+    fn backend(&self) -> &'static str {
+        self.executable.device().info().backend.name()
+    }
+
+    /// The total that its meter tells, in joules, where it does.
+    pub(super) fn joules(&self) -> Option<f64> {
+        self.meter.as_ref().ok()?.borrow_mut().joules().ok()
+    }
+
+    /// What its meter told, where it moved by so many joules.
+    pub(super) fn energy(&self, joules: f64, rows: u64, time: Duration) -> Option<Energy> {
+        self.meter.as_ref().ok()?.borrow().energy(joules, rows, time)
+    }
+
+    /// Why no energy is told of rounds of this length, where none is.
+    pub(super) fn no_energy(&self, round: Duration) -> Option<String> {
+        match &self.meter {
+            Ok(meter) => meter.borrow().why_not(round),
+            Err(reason) => Some(reason.to_string()),
+        }
+    }
 }
 
 impl Taken {
@@ -52,6 +82,13 @@ impl Taken {
             together += round.together;
         }
         Measurement::of(times.histogram(), self.batch, together)
+    }
+
+    /// The energy of all rounds, where it was told: as much a row as in their median.
+    pub(super) fn energy(&self) -> Option<Energy> {
+        let mut told: Vec<Energy> = self.rounds.iter().filter_map(|round| round.energy).collect();
+        told.sort_by(|a, b| a.row_j.total_cmp(&b.row_j));
+        told.get(told.len().checked_sub(1)? / 2).copied()
     }
 
     /// Each round's figures.
@@ -76,18 +113,15 @@ pub(super) fn prepare(
         if let Some(device) = candidate.opened() {
             match load(&**device, workload, options, &mut report) {
                 Ok((executable, agreement)) => subjects.push(Subject {
-                    key: key_of(report.backend, &subjects),
+                    key: key_of(report.backend, subjects.iter().map(Subject::backend)),
                     executable,
+                    meter: Meter::open(device.info()).map(RefCell::new),
                     place,
                     agreement,
                     failed: None,
                     taken: Vec::new(),
                 }),
-                // Of all devices there are, those with kernels for the precision take part.
-                Err(Error::Backend(error @ BackendError::NoKernels { .. })) if !is_alone => {
-                    report = report.because(State::LeftOut, error.to_string());
-                }
-                Err(error) => report = report.because(State::Failed, error.to_string()),
+                Err(error) => report = report.refused(&error, is_alone),
             }
         }
         devices.push(report);
@@ -106,13 +140,4 @@ fn load(
     let executable = device.load(plan)?;
     let agreement = workload.check(&*executable, workload.rows_checked)?;
     Ok((executable, agreement))
-}
-
-/// The backend's name, numbered from the second device of a backend on.
-fn key_of(backend: &str, others: &[Subject]) -> String {
-    let name = |other: &Subject| other.executable.device().info().backend.name();
-    match others.iter().filter(|other| name(other) == backend).count() {
-        0 => backend.to_owned(),
-        others => format!("{backend}-{}", others + 1),
-    }
 }

@@ -34,8 +34,13 @@ impl Pace {
         Pace { cell, rounds: options.rounds.clamp(1, ROUNDS_MAX) }
     }
 
+    /// The time of a round.
+    pub(super) fn round_time(&self) -> Duration {
+        self.cell / self.rounds as u32
+    }
+
     fn round(&self) -> Budget {
-        Budget { time: self.cell / self.rounds as u32, batches_min: 1 }
+        Budget { time: self.round_time(), batches_min: 1 }
     }
 
     fn first_warm_up(&self) -> Budget {
@@ -121,14 +126,18 @@ impl<'a> Lane<'a> {
             Some(_) => {}
         }
         let mut times = Durations::default();
+        let before = self.subject.joules();
         let together = budget.spend(|| {
             let begun = Instant::now();
             walk.run_next()?;
             times.add(begun.elapsed());
             Ok::<_, BackendError>(())
         })?;
+        let joules = self.subject.joules().zip(before).map(|(after, before)| after - before);
+        let rows = times.count() * self.batch as u64;
+        let energy = joules.and_then(|joules| self.subject.energy(joules, rows, together));
         self.measured += together;
-        self.rounds.push(Round { times, together });
+        self.rounds.push(Round { times, together, energy });
         Ok(())
     }
 

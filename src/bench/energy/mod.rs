@@ -18,6 +18,8 @@ mod packages;
 use std::path::Path;
 use std::time::Duration;
 
+use serde::Serialize;
+
 #[cfg(not(feature = "cuda"))]
 use self::absent::{Card, LIBRARIES};
 #[cfg(feature = "cuda")]
@@ -39,6 +41,18 @@ impl NoEnergy {
     fn new(reason: impl Into<String>) -> NoEnergy {
         NoEnergy { reason: reason.into() }
     }
+}
+
+/// What a counter told of a stretch of work, with all else that it covers, idle or not.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct Energy {
+    /// `packages`: all of the machine's processors; `card`: one card.
+    pub covers: &'static str,
+    /// Joules over the rows that were answered.
+    pub row_j: f64,
+    /// Joules over the time.
+    pub power_w: f64,
 }
 
 /// Counts the energy that a device takes.
@@ -113,6 +127,24 @@ impl Meter {
     /// Whether a stretch of work is as long as that.
     pub fn can_tell(&self, time: Duration) -> bool {
         time >= self.time_min()
+    }
+
+    /// What the counter told, if it moved by so many joules while so many rows were answered; none
+    /// where that took too little time for it to tell.
+    pub fn energy(&self, joules: f64, rows: u64, time: Duration) -> Option<Energy> {
+        let (row_j, power_w) = (joules / rows as f64, joules / time.as_secs_f64());
+        self.can_tell(time).then(|| Energy { covers: self.covers(), row_j, power_w })
+    }
+
+    /// Why nothing is told of stretches of work of this length; none where something is.
+    pub(super) fn why_not(&self, time: Duration) -> Option<String> {
+        let (moves, least) = (self.resolution().as_millis(), self.time_min().as_secs_f64());
+        let counter = self.covers();
+        let reason = format!(
+            "the counter ({counter}) moves every {moves} ms, and tells of figures that take \
+             {least} s and longer"
+        );
+        (!self.can_tell(time)).then_some(reason)
     }
 
     /// What it counts: `packages` or `card`.

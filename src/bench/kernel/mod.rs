@@ -10,7 +10,6 @@
 mod fed;
 mod lines;
 mod pattern;
-mod power;
 mod record;
 mod report;
 mod roof;
@@ -21,7 +20,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use report::{
-    Achieved, Ceilings, Energy, InFlight, KernelCell, KernelMethod, KernelReport, PipelineCell,
+    Achieved, Ceilings, InFlight, KernelCell, KernelMethod, KernelReport, PipelineCell,
 };
 
 use self::pattern::Pattern;
@@ -33,7 +32,7 @@ use super::images;
 use super::machine::Machine;
 use super::measure::Budget;
 use super::record::Environment;
-use super::report::{DeviceReport, ModelFacts, State};
+use super::report::{DeviceReport, ModelFacts, State, key_of};
 use crate::Error;
 use crate::backend::{Device, OpenOptions};
 use crate::model::Model;
@@ -120,17 +119,20 @@ pub fn run(
         progress(Progress { done, of, doing });
         done += 1;
     };
-    let (mut devices, mut found) = (Vec::new(), Vec::<Taken>::new());
+    let (mut devices, mut found) = (Vec::<DeviceReport>::new(), Vec::<Taken>::new());
+    let took_part = |state| matches!(state, State::Found | State::Failed);
     for Subject { plain, timed } in subjects {
         let mut report = plain.report().clone();
         if let Some(device) = plain.opened() {
-            let mut taken = Taken { name: name_of(report.backend, &devices), ..Taken::default() };
+            let before = devices.iter().filter(|device| took_part(device.state));
+            let name = key_of(report.backend, before.map(|device| device.backend));
+            let mut taken = Taken { name, ..Taken::default() };
             let timed = timed.as_deref();
             let meter = Meter::open(device.info());
             let (pattern, device) = (&pattern, &**device);
             let mut trial = Trial { pattern, options, budget, device, timed, meter };
             if let Err(error) = trial.run(&mut report, &mut taken, &mut step) {
-                report = report.because(State::Failed, error.to_string());
+                report = report.refused(&error, opened == 1);
             }
             found.push(taken);
         }
@@ -150,19 +152,10 @@ pub fn run(
     })
 }
 
-/// The backend's name, numbered from the second device of a backend on.
-fn name_of(backend: &str, before: &[DeviceReport]) -> String {
-    let took_part = |device: &&DeviceReport| {
-        device.backend == backend && matches!(device.state, State::Found | State::Failed)
-    };
-    match before.iter().filter(took_part).count() {
-        0 => backend.to_owned(),
-        others => format!("{backend}-{}", others + 1),
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::power;
+    use super::super::tests::counter;
     use super::*;
     use crate::InputType;
     use crate::backend::cpu;
@@ -266,42 +259,17 @@ mod tests {
         Trial { pattern, options, budget, device, timed: None, meter }
     }
 
-    /// A counter that a thread moves by 1 J every millisecond, which is 1 kW, more or less.
     #[test]
     fn energy_is_that_of_the_round_trips_where_it_can_be_read() {
         let (model, options, device) = (model(), quick(InputType::F32), cpu::open());
         let pattern = Pattern::new(&model, &options);
-        let folder = tempfile::tempdir().unwrap();
-        let zone = folder.path().join("intel-rapl:0");
-        std::fs::create_dir(&zone).unwrap();
-        let files = [("name", "package-0"), ("max_energy_range_uj", "1000000000000")];
-        for (file, text) in files {
-            std::fs::write(zone.join(file), text).unwrap();
-        }
-        let fresh = folder.path().join("fresh");
-        let counts = |joules: u64| {
-            std::fs::write(&fresh, (joules * 1_000_000).to_string()).unwrap();
-            std::fs::rename(&fresh, zone.join("energy_uj")).unwrap();
-        };
-        counts(0);
         let mut found = Taken::default();
-        let over = std::sync::atomic::AtomicBool::new(false);
-        std::thread::scope(|scope| {
-            scope.spawn(|| {
-                let mut joules = 0;
-                while !over.load(std::sync::atomic::Ordering::Relaxed) {
-                    joules += 1;
-                    counts(joules);
-                    std::thread::sleep(Duration::from_millis(1));
-                }
-            });
+        counter::moving(|folder| {
             let mut trial = trial(&pattern, &options, &*device);
             trial.budget.time = Duration::from_millis(60);
-            trial.meter = Meter::of_packages(folder.path());
+            trial.meter = Meter::of_packages(folder);
             let mut about = DeviceReport::found(device.info());
-            let ran = trial.run(&mut about, &mut found, &mut |_| {});
-            over.store(true, std::sync::atomic::Ordering::Relaxed);
-            ran.unwrap();
+            trial.run(&mut about, &mut found, &mut |_| {}).unwrap();
         });
         assert_eq!(found.energy, None);
         for taken in &found.cells {
@@ -310,13 +278,13 @@ mod tests {
             let per_s = energy.row_j * cell.measurement.rows_per_s;
             assert!(energy.row_j > 0.0 && (per_s / energy.power_w - 1.0).abs() < 1e-6, "{cell:?}");
         }
-        let drawn = power::section(&[found]);
+        let drawn = power::section(&[found.used()]);
         assert_eq!((drawn.charts.len(), drawn.tables[0].rows.len()), (2, 3));
 
         let (mut found, mut about) = (Taken::default(), DeviceReport::found(device.info()));
         trial(&pattern, &options, &*device).run(&mut about, &mut found, &mut |_| {}).unwrap();
         assert!(found.cells.iter().all(|taken| taken.cell.energy.is_none()));
-        let said = power::section(&[found]);
+        let said = power::section(&[found.used()]);
         assert!(said.charts.is_empty() && said.text[1].contains("no such folder"), "{said:?}");
     }
 

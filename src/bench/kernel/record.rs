@@ -1,5 +1,6 @@
 //! A run as a record: round trips, what of the ceilings they reach, and pipelines.
 
+use super::super::power;
 use super::super::record::{
     Axis, Better, Chart, Column, Drawing, Fact, Findings, Point, Record, Section, Table, Watch,
     figure, thousands,
@@ -7,8 +8,8 @@ use super::super::record::{
 use super::super::report::{DeviceReport, ModelFacts};
 use super::lines::{self, curve, percent, point};
 use super::report::KernelMethod;
+use super::roof;
 use super::taken::{Taken, TakenCell};
-use super::{power, roof};
 
 const ABOUT_TRIPS: &str = "Closed loop: the next batch starts when the one before has returned. \
     The round trip is one batch of one context, from rows in the device's own host memory to \
@@ -33,7 +34,7 @@ pub(super) fn of(
     }
     findings.section(round_trips(found));
     roof::sections(found).into_iter().for_each(|section| findings.section(section));
-    findings.section(power::section(found));
+    findings.section(power::section(&found.iter().map(Taken::used).collect::<Vec<_>>()));
     findings.lead(found.iter().filter_map(in_short).collect());
     let title = format!("What batches cost: {}", model.architecture);
     findings.record(("kernel", &title), model.clone(), facts(method), (watch, devices))

@@ -2,10 +2,9 @@
 //!
 //! Keys are part of the interface: snake_case, the unit last, added to but never renamed.
 
-use std::time::Duration;
-
 use serde::Serialize;
 
+use super::super::energy::Energy;
 use super::super::machine::Machine;
 use super::super::measure::Measurement;
 use super::super::record::Record;
@@ -137,24 +136,6 @@ pub struct PipelineCell {
     pub max_abs_error: f64,
     /// Whether they are within the precision's tolerance of the oracle's.
     pub agrees: bool,
-}
-
-/// What a counter of energy told of the round trips, with all else that it covers, idle or not.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-#[non_exhaustive]
-pub struct Energy {
-    /// `packages`: all of the machine's processors; `card`: one card.
-    pub covers: &'static str,
-    /// Joules over the rows that were answered.
-    pub row_j: f64,
-    /// Joules over the time.
-    pub power_w: f64,
-}
-
-impl Energy {
-    pub(super) fn of(covers: &'static str, joules: f64, rows: f64, time: Duration) -> Energy {
-        Energy { covers, row_j: joules / rows, power_w: joules / time.as_secs_f64() }
-    }
 }
 
 /// What the computation of a batch came to.

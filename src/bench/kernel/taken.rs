@@ -1,6 +1,7 @@
 //! What was found on a device, with the rounds behind it.
 
 use super::super::load::Durations;
+use super::super::power::Used;
 use super::report::{KernelCell, PipelineCell};
 use crate::plan::{Cost, Peak};
 
@@ -15,6 +16,15 @@ pub(super) struct Taken {
     pub(super) pipeline: Option<PipelineCell>,
     /// Why nothing is said of energy, where nothing is.
     pub(super) energy: Option<String>,
+}
+
+impl Taken {
+    /// The energy that its round trips took.
+    pub(super) fn used(&self) -> Used<'_> {
+        let told = |taken: &TakenCell| Some((taken.cell.batch, taken.cell.energy?));
+        let cells = self.cells.iter().filter_map(told).collect();
+        Used { name: &self.name, cells, missing: self.energy.clone() }
+    }
 }
 
 /// One batch size.

@@ -5,14 +5,14 @@ use std::time::{Duration, Instant};
 
 use super::super::agreement::Agreement;
 use super::super::compare::{ROWS_WALKED, rows_that_fit};
-use super::super::energy::{Meter, NoEnergy};
+use super::super::energy::{Energy, Meter, NoEnergy};
 use super::super::load::Durations;
 use super::super::measure::{Budget, Measurement};
 use super::super::record::merged;
 use super::super::report::DeviceReport;
 use super::fed::{self, Feeding};
 use super::pattern::{Block, Pattern};
-use super::report::{Achieved, Ceilings, Energy, InFlight, KernelCell};
+use super::report::{Achieved, Ceilings, InFlight, KernelCell};
 use super::taken::{Taken, TakenCell};
 use super::{KernelOptions, ROUNDS};
 use crate::Error;
@@ -93,15 +93,7 @@ impl Trial<'_> {
     /// Why nothing will be said of energy, where nothing will.
     fn no_energy(&self) -> Option<String> {
         match &self.meter {
-            Ok(meter) if meter.can_tell(self.budget.time) => None,
-            Ok(meter) => {
-                let (moves, least) = (meter.resolution().as_millis(), meter.time_min());
-                let (least, counter) = (least.as_secs_f64(), meter.covers());
-                Some(format!(
-                    "the counter ({counter}) moves every {moves} ms, and tells of figures that \
-                     take {least} s and longer"
-                ))
-            }
+            Ok(meter) => meter.why_not(self.budget.time),
             Err(reason) => Some(reason.to_string()),
         }
     }
@@ -245,9 +237,9 @@ impl<'a> Batches<'a> {
             rounds.into_iter().map(|(clocks, _)| clocks).unzip();
         let of = |times: Durations| Measurement::of(times.histogram(), batch, elapsed);
         let (measurement, computed) = (of(merged(&trips)), merged(&computations));
-        let rows = (measurement.batches * batch as u64) as f64;
-        let meter = meter.filter(|meter| meter.can_tell(elapsed)).zip(joules);
-        let energy = meter.map(|(meter, joules)| Energy::of(meter.covers(), joules, rows, elapsed));
+        let rows = measurement.batches * batch as u64;
+        let told = meter.as_ref().zip(joules);
+        let energy = told.and_then(|(meter, joules)| meter.energy(joules, rows, elapsed));
         Ok(Seen {
             measurement,
             computed: (computed.count() > 0).then(|| of(computed)),

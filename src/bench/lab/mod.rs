@@ -1,7 +1,7 @@
 //! What experiments on streams share: devices that are ready, where results go, runs, searches, and
 //! what was found.
 //!
-//! An experiment asks its [`Lab`] for jobs, runs them, and adds findings; the lab makes a record of
+//! An experiment asks its `Lab` for jobs, runs them, and adds findings; the lab makes a record of
 //! them.
 
 mod highest;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::super::compare::Candidate;
 use super::super::error::BenchError;
-use super::super::report::{DeviceReport, State};
+use super::super::report::{DeviceReport, key_of};
 use super::super::stream::Workload;
 use crate::Error;
 use crate::backend::Executable;
@@ -18,6 +18,12 @@ pub(in crate::bench) struct Subject {
     pub(super) executable: Arc<dyn Executable>,
 }
 
+impl Subject {
+    fn backend(&self) -> &'static str {
+        self.executable.device().info().backend.name()
+    }
+}
+
 /// Loads the model on every device, and has all rows scored there once.
 pub(super) fn prepare(
     model: &Model,
@@ -26,6 +32,7 @@ pub(super) fn prepare(
     workload: &Workload,
 ) -> Result<(Vec<Subject>, Vec<DeviceReport>), BenchError> {
     let (mut subjects, mut devices) = (Vec::<Subject>::new(), Vec::new());
+    let is_alone = candidates.iter().filter(|candidate| candidate.takes_part()).count() == 1;
     for candidate in candidates {
         let mut report = candidate.report().clone();
         if let Some(device) = candidate.opened() {
@@ -37,12 +44,10 @@ pub(super) fn prepare(
                 Ok(executable)
             }) {
                 Ok(executable) => {
-                    let name = name_of(report.backend, &subjects);
+                    let name = key_of(report.backend, subjects.iter().map(Subject::backend));
                     subjects.push(Subject { name, executable });
                 }
-                Err(BenchError::Failed(error)) => {
-                    report = report.because(State::Failed, error.to_string());
-                }
+                Err(BenchError::Failed(error)) => report = report.refused(&error, is_alone),
                 Err(wrong) => return Err(wrong),
             }
         }
@@ -54,14 +59,4 @@ pub(super) fn prepare(
         return Err(BenchError::NoDevice { reason });
     }
     Ok((subjects, devices))
-}
-
-/// The backend's name, numbered from the second device of a backend on.
-fn name_of(backend: &str, others: &[Subject]) -> String {
-    let same =
-        others.iter().filter(|other| other.executable.device().info().backend.name() == backend);
-    match same.count() {
-        0 => backend.to_owned(),
-        others => format!("{backend}-{}", others + 1),
-    }
 }
