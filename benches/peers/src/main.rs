@@ -60,7 +60,8 @@ struct Measure {
     /// Fewer and shorter slices: some two minutes.
     #[arg(long)]
     quick: bool,
-    /// Write peers.md, peers.json and peers.csv into this directory.
+    /// Write a record (report.html, report.json, report.csv), peers.md and peers.csv into this
+    /// directory.
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
     /// Only peers whose names begin with one of these, beside fusewire in f32.
@@ -127,9 +128,8 @@ impl Measure {
 }
 
 fn write_files(out: &Path, report: &Report) -> Result<()> {
-    fs::create_dir_all(out)?;
+    report.record().write(out)?;
     fs::write(out.join("peers.md"), report.markdown())?;
-    fs::write(out.join("peers.json"), report.json()?)?;
     fs::write(out.join("peers.csv"), report.csv())?;
     Ok(())
 }

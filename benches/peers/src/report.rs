@@ -1,5 +1,5 @@
-//! What a run leaves behind: Markdown for the record, JSON as fusewire's other experiments write
-//! it, and CSV.
+//! What a run leaves behind: a record as fusewire's other experiments leave one, and the same as
+//! Markdown and CSV.
 
 use std::fmt::Write as _;
 
@@ -83,9 +83,9 @@ impl Report {
         page
     }
 
-    /// The record, which fusewire's own readers of records take.
-    pub fn json(&self) -> Result<String> {
-        Ok(serde_json::to_string_pretty(&self.record)? + "\n")
+    /// What was found, as fusewire's other experiments leave it.
+    pub fn record(&self) -> &Record {
+        &self.record
     }
 
     /// A line for each peer and batch size.
@@ -372,7 +372,7 @@ mod tests {
         assert_eq!(csv.lines().count(), 1 + 2 * BATCHES.len());
         let line = "fusewire-u8,\"version 1\",10,6,2,2,2,2.0000,2.0000";
         assert!(csv.lines().any(|told| told == line), "{csv}");
-        let record: Record = serde_json::from_str(&report.json().unwrap()).unwrap();
+        let record = report.record();
         let keys: Vec<_> = record.figures.iter().map(|figure| figure.key.as_str()).collect();
         assert_eq!(keys.len(), 2 * 3 * BATCHES.len());
         assert_eq!(keys[1], "peers.fusewire-f32.batch=1.p50_us");
