@@ -7,7 +7,8 @@ use super::super::error::BenchError;
 use super::super::lab::{Lab, Probes, Runs, SEARCH, scaled};
 use super::super::load::{Arrivals, Durations, Schedule};
 use super::super::record::{
-    Axis, Better, Chart, Column, Curve, Drawing, Point, Section, Stroke, Table, figure, thousands,
+    Axis, Better, Chart, Column, Curve, Drawing, Point, Section, Stroke, Table, figure, merged,
+    thousands,
 };
 
 /// Steps a backend has.
@@ -82,18 +83,12 @@ impl Bursts {
     /// slice that is, or of the base where none is.
     fn recovery_s(&self, slices: &[Durations]) -> f64 {
         let [after, calm, _] = self.phases();
-        let bound_us = CALM_FACTOR * together(slices, calm.1.clone()).percentiles().p50_us;
+        let bound_us = CALM_FACTOR * merged(&slices[calm.1.clone()]).percentiles().p50_us;
         let mut base = slices[after.1.start..calm.1.end].iter();
         let is_calm = |slice: &Durations| slice.percentiles().p50_us <= bound_us;
         let felt = base.position(is_calm).map_or(calm.1.end, |slice| slice + 1);
         felt as f64 * self.slice_s()
     }
-}
-
-fn together(slices: &[Durations], range: Range<usize>) -> Durations {
-    let mut all = Durations::default();
-    slices[range].iter().for_each(|slice| all.merge(slice));
-    all
 }
 
 /// What was found on a backend.
@@ -134,7 +129,7 @@ fn report(lab: &mut Lab<'_>, bursts: &Bursts, (name, sustained_per_s): (&str, f6
     lab.findings.figure(rate, "rows/s", Better::Higher, vec![sustained_per_s]);
     let each = || runs.outcomes.iter().map(|outcome| &outcome.kept.slices);
     for (phase, range) in bursts.phases() {
-        let times: Vec<_> = each().map(|slices| together(slices, range.clone())).collect();
+        let times: Vec<_> = each().map(|slices| merged(&slices[range.clone()])).collect();
         let phase = phase.replace(' ', "_");
         lab.findings.times(&format!("{key}.{phase}.from_generation"), &times);
     }
@@ -144,7 +139,7 @@ fn report(lab: &mut Lab<'_>, bursts: &Bursts, (name, sustained_per_s): (&str, f6
 
 fn in_short(bursts: &Bursts, found: &Found) -> String {
     let [_, calm, burst] = bursts.phases();
-    let p99 = |range| figure(together(&found.slices, range).percentiles().p99_us);
+    let p99 = |range| figure(merged(&found.slices[range]).percentiles().p99_us);
     format!(
         "{}: {} rows/s sustained; p99 {} us in calm and {} us in a burst, calm again within {} s.",
         found.name,
@@ -214,7 +209,7 @@ fn table(bursts: &Bursts, all: &[Found]) -> Table {
     let rows = all.iter().flat_map(|found| {
         bursts.phases().map(|(phase, range)| {
             let share = if phase == "burst" { bursts.burst_share } else { bursts.base_share };
-            let times = together(&found.slices, range);
+            let times = merged(&found.slices[range]);
             let told = times.percentiles();
             let counts = [(found.sustained_per_s * share) as u64, times.count()].map(thousands);
             let times = [told.p50_us, told.p99_us, told.p999_us, told.max_us].map(figure);
