@@ -2,12 +2,13 @@
 
 #![allow(unsafe_code)]
 
+use super::blocks::{self, Blocks};
 use super::dots::Dots;
 use super::pairs::{PairDot, Round, RoundJob};
 use super::passes::{Activate, ActivateJob, ApplyHead, HeadJob, Widen, WidenJob};
 use super::probes::{MultiplyAdd, MultiplyAddJob, ReadJob, ReadMemory};
 use super::simd::Simd;
-use super::tile::{self, FindTile};
+use super::tile::{self, FindTile, Finish, FinishJob};
 use crate::plan::Precision;
 
 /// What rounds numbers to pairs of bf16.
@@ -28,6 +29,10 @@ pub(super) struct Kernels {
     pub(super) tile: FindTile,
     /// Rounds numbers to pairs of bf16, where there are tiles of such.
     round: Option<RoundFn>,
+    /// What multiplies blocks of such pairs.
+    blocks: Option<Blocks>,
+    /// Turns sums in memory into outputs.
+    pub(super) finish: unsafe fn(&FinishJob),
     /// Puts rows through an activation.
     pub(super) activate: unsafe fn(&ActivateJob),
     /// Turns narrow numbers into f32.
@@ -51,6 +56,8 @@ impl Kernels {
             sums: S::SUMS,
             tile: tile::tile::<S>,
             round: None,
+            blocks: None,
+            finish: S::enter::<Finish>,
             activate: S::enter::<Activate>,
             widen: S::enter::<Widen>,
             head: S::enter::<ApplyHead>,
@@ -68,10 +75,23 @@ impl Kernels {
         Kernels { tile: tile::tile_or_pairs::<S, D>, round: Some(D::enter::<Round>), ..self }
     }
 
+    /// The same with a unit that multiplies blocks of pairs, for a level that makes such.
+    #[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))] // No other has one so far.
+    pub(super) fn with_blocks(self, unit: Option<Blocks>) -> Kernels {
+        let fits = self.lanes == blocks::LANES && self.round.is_some();
+        Kernels { blocks: unit.filter(|_| fits), ..self }
+    }
+
     /// What the processor multiplies beside f32, as the level's name goes on.
     pub(super) fn beside(&self) -> String {
         let pairs = if self.round.is_some() { "+bf16" } else { "" };
-        format!("{}{pairs}", self.dots.beside)
+        let units = [self.dots.blocks, self.blocks].map(|unit| unit.map_or("", |unit| unit.beside));
+        format!("{}{pairs}{}", self.dots.beside, units.concat())
+    }
+
+    /// What multiplies blocks of pairs, for plans that are computed so.
+    pub(super) fn blocks_for(&self, precision: Precision) -> Option<Blocks> {
+        self.blocks.filter(|_| precision == Precision::Bf16)
     }
 
     /// What rounds the rows that a layer reads to pairs, for plans that are computed so.

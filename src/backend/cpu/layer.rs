@@ -10,11 +10,12 @@
 
 use half::{bf16, f16};
 
+use super::blocks::{BlockJob, Configured, GROUPS, LANES, Step, Sums};
 use super::kernels::Kernels;
-use super::memory::Block;
+use super::memory::{Block, LINE};
 use super::passes::ActivateJob;
 use super::split::Split;
-use super::tile::{Ahead, Epilogue, HALVES_ROWS_MAX, Stored, TileJob};
+use super::tile::{Ahead, Epilogue, FinishJob, HALVES_ROWS_MAX, Stored, TileJob};
 use crate::model::Activation;
 use crate::plan::{Plan, PlannedLayer, Precision};
 
@@ -110,6 +111,8 @@ impl Layer {
     pub(super) fn new(plan: &Plan, layer: &PlannedLayer, kernels: &Kernels) -> Option<Layer> {
         let as_pairs = kernels.round_for(plan.precision()).is_some();
         let inputs = if as_pairs { layer.inputs.div_ceil(2) } else { layer.inputs };
+        let in_blocks = kernels.blocks_for(plan.precision()).is_some();
+        let inputs = if in_blocks { inputs.next_multiple_of(GROUPS) } else { inputs };
         let weights = inputs * layer.outputs_padded;
         let mut parameters = Block::new(weights + layer.outputs_padded)?;
         let (weight, bias) = parameters.values_mut().split_at_mut(weights);
@@ -195,6 +198,96 @@ impl Layer {
                     // SAFETY: the caller's promise, passed on.
                     unsafe { self.run_part(kernels, x, y, &split, &part, ahead) };
                 }
+            }
+        }
+    }
+
+    /// The same by a unit that multiplies blocks of pairs, whole steps of them.
+    ///
+    /// # Safety
+    /// As [`run`](Layer::run), of pairs; there are at least as many rows as the unit is configured
+    /// for, and behind each row's last pair are zeros to the end of a step.
+    pub(super) unsafe fn run_blocks(
+        &self,
+        kernels: &Kernels,
+        unit: &Configured<'_>,
+        x: Matrix<*const f32>,
+        y: Matrix<*mut f32>,
+        rows: usize,
+        ahead: Ahead,
+    ) {
+        let mut sums = Sums::new();
+        for panel in (0..self.panels).step_by(2) {
+            let panels = (self.panels - panel).min(2);
+            let mut ahead = if panel == 0 { ahead } else { Ahead::NONE };
+            ahead.bytes = ahead.bytes.div_ceil(rows.div_ceil(unit.rows()));
+            for step in unit.walk(rows) {
+                let block = self.block(x, panel, unit.rows(), &step, ahead, &mut sums);
+                ahead.start = ahead.start.wrapping_add(ahead.bytes * step.blocks());
+                // SAFETY: rows as the caller promises, weights are the layer's own.
+                unsafe { unit.multiply(step.blocks(), panels, &block) };
+                for (index, (first, again)) in step.each().enumerate() {
+                    let sums = sums.row(panels, index, again).cast();
+                    let (y, rows) = (y.row(first + again), unit.rows() - again);
+                    // SAFETY: the unit wrote the sums; room for outputs as the caller promises.
+                    unsafe { self.finish(kernels, sums, y, rows, panel, panels) };
+                }
+            }
+        }
+    }
+
+    /// What a unit multiplies at a step of its walk.
+    fn block(
+        &self,
+        x: Matrix<*const f32>,
+        panel: usize,
+        rows: usize,
+        step: &Step,
+        ahead: Ahead,
+        sums: &mut Sums,
+    ) -> BlockJob {
+        let steps = self.inputs / GROUPS;
+        let lines = (ahead.bytes * step.blocks()).div_ceil(steps * LINE * size_of::<f32>());
+        BlockJob {
+            rows,
+            x: x.row(step.first).start.cast(),
+            x_stride: x.stride * size_of::<f32>(),
+            second: step.second.unwrap_or(0),
+            steps,
+            weight: self.parameters.start().wrapping_add(panel * self.inputs * LANES).cast(),
+            tail: None,
+            ahead: ahead.start,
+            ahead_lines: lines,
+            sums: sums.start(),
+        }
+    }
+
+    /// Turns the sums of some rows of a panel or two into outputs.
+    ///
+    /// # Safety
+    /// The sums are there, and room for the outputs.
+    unsafe fn finish(
+        &self,
+        kernels: &Kernels,
+        sums: *const f32,
+        y: Matrix<*mut f32>,
+        rows: usize,
+        panel: usize,
+        panels: usize,
+    ) {
+        let first = panel * kernels.lanes;
+        let bias = self.inputs * self.panels * kernels.lanes + first;
+        let bias = self.parameters.start().wrapping_add(bias);
+        let [floor, ceiling] = self.clamp;
+        let epilogue = Epilogue { bias, scale: self.scale, floor, ceiling };
+        let (values, stride) = (y.start.wrapping_add(first), y.stride);
+        // SAFETY: as the caller promises; the layer has the panels.
+        unsafe {
+            let job = FinishJob { sums, rows, panels, y: values, y_stride: stride, epilogue };
+            (kernels.finish)(&job);
+            if let Some(activation) = self.activation {
+                let vectors = panels;
+                (kernels.activate)(&ActivateJob { values, stride, rows, vectors, activation });
             }
         }
     }

@@ -43,7 +43,7 @@ impl Steps {
     /// `None` where memory runs out.
     fn new(plan: &Plan, kernels: Kernels) -> Option<Steps> {
         if plan.precision() == Precision::Int8 {
-            let layers = plan.layers().iter().map(|layer| Int8Layer::new(plan, layer));
+            let layers = plan.layers().iter().map(|layer| Int8Layer::new(plan, layer, &kernels));
             return Some(Steps::Int8(Int8Program::new(
                 plan,
                 layers.collect::<Option<_>>()?,

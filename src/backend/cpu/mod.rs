@@ -19,6 +19,7 @@
 
 #[cfg(target_arch = "aarch64")]
 mod aarch64;
+mod blocks;
 mod context;
 mod detect;
 mod dots;

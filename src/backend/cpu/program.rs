@@ -4,6 +4,7 @@
 
 use std::ops::Range;
 
+use super::blocks::{Blocks, Configured, TILE_ROWS};
 use super::kernels::{Kernels, RoundFn};
 use super::layer::{Layer, Matrix};
 use super::memory::stride;
@@ -51,6 +52,8 @@ pub(super) struct Program {
     copies: bool,
     /// What makes pairs of bf16 of all that layers read, where they multiply such.
     round: Option<RoundFn>,
+    /// What multiplies blocks of those pairs, where there is a unit for it.
+    blocks: Option<Blocks>,
     inputs: usize,
     classes: usize,
     head: Head,
@@ -80,10 +83,12 @@ impl Program {
         let block_rows =
             fitting.clamp(BLOCK_ROWS_MIN, BLOCK_ROWS_MAX) / kernels.rows * kernels.rows;
         let round = kernels.round_for(plan.precision());
+        let blocks = kernels.blocks_for(plan.precision());
         let copies = round.is_some() || plan.input() != InputType::F32 || aliases(plan.inputs());
         let stage = |stage: &Stage| {
             let widths = plan.layers_of(stage).iter().map(|layer| layer.outputs);
             let tile_rows = match stage.kind {
+                StageKind::Fused if blocks.is_some() => TILE_ROWS,
                 // The copy of a larger tile would not stay in the first-level cache.
                 StageKind::Fused if copies && stage.layers.start == 0 => kernels.rows,
                 StageKind::Fused => stage.tile_rows,
@@ -103,6 +108,7 @@ impl Program {
             block_rows,
             copies,
             round,
+            blocks,
             inputs: plan.inputs(),
             classes: plan.classes(),
             head: plan.head(),
@@ -156,6 +162,8 @@ impl Program {
             }
             rows => Source::ToCopy(Values::of(rows)),
         };
+        let unit = self.blocks.as_ref().map(|unit| unit.configure(count));
+        let unit = unit.as_ref();
         let last = self.stages.len() - 1;
         for (index, stage) in self.stages.iter().enumerate() {
             // SAFETY: the layout keeps the parts of `memory` apart; a stage reads what the one
@@ -163,7 +171,8 @@ impl Program {
             unsafe {
                 let between = memory.wrapping_add(layout.between[index % 2]);
                 let to = Matrix { start: between, stride: self.between_stride };
-                let work = Work { to: (index < last).then_some(to), memory, layout: &layout };
+                let to_next = (index < last).then_some(to);
+                let work = Work { to: to_next, unit, memory, layout: &layout };
                 self.run_stage(stage, source, count, scores, &work);
                 source = Source::Here(to.as_const());
             }
@@ -276,7 +285,10 @@ impl Program {
             // each with rows as wide as the plan's layers, which chain.
             // A layer that another follows leaves what that one reads.
             unsafe {
-                layer.run(&self.kernels, x, y, rows, ahead);
+                match work.unit {
+                    Some(unit) => layer.run_blocks(&self.kernels, unit, x, y, rows, ahead),
+                    None => layer.run(&self.kernels, x, y, rows, ahead),
+                }
                 if let Some(round) = self.round
                     && stage.layers.start + index + 1 < self.layers.len()
                 {
@@ -321,6 +333,8 @@ fn aliases(inputs: usize) -> bool {
 struct Work<'a> {
     /// Where its results go; `None` for the last stage.
     to: Option<Matrix<*mut f32>>,
+    /// What multiplies blocks, ready for the batch.
+    unit: Option<&'a Configured<'a>>,
     memory: *mut f32,
     layout: &'a Memory,
 }

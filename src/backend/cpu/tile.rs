@@ -71,6 +71,60 @@ pub(super) struct Epilogue {
     pub(super) ceiling: f32,
 }
 
+impl Epilogue {
+    /// The outputs of a sum of panel `p`.
+    ///
+    /// # Safety
+    /// There are biases of so many panels.
+    #[inline(always)]
+    unsafe fn apply<S: Simd>(&self, simd: S, sum: S::V, p: usize) -> S::V {
+        // SAFETY: as the caller promises.
+        let bias = unsafe { simd.load(self.bias.add(p * S::LANES)) };
+        let value = simd.fma(sum, simd.splat(self.scale), bias);
+        let raised = simd.max(simd.splat(self.floor), value);
+        simd.min(simd.splat(self.ceiling), raised)
+    }
+}
+
+/// Sums in memory to turn into outputs.
+#[derive(Debug)]
+pub(super) struct FinishJob {
+    /// The first row's sums, row after row of `panels` panels.
+    pub(super) sums: *const f32,
+    /// The number of rows.
+    pub(super) rows: usize,
+    /// The number of panels.
+    pub(super) panels: usize,
+    /// The first row's outputs.
+    pub(super) y: *mut f32,
+    /// Values from one row of `y` to the next.
+    pub(super) y_stride: usize,
+    /// What turns sums into outputs.
+    pub(super) epilogue: Epilogue,
+}
+
+/// Reads `rows` rows of sums and the panels' biases; writes as many outputs.
+#[derive(Debug)]
+pub(super) struct Finish;
+
+impl<S: Simd> Kernel<S> for Finish {
+    type Job = FinishJob;
+
+    #[inline(always)]
+    unsafe fn run(simd: S, job: &FinishJob) {
+        for row in 0..job.rows {
+            for p in 0..job.panels {
+                // SAFETY: the caller promises the memory that the documentation above names.
+                unsafe {
+                    let sum = simd.load(job.sums.add((row * job.panels + p) * S::LANES));
+                    let y = job.y.add(row * job.y_stride + p * S::LANES);
+                    simd.store(y, job.epilogue.apply(simd, sum, p));
+                }
+            }
+        }
+    }
+}
+
 /// A tile compiled for an instruction set.
 pub(super) type TileFn = unsafe fn(&TileJob);
 
@@ -347,10 +401,7 @@ unsafe fn finish<S: Simd, const R: usize, const P: usize, const C: usize>(
                     sum = simd.add(sum, chunk[r][p]);
                 }
                 if let Some(epilogue) = &job.epilogue {
-                    let bias = simd.load(epilogue.bias.add(p * S::LANES));
-                    let value = simd.fma(sum, simd.splat(epilogue.scale), bias);
-                    let raised = simd.max(simd.splat(epilogue.floor), value);
-                    sum = simd.min(simd.splat(epilogue.ceiling), raised);
+                    sum = epilogue.apply(simd, sum, p);
                 }
                 simd.store(y, sum);
             }

@@ -28,6 +28,15 @@ pub(in crate::backend::cpu) struct Measured<S, Z> {
     pub(in crate::backend::cpu) step: usize,
 }
 
+impl Measured<*const f32, *const i32> {
+    /// The same behind so many rows.
+    pub(in crate::backend::cpu) fn after(self, rows: usize) -> Self {
+        let Measured { steps, zeros, step } = self;
+        let by = rows * step;
+        Measured { steps: steps.wrapping_add(by), zeros: zeros.wrapping_add(by), step }
+    }
+}
+
 /// Where to write what the bytes of rows stand for.
 pub(in crate::backend::cpu) type Measures = Measured<*mut f32, *mut i32>;
 
@@ -35,11 +44,7 @@ impl Measures {
     /// The same, to read, from row `index` on.
     pub(in crate::backend::cpu) fn row(self, index: usize) -> Measured<*const f32, *const i32> {
         let Measured { steps, zeros, step } = self;
-        Measured {
-            steps: steps.wrapping_add(index * step),
-            zeros: zeros.wrapping_add(index * step),
-            step,
-        }
+        Measured { steps: steps.cast_const(), zeros: zeros.cast_const(), step }.after(index)
     }
 }
 

@@ -6,15 +6,19 @@
 //! processor computes them, as far as the layers' activations are clamps.
 
 mod dot;
+mod finish;
 mod measure;
 mod plain;
 mod tile;
 
 pub(super) use dot::{Dot, LANES, Outputs};
+pub(super) use finish::{Epilogue, FinishJob};
 pub(super) use measure::{MeasureJob, Measured, Measures};
-pub(super) use tile::{DotJob, DotTileFn, Epilogue};
+pub(super) use tile::{DotJob, DotTileFn};
 
+use super::blocks::Blocks;
 use super::portable::Portable;
+use finish::Finish;
 use measure::Measure;
 
 /// The kernels of one instruction set, which the processor was seen to have.
@@ -30,8 +34,12 @@ pub(super) struct Dots {
     pub(super) sums: usize,
     /// The register tile of so many rows, panels and chunks.
     pub(super) tile: fn(usize, usize, usize) -> DotTileFn,
+    /// Turns sums of one panel, or of two, into outputs.
+    pub(super) finish: [unsafe fn(&FinishJob); 2],
     /// Turns rows of f32 into rows of bytes.
     pub(super) measure: unsafe fn(&MeasureJob),
+    /// What multiplies blocks of bytes, for batches of more rows than a register tile.
+    pub(super) blocks: Option<Blocks>,
 }
 
 impl Dots {
@@ -43,8 +51,16 @@ impl Dots {
             rows: D::DOT_ROWS,
             sums: D::DOT_SUMS,
             tile: tile::tile::<D>,
+            finish: [D::enter::<Finish<1>>, D::enter::<Finish<2>>],
             measure: D::enter::<Measure>,
+            blocks: None,
         }
+    }
+
+    /// The same with a unit that multiplies blocks of bytes.
+    #[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))] // No other has one so far.
+    pub(super) fn with_blocks(self, blocks: Option<Blocks>) -> Dots {
+        Dots { blocks, ..self }
     }
 
     /// Those of any processor.

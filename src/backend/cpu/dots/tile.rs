@@ -6,7 +6,8 @@
 
 #![allow(unsafe_code)]
 
-use super::dot::{Dot, LANES, Outputs};
+use super::dot::{Dot, LANES};
+use super::finish::{Epilogue, FinishJob, Panel};
 use super::measure::Measured;
 use crate::backend::cpu::simd::Kernel;
 
@@ -35,17 +36,23 @@ pub(in crate::backend::cpu) struct DotJob {
     pub(in crate::backend::cpu) epilogue: Epilogue,
 }
 
-/// What turns sums into outputs: `min(max(sum * (row * scale) + bias, floor), ceiling)`.
-#[derive(Clone, Copy, Debug)]
-pub(in crate::backend::cpu) struct Epilogue {
-    /// The numbers of the first panel's outputs.
-    pub(in crate::backend::cpu) outputs: Outputs,
-    /// Whether a byte other than 0 may stand for zero.
-    pub(in crate::backend::cpu) zeros: bool,
-    /// No output is below it: 0 for relu, minus infinity for none.
-    pub(in crate::backend::cpu) floor: f32,
-    /// No output is above it.
-    pub(in crate::backend::cpu) ceiling: f32,
+impl DotJob {
+    /// What finishes sums that lie in memory: of `rows` rows, from row `first` on.
+    pub(in crate::backend::cpu) fn finish(
+        &self,
+        sums: *const u32,
+        first: usize,
+        rows: usize,
+    ) -> FinishJob {
+        FinishJob {
+            sums: sums.cast(),
+            rows,
+            measured: self.rows.after(first),
+            y: self.y.wrapping_add(first * self.y_stride),
+            y_stride: self.y_stride,
+            epilogue: self.epilogue,
+        }
+    }
 }
 
 /// A tile compiled for an instruction set.
@@ -177,24 +184,13 @@ unsafe fn finish<D: Dot, const R: usize, const P: usize, const Z: bool>(
     job: &DotJob,
     sums: &[[D::I; P]; R],
 ) {
-    let Epilogue { outputs, floor, ceiling, .. } = job.epilogue;
-    let (floor, ceiling) = (dot.splat(floor), dot.splat(ceiling));
     for p in 0..P {
         // SAFETY: the caller promises `P` panels of the outputs' numbers, what `R` rows stand for,
         // and room for `R` rows of `P` panels.
         unsafe {
-            let scales = dot.load(outputs.scales.add(p * LANES));
-            let bias = dot.load(outputs.bias.add(p * LANES));
-            let weight_sums = dot.load_i(outputs.weight_sums.add(p * LANES));
+            let panel = Panel::new(dot, &job.epilogue, p);
             for (r, sums) in sums.iter().enumerate() {
-                let mut sum = sums[p];
-                if Z {
-                    let zero = dot.splat_i(*job.rows.zeros.add(r * job.rows.step));
-                    sum = dot.sub_i(sum, dot.mul_i(zero, weight_sums));
-                }
-                let row = dot.splat(*job.rows.steps.add(r * job.rows.step));
-                let value = dot.mul(dot.to_floats(sum), dot.mul(row, scales));
-                let value = dot.min(ceiling, dot.max(floor, dot.add(value, bias)));
+                let value = panel.value::<Z>(dot, sums[p], job.rows, r);
                 dot.store(job.y.add(r * job.y_stride + p * LANES), value);
             }
         }

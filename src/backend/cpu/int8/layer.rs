@@ -2,9 +2,10 @@
 
 #![allow(unsafe_code)]
 
-use crate::backend::cpu::dots::{DotJob, Dots, Epilogue, LANES, Measured, Outputs};
+use crate::backend::cpu::blocks::{BlockJob, Configured, GROUPS, Step, Sums, Tail};
+use crate::backend::cpu::dots::{DotJob, Dots, Epilogue, FinishJob, LANES, Measured, Outputs};
 use crate::backend::cpu::kernels::Kernels;
-use crate::backend::cpu::memory::Block;
+use crate::backend::cpu::memory::{Block, LINE};
 use crate::backend::cpu::passes::ActivateJob;
 use crate::backend::cpu::split::Split;
 use crate::model::Activation;
@@ -12,6 +13,9 @@ use crate::plan::{Plan, PlannedLayer};
 
 /// Inputs of a group: what one instruction multiplies in each lane.
 const GROUP: usize = 4;
+
+/// Bytes of a cache line.
+const LINE_BYTES: usize = LINE * size_of::<f32>();
 
 /// Rows of bytes, and what they stand for.
 #[derive(Clone, Copy, Debug)]
@@ -37,6 +41,8 @@ pub(in crate::backend::cpu) struct Int8Layer {
     /// Signed bytes, panel pair by panel pair (a last odd panel alone), each
     /// `[group][panel][lane][input]`.
     weights: Block,
+    /// For a unit that multiplies blocks, where the groups are no whole steps.
+    tail: Option<TailWeights>,
     /// Three times `[panel][lane]`: scales, biases, and the sums of weights as whole numbers.
     numbers: Block,
     clamp: [f32; 2],
@@ -48,7 +54,11 @@ pub(in crate::backend::cpu) struct Int8Layer {
 
 impl Int8Layer {
     /// Takes a layer out of a plan; `None` where memory runs out.
-    pub(in crate::backend::cpu) fn new(plan: &Plan, layer: &PlannedLayer) -> Option<Int8Layer> {
+    pub(in crate::backend::cpu) fn new(
+        plan: &Plan,
+        layer: &PlannedLayer,
+        kernels: &Kernels,
+    ) -> Option<Int8Layer> {
         let groups = layer.inputs.div_ceil(GROUP);
         let panels = layer.outputs.div_ceil(LANES);
         let mut weights = Block::new(groups * panels * LANES)?;
@@ -69,6 +79,8 @@ impl Int8Layer {
             bias[output] = float_at(plan, layer.bias.start, output);
             sums[output] = (0..layer.inputs).map(|input| i32::from(weight(input))).sum();
         }
+        let has_tail = kernels.dots.blocks.is_some() && !groups.is_multiple_of(GROUPS);
+        let tail = if has_tail { Some(TailWeights::new(to, groups, panels)?) } else { None };
         let (clamp, activation) = match layer.activation {
             Activation::Identity => ([f32::NEG_INFINITY, f32::INFINITY], None),
             Activation::Relu => ([0.0, f32::INFINITY], None),
@@ -77,7 +89,17 @@ impl Int8Layer {
         };
         let positive = clamp.iter().all(|bound| *bound >= 0.0);
         let outputs = layer.outputs;
-        Some(Int8Layer { outputs, groups, panels, weights, numbers, clamp, activation, positive })
+        Some(Int8Layer {
+            outputs,
+            groups,
+            panels,
+            weights,
+            tail,
+            numbers,
+            clamp,
+            activation,
+            positive,
+        })
     }
 
     /// Values that a row of outputs takes: whole panels.
@@ -125,9 +147,88 @@ impl Int8Layer {
                 }
                 job.x = job.x.wrapping_add(rows * x.stride);
                 job.y = job.y.wrapping_add(rows * stride);
-                let step = rows * job.rows.step;
-                job.rows.steps = job.rows.steps.wrapping_add(step);
-                job.rows.zeros = job.rows.zeros.wrapping_add(step);
+                job.rows = job.rows.after(rows);
+            }
+        }
+    }
+
+    /// The same by a unit that multiplies blocks.
+    ///
+    /// # Safety
+    /// As [`run`](Int8Layer::run); there are at least as many rows as the unit is configured for,
+    /// and whole steps of each may be read.
+    pub(super) unsafe fn run_blocks(
+        &self,
+        kernels: &Kernels,
+        unit: &Configured<'_>,
+        x: &Bytes,
+        y: *mut f32,
+        stride: usize,
+        rows: usize,
+    ) {
+        let mut sums = Sums::new();
+        for panel in (0..self.panels).step_by(2) {
+            let panels = (self.panels - panel).min(2);
+            let job = self.job(x, panel, y, stride);
+            for step in unit.walk(rows) {
+                let ahead = x.ahead && panel == 0;
+                let block = self.block(&job, panel, unit.rows(), &step, ahead, &mut sums);
+                // SAFETY: rows as the caller promises, weights are the layer's own.
+                unsafe { unit.multiply(step.blocks(), panels, &block) };
+                for (index, (first, again)) in step.each().enumerate() {
+                    let sums = sums.row(panels, index, again);
+                    let rows = unit.rows() - again;
+                    let job = job.finish(sums, first + again, rows);
+                    // SAFETY: the unit wrote the sums; room for outputs as the caller promises.
+                    unsafe { self.finish(kernels, &job, panels) };
+                }
+            }
+        }
+    }
+
+    /// What a unit multiplies at a step of its walk: the rows and weights of a tile's job.
+    fn block(
+        &self,
+        job: &DotJob,
+        panel: usize,
+        rows: usize,
+        step: &Step,
+        ahead: bool,
+        sums: &mut Sums,
+    ) -> BlockJob {
+        let x = job.x.wrapping_add(step.first * job.x_stride);
+        let taken = step.blocks() * rows * job.x_stride;
+        let steps = self.groups.div_ceil(GROUPS);
+        BlockJob {
+            rows,
+            x,
+            x_stride: job.x_stride,
+            second: step.second.unwrap_or(0),
+            steps: self.groups / GROUPS,
+            weight: job.weight,
+            tail: self.tail.as_ref().map(|tail| Tail {
+                byte: tail.byte,
+                weight: tail.weights.start().wrapping_add(panel * GROUPS * LANES).cast(),
+            }),
+            ahead: x.wrapping_add(taken),
+            ahead_lines: if ahead { taken.div_ceil(steps * LINE_BYTES) } else { 0 },
+            sums: sums.start(),
+        }
+    }
+
+    /// Turns the sums of some rows of a panel or two into outputs.
+    ///
+    /// # Safety
+    /// The sums are there, and room for the outputs.
+    unsafe fn finish(&self, kernels: &Kernels, job: &FinishJob, panels: usize) {
+        let FinishJob { y: values, y_stride: stride, rows, .. } = *job;
+        // SAFETY: as the caller promises.
+        unsafe {
+            (kernels.dots.finish[panels - 1])(job);
+            if let Some(activation) = self.activation {
+                let vectors = panels * LANES / kernels.lanes;
+                let job = ActivateJob { values, stride, rows, vectors, activation };
+                (kernels.activate)(&job);
             }
         }
     }
@@ -154,6 +255,32 @@ impl Int8Layer {
             y_stride: stride,
             epilogue: Epilogue { outputs, zeros: x.zeros, floor, ceiling },
         }
+    }
+}
+
+/// The weights of a step that takes what is left of a row's groups: its last bytes, of which whole
+/// steps took some, or all of a row that is less than a step.
+#[derive(Debug)]
+struct TailWeights {
+    /// Where the step begins in each row.
+    byte: usize,
+    /// Panel pair by panel pair, each `[group][panel][lane][input]`.
+    weights: Block,
+}
+
+impl TailWeights {
+    /// Copies what the step takes out of a layer's weights; `None` where memory runs out.
+    fn new(weights: &[i8], groups: usize, panels: usize) -> Option<TailWeights> {
+        let (first, taken) = (groups.saturating_sub(GROUPS), groups / GROUPS * GROUPS);
+        let mut tail = Block::new(GROUPS * panels * LANES)?;
+        let to: &mut [i8] = bytemuck::cast_slice_mut(tail.values_mut());
+        for output in 0..panels * LANES {
+            for input in taken * GROUP..groups * GROUP {
+                to[place(panels, GROUPS, output, input - first * GROUP)] =
+                    weights[place(panels, groups, output, input)];
+            }
+        }
+        Some(TailWeights { byte: first * GROUP, weights: tail })
     }
 }
 

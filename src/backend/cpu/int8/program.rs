@@ -4,6 +4,7 @@
 
 use super::layer::{Bytes, Int8Layer};
 use crate::backend::Rows;
+use crate::backend::cpu::blocks::{Configured, STEP_BYTES, TILE_ROWS};
 use crate::backend::cpu::dots::{MeasureJob, Measured, Measures};
 use crate::backend::cpu::kernels::Kernels;
 use crate::backend::cpu::memory::{LINE, stride};
@@ -68,7 +69,9 @@ impl Int8Program {
         let (inputs, input) = (plan.inputs(), plan.input());
         let in_place = input == InputType::U8
             && inputs.is_multiple_of(4)
-            && !inputs.is_multiple_of(ALIASING_BYTES);
+            && !inputs.is_multiple_of(ALIASING_BYTES)
+            // A unit that multiplies blocks reads a whole step of each row.
+            && (kernels.dots.blocks.is_none() || inputs >= STEP_BYTES);
         let last = layers.len() - 1;
         let hidden = layers[..last].iter().map(Int8Layer::padded).max().unwrap_or(0);
         let as_bytes = if in_place { hidden } else { hidden.max(inputs) };
@@ -76,9 +79,10 @@ impl Int8Program {
         let stride = layers.iter().map(|layer| stride(layer.padded())).max().unwrap_or(0);
         let far = plan.parameters().len() > WEIGHTS_NEAR_MAX;
         let fitting = TILE_BYTES[usize::from(far)] / ((stride + bytes_stride) * size_of::<f32>());
-        let tiles = (fitting / kernels.dots.rows).clamp(1, REGISTER_TILES_MAX);
+        let together = if kernels.dots.blocks.is_some() { TILE_ROWS } else { kernels.dots.rows };
+        let tiles = (fitting / together).clamp(1, REGISTER_TILES_MAX);
         Int8Program {
-            tile_rows: tiles * kernels.dots.rows,
+            tile_rows: tiles * together,
             kernels,
             layers,
             inputs,
@@ -138,6 +142,8 @@ impl Int8Program {
             },
             widened: memory.wrapping_add(layout.widened),
         };
+        let unit = self.kernels.dots.blocks.filter(|_| count > self.kernels.dots.rows);
+        let unit = unit.as_ref().map(|unit| unit.configure(count));
         let split = Split::new(count, self.tile_rows);
         let (mut start, mut rest) = (0, scores);
         for tile in 0..split.tiles {
@@ -147,7 +153,7 @@ impl Int8Program {
             // SAFETY: the layout keeps the parts of `memory` apart, each with room for a tile.
             unsafe {
                 let x = self.first_bytes(rows.slice(start..end, self.inputs), tile_rows, &work);
-                self.run_tile(x, tile_rows, &work, now);
+                self.run_tile(x, tile_rows, unit.as_ref(), &work, now);
             }
             (start, rest) = (end, later);
         }
@@ -157,13 +163,24 @@ impl Int8Program {
     ///
     /// # Safety
     /// `x` holds `rows` rows, and `work` has room for as many.
-    unsafe fn run_tile(&self, mut x: Bytes, rows: usize, work: &Work, scores: &mut [f32]) {
+    unsafe fn run_tile(
+        &self,
+        mut x: Bytes,
+        rows: usize,
+        unit: Option<&Configured<'_>>,
+        work: &Work,
+        scores: &mut [f32],
+    ) {
         let last = self.layers.len() - 1;
         for (index, layer) in self.layers.iter().enumerate() {
             // SAFETY: `x` are the caller's rows or bytes in a part of their own; every layer's
             // outputs fit the other, and its inputs are the outputs of the one before.
             unsafe {
-                layer.run(&self.kernels, &x, work.outputs, self.stride, rows);
+                let (kernels, y, stride) = (&self.kernels, work.outputs, self.stride);
+                match unit {
+                    Some(unit) => layer.run_blocks(kernels, unit, &x, y, stride, rows),
+                    None => layer.run(kernels, &x, y, stride, rows),
+                }
                 if index < last {
                     let source = Floats { start: work.outputs, stride: self.stride };
                     x = self.measure(source, layer.outputs, rows, layer.positive, work);

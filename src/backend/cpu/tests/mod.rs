@@ -8,7 +8,11 @@ mod pairs;
 
 use std::sync::Arc;
 
-use super::{levels, open_level, oracle};
+use super::blocks::{PLAIN_INTS, PLAIN_PAIRS};
+use super::dots::Dots;
+use super::kernels::Kernels;
+use super::portable::Portable;
+use super::{CpuDevice, Level, levels, open_level, oracle};
 use crate::backend::{Device, Executable, Rows};
 use crate::model::{Activation, Dense, Model};
 use crate::plan::{InputType, Plan, PlanOptions, Precision};
@@ -50,8 +54,19 @@ pub(super) fn network(random: &mut Random, widths: &[usize], activation: Activat
     Model::from_layers(widths.windows(2).map(layer).collect()).unwrap()
 }
 
+/// The portable level with units that multiply blocks, in plain Rust: what is built on such is
+/// tested wherever the tests run.
+pub(super) fn stand_in() -> Kernels {
+    let dots = Dots::plain().with_blocks(Some(PLAIN_INTS));
+    let kernels = Kernels::new::<Portable<16>>(dots);
+    kernels.with_pairs::<Portable<16>, Portable<16>>().with_blocks(Some(PLAIN_PAIRS))
+}
+
+/// A device of each level, and one with the stand-in for units that multiply blocks.
 pub(super) fn devices() -> Vec<Arc<dyn Device>> {
-    levels().into_iter().map(|level| open_level(level).unwrap()).collect()
+    let own = levels().into_iter().map(|level| open_level(level).unwrap());
+    let stand_in: Arc<dyn Device> = Arc::new(CpuDevice::new(Level::Portable, stand_in()));
+    own.chain([stand_in]).collect()
 }
 
 pub(super) fn load(

@@ -14,7 +14,7 @@ use crate::backend::cpu::dots::Dots;
 use crate::backend::cpu::kernels::Kernels;
 use crate::backend::cpu::pairs::{PairDot, RoundJob};
 use crate::backend::cpu::passes::Values;
-use crate::backend::cpu::portable::FourLanes;
+use crate::backend::cpu::portable::{FourLanes, Portable};
 use crate::backend::cpu::tile::{Ahead, Stored, TileJob};
 use crate::backend::cpu::{CpuDevice, Level, detect};
 
@@ -43,24 +43,24 @@ fn round(first: f32, second: f32) -> f32 {
     f32::from_bits(first | second << 16)
 }
 
-impl PairDot for FourLanes {
-    fn dot(self, sum: [f32; 4], a: [f32; 4], b: [f32; 4]) -> [f32; 4] {
+impl<const N: usize> PairDot for Portable<N> {
+    fn dot(self, sum: [f32; N], a: [f32; N], b: [f32; N]) -> [f32; N] {
         from_fn(|lane| dot(sum[lane], a[lane], b[lane]))
     }
 
-    fn round(self, low: [f32; 4], high: [f32; 4]) -> [f32; 4] {
+    fn round(self, low: [f32; N], high: [f32; N]) -> [f32; N] {
         let all: Vec<f32> = low.into_iter().chain(high).collect();
         from_fn(|lane| round(all[2 * lane], all[2 * lane + 1]))
     }
 }
 
-/// The levels that multiply pairs, the portable one among them.
+/// The levels that multiply pairs, the portable one among them, and with it a unit for blocks.
 fn levels_with_pairs() -> Vec<(Level, Kernels)> {
     let own = levels().into_iter().filter_map(|level| Some((level, detect::kernels(level)?)));
     let own = own.filter(|(_, kernels)| kernels.round_for(Precision::Bf16).is_some());
     let portable = Kernels::new::<FourLanes>(Dots::plain());
     let portable = portable.with_pairs::<FourLanes, FourLanes>();
-    own.chain([(Level::Portable, portable)]).collect()
+    own.chain([(Level::Portable, portable), (Level::Portable, stand_in())]).collect()
 }
 
 fn same(a: f32, b: f32) -> bool {
@@ -194,8 +194,28 @@ fn pairs_of(values: &[f32]) -> Vec<f32> {
     values.chunks(2).map(|two| round(two[0], two.get(1).copied().unwrap_or(0.0))).collect()
 }
 
+/// The sum of a layer's products where a unit multiplies blocks: 16 pairs at a time, the first of
+/// each pair apart from the second.
+fn sum_in_blocks(x: &[f32], weights: &[f32]) -> f32 {
+    let add = |a: f32, b: f32| flushed((f64::from(a) + f64::from(b)) as f32);
+    x.chunks(16).zip(weights.chunks(16)).fold(0.0, |sum, (x, weights)| {
+        let mut apart = [0.0_f32; 2];
+        for (x, weight) in x.iter().zip(weights) {
+            let (x, weight) = (halves(*x), halves(*weight));
+            apart = from_fn(|at| flushed((x[at] * weight[at] + f64::from(apart[at])) as f32));
+        }
+        add(sum, add(apart[0], apart[1]))
+    })
+}
+
 /// What a network of clamps makes of one row. `fused` where a scale and a bias are one rounding.
-fn by_hand(model: &Model, row: &[f32], first_scale: f32, fused: bool) -> Vec<f32> {
+fn by_hand(
+    model: &Model,
+    row: &[f32],
+    first_scale: f32,
+    sum: fn(&[f32], &[f32]) -> f32,
+    fused: bool,
+) -> Vec<f32> {
     let (mut values, mut scale) = (row.to_vec(), first_scale);
     for layer in model.layers() {
         let x = pairs_of(&values);
@@ -228,12 +248,14 @@ fn assert_same(model: &Model, rows: Rows<'_>, what: &str) {
     };
     let scale = if matches!(rows, Rows::U8(_)) { model.u8_scale() } else { 1.0 };
     for (level, kernels) in levels_with_pairs() {
+        let in_blocks = kernels.blocks_for(Precision::Bf16).is_some();
+        let sum = if in_blocks { sum_in_blocks } else { sum };
         let device = CpuDevice::new(level, kernels);
         let executable = load(&device, model, &options(rows.input(), Precision::Bf16));
         let got = scores(&*executable, rows);
         let of_rows = got.chunks(model.classes()).zip(floats.chunks(model.inputs()));
         for (index, (got, row)) in of_rows.enumerate() {
-            let expected = by_hand(model, row, scale, level != Level::Portable);
+            let expected = by_hand(model, row, scale, sum, level != Level::Portable);
             let same = got.iter().zip(&expected).all(|(a, b)| same(*a, *b));
             assert!(same, "{level:?}, {what}: row {index} is {got:?}, not {expected:?}");
         }

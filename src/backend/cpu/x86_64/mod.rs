@@ -1,5 +1,6 @@
 //! x86-64: AVX-512 and AVX2, where the processor has them.
 
+mod amx;
 mod avx2;
 mod avx512;
 mod vnni;
@@ -15,12 +16,16 @@ pub(super) fn kernels(level: Level) -> Option<Kernels> {
     match level {
         Level::Avx512 if is_x86_feature_detected!("avx512f") => {
             let has_dots = is_x86_feature_detected!("avx512vnni");
-            let dots = if has_dots { Dots::new::<Avx512<Vnni>>() } else { Dots::plain() };
+            let dots = if has_dots {
+                Dots::new::<Avx512<Vnni>>().with_blocks(amx::ints())
+            } else {
+                Dots::plain()
+            };
             let kernels = Kernels::new::<Avx512<Alone>>(dots);
             let has_pairs =
                 is_x86_feature_detected!("avx512bw") && is_x86_feature_detected!("avx512bf16");
             Some(if has_pairs {
-                kernels.with_pairs::<Avx512<Alone>, Avx512<Bf16>>()
+                kernels.with_pairs::<Avx512<Alone>, Avx512<Bf16>>().with_blocks(amx::pairs())
             } else {
                 kernels
             })
