@@ -74,7 +74,8 @@ pub enum Precision {
     F16,
     /// bfloat16: 8 significant bits, the range of f32. On a processor with AVX512-BF16 what a layer
     /// reads is rounded so, too, rows and activations alike: to the nearest, ties to even, numbers
-    /// below f32's normal ones to 0. Rows of bytes and of bf16 lose nothing by it.
+    /// below f32's normal ones to 0. Rows of bytes and of bf16 lose nothing by it. With AMX the
+    /// products of 32 inputs are summed before they are added to the others.
     Bf16,
     /// Whole numbers from -127 to 127 times one f32 for each output. What a layer reads becomes
     /// bytes, too: rows of bytes as they are, everything else measured row by row, from the row's

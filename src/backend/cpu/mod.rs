@@ -14,6 +14,11 @@
 //! Plans of int8 are computed in whole numbers (`int8`, `dots`), with VNNI where the processor
 //! has it.
 //!
+//! With AMX both are multiplied in blocks of 16 rows by 16 outputs (`blocks`). Linux saves AMX's
+//! registers for a process that asked for it; opening a device asks, and uses AMX if that is
+//! granted and it sums what the plain version does. From then on Linux wants 8 KiB more of the
+//! stacks that a process gives it for signals.
+//!
 //! At one level, a row's scores are the same to the last bit whatever batch it is in. Levels differ
 //! from each other in the last bits: the portable one rounds products before adding them.
 
