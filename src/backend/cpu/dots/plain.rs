@@ -38,11 +38,16 @@ impl Dot for Portable<LANES> {
 
     #[inline(always)]
     fn dot(self, sum: Numbers, x: Numbers, w: Numbers) -> Numbers {
-        from_fn(|lane| {
-            let products = x[lane].to_ne_bytes().into_iter().zip(w[lane].to_ne_bytes());
-            let products = products.map(|(x, w)| i32::from(x) * i32::from(w.cast_signed()));
-            sum[lane].wrapping_add(products.sum())
-        })
+        // Shifts rather than bytes, which the compiler takes apart lane by lane.
+        let byte = |x: i32, at: u32| x >> (8 * at) & 0xff;
+        let signed = |w: i32, at: u32| w << (24 - 8 * at) >> 24;
+        let mut sum = sum;
+        for at in 0..4 {
+            for lane in 0..LANES {
+                sum[lane] = sum[lane].wrapping_add(byte(x[lane], at) * signed(w[lane], at));
+            }
+        }
+        sum
     }
 
     #[inline(always)]

@@ -3,9 +3,12 @@
 mod amx;
 mod avx2;
 mod avx512;
+mod twice;
 mod vnni;
 
+use self::avx2::Avx2;
 use self::avx512::{Alone, Avx512, Bf16};
+use self::twice::Twice;
 use self::vnni::Vnni;
 use super::dots::Dots;
 use super::kernels::Kernels;
@@ -18,6 +21,8 @@ pub(super) fn kernels(level: Level) -> Option<Kernels> {
             let has_dots = is_x86_feature_detected!("avx512vnni");
             let dots = if has_dots {
                 Dots::new::<Avx512<Vnni>>().with_blocks(amx::ints())
+            } else if has_avx2() {
+                Dots::new::<Twice<Avx2>>()
             } else {
                 Dots::plain()
             };
@@ -30,15 +35,16 @@ pub(super) fn kernels(level: Level) -> Option<Kernels> {
                 kernels
             })
         }
-        Level::Avx2
-            if is_x86_feature_detected!("avx2")
-                && is_x86_feature_detected!("fma")
-                && is_x86_feature_detected!("f16c") =>
-        {
-            Some(Kernels::new::<avx2::Avx2>(Dots::plain()))
-        }
+        Level::Avx2 if has_avx2() => Some(Kernels::new::<Avx2>(Dots::new::<Twice<Avx2>>())),
         _ => None,
     }
+}
+
+/// Whether the processor has AVX2 and what every one has beside it.
+fn has_avx2() -> bool {
+    is_x86_feature_detected!("avx2")
+        && is_x86_feature_detected!("fma")
+        && is_x86_feature_detected!("f16c")
 }
 
 /// The processor's own name, from CPUID leaves 0x8000_0002 to 0x8000_0004.
