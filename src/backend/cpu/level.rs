@@ -20,7 +20,8 @@ impl Level {
 
     /// The level's name. [`DeviceInfo::detail`](crate::backend::DeviceInfo) begins with it, and
     /// goes on with what the processor has beside it: `+vnni`, which multiplies bytes, and `+bf16`,
-    /// which multiplies pairs of bf16; `+amx-int8` and `+amx-bf16` multiply blocks of either.
+    /// which multiplies pairs of bf16; `+avxvnni` is `+vnni` without AVX-512,
+    /// and `+amx-int8` and `+amx-bf16` multiply blocks of either.
     pub fn name(self) -> &'static str {
         match self {
             Level::Avx512 => "avx512f",

@@ -99,16 +99,7 @@ impl<D: Dot> Kernel<D> for Measure {
 /// `width` values may be read.
 #[inline(always)]
 unsafe fn range<D: Dot>(dot: D, values: *const f32, width: usize, positive: bool) -> [f32; 2] {
-    let zero = dot.splat(0.0);
-    let (mut low, mut high) = ([zero; AT_ONCE], [zero; AT_ONCE]);
-    let mut is_nan = false;
-    let mut take = |at: usize, value: D::V| {
-        is_nan |= dot.is_nan(value, value);
-        high[at] = dot.max(value, high[at]);
-        if !positive {
-            low[at] = dot.min(value, low[at]);
-        }
-    };
+    let mut range = Range::new(dot, positive);
     let whole = width / LANES * LANES;
     let blocks = width / (AT_ONCE * LANES) * (AT_ONCE * LANES);
     // SAFETY: the caller promises `width` values.
@@ -117,22 +108,58 @@ unsafe fn range<D: Dot>(dot: D, values: *const f32, width: usize, positive: bool
             for at in 0..AT_ONCE {
                 let value = values.add(start + at * LANES);
                 dot.prefetch(value.cast::<u8>().wrapping_add(AHEAD_BYTES));
-                take(at, dot.load(value));
+                range.take(at, dot.load(value));
             }
         }
         for start in (blocks..whole).step_by(LANES) {
-            take(0, dot.load(values.add(start)));
+            range.take(0, dot.load(values.add(start)));
         }
         if whole < width {
-            take(0, dot.load_some(values.add(whole), width - whole));
+            range.take(0, dot.load_some(values.add(whole), width - whole));
         }
     }
-    if is_nan {
-        return [f32::NAN; 2];
+    range.ends()
+}
+
+/// The range of the values so far. Not a closure: only what is sure to be inlined is compiled for
+/// the instruction set.
+struct Range<D: Dot> {
+    dot: D,
+    positive: bool,
+    low: [D::V; AT_ONCE],
+    high: [D::V; AT_ONCE],
+    is_nan: bool,
+}
+
+impl<D: Dot> Range<D> {
+    #[inline(always)]
+    fn new(dot: D, positive: bool) -> Range<D> {
+        let zero = dot.splat(0.0);
+        Range { dot, positive, low: [zero; AT_ONCE], high: [zero; AT_ONCE], is_nan: false }
     }
-    let high = high[1..].iter().fold(high[0], |most, value| dot.max(*value, most));
-    let low = low[1..].iter().fold(low[0], |least, value| dot.min(*value, least));
-    [if positive { 0.0 } else { dot.least(low) }, dot.largest(high)]
+
+    #[inline(always)]
+    fn take(&mut self, at: usize, value: D::V) {
+        self.is_nan |= self.dot.is_nan(value, value);
+        self.high[at] = self.dot.max(value, self.high[at]);
+        if !self.positive {
+            self.low[at] = self.dot.min(value, self.low[at]);
+        }
+    }
+
+    /// The least value and the largest; NaN where a value was.
+    #[inline(always)]
+    fn ends(self) -> [f32; 2] {
+        if self.is_nan {
+            return [f32::NAN; 2];
+        }
+        let (mut low, mut high) = (self.low[0], self.high[0]);
+        for at in 1..AT_ONCE {
+            low = self.dot.min(self.low[at], low);
+            high = self.dot.max(self.high[at], high);
+        }
+        [if self.positive { 0.0 } else { self.dot.least(low) }, self.dot.largest(high)]
+    }
 }
 
 /// How a row becomes bytes.

@@ -12,6 +12,8 @@ use super::blocks::{PLAIN_INTS, PLAIN_PAIRS};
 use super::dots::Dots;
 use super::kernels::Kernels;
 use super::portable::Portable;
+#[cfg(target_arch = "x86_64")]
+use super::x86_64::without_vnni;
 use super::{CpuDevice, Level, levels, open_level, oracle};
 use crate::backend::{Device, Executable, Rows};
 use crate::model::{Activation, Dense, Model};
@@ -62,11 +64,20 @@ pub(super) fn stand_in() -> Kernels {
     kernels.with_pairs::<Portable<16>, Portable<16>>().with_blocks(Some(PLAIN_PAIRS))
 }
 
-/// A device of each level, and one with the stand-in for units that multiply blocks.
+#[cfg(not(target_arch = "x86_64"))]
+fn without_vnni() -> Option<Kernels> {
+    None
+}
+
+/// A device of each level, one with the stand-in for units that multiply blocks, and one that has
+/// less than this processor.
 pub(super) fn devices() -> Vec<Arc<dyn Device>> {
     let own = levels().into_iter().map(|level| open_level(level).unwrap());
-    let stand_in: Arc<dyn Device> = Arc::new(CpuDevice::new(Level::Portable, stand_in()));
-    own.chain([stand_in]).collect()
+    let more = [(Level::Portable, Some(stand_in())), (Level::Avx2, without_vnni())];
+    let more = more.into_iter().filter_map(|(level, kernels)| Some((level, kernels?)));
+    let more = more
+        .map(|(level, kernels)| -> Arc<dyn Device> { Arc::new(CpuDevice::new(level, kernels)) });
+    own.chain(more).collect()
 }
 
 pub(super) fn load(

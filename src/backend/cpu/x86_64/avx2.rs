@@ -3,27 +3,96 @@
 #![allow(unsafe_code)]
 
 use std::arch::x86_64::*;
+use std::fmt::Debug;
+use std::marker::PhantomData;
 
 use crate::backend::cpu::simd::{Kernel, Simd};
 
-/// The proof that the processor has AVX2, FMA and F16C: only [`Simd::enter`] makes one.
+/// The proof that the processor has AVX2, FMA, F16C and `E`: only [`Beside::enter`] makes one.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Avx2(());
+pub(super) struct Avx2<E>(PhantomData<E>);
 
-impl Simd for Avx2 {
+/// What a processor has beside AVX2, to multiply bytes with.
+pub(super) trait Beside: Copy + Debug {
+    /// What the level's name does not tell, behind a plus.
+    const NAME: &str;
+
+    /// [`Simd::enter`] with these instructions.
+    ///
+    /// # Safety
+    /// As there.
+    unsafe fn enter<K: Kernel<Avx2<Self>>>(job: &K::Job);
+
+    /// In each lane `sum` and the four products of `x`'s bytes by the signed bytes of `w`.
+    fn four(proof: Avx2<Self>, sum: __m256i, x: __m256i, w: __m256i) -> __m256i;
+}
+
+/// Nothing more: what multiplies bytes in one instruction keeps sums of two products in 16 bits,
+/// which they may not fit. They are widened to 16 bits instead, the even ones apart from the odd
+/// ones.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Nothing;
+
+impl Beside for Nothing {
+    const NAME: &str = "";
+
+    unsafe fn enter<K: Kernel<Avx2<Nothing>>>(job: &K::Job) {
+        #[target_feature(enable = "avx2,fma,f16c")]
+        unsafe fn inside<K: Kernel<Avx2<Nothing>>>(job: &K::Job) {
+            // SAFETY: the caller promises what `job` needs; the attribute makes the proof true.
+            unsafe { K::run(Avx2(PhantomData), job) }
+        }
+        // SAFETY: the caller promises that the processor has these, and what `job` needs.
+        unsafe { inside::<K>(job) }
+    }
+
+    #[inline(always)]
+    fn four(_proof: Avx2<Nothing>, sum: __m256i, x: __m256i, w: __m256i) -> __m256i {
+        // SAFETY: `_proof` proves AVX2.
+        unsafe {
+            let x_even = _mm256_and_si256(x, _mm256_set1_epi16(0xff));
+            let w_even = _mm256_srai_epi16::<8>(_mm256_slli_epi16::<8>(w));
+            let (x_odd, w_odd) = (_mm256_srli_epi16::<8>(x), _mm256_srai_epi16::<8>(w));
+            let even = _mm256_madd_epi16(x_even, w_even);
+            let odd = _mm256_madd_epi16(x_odd, w_odd);
+            _mm256_add_epi32(sum, _mm256_add_epi32(even, odd))
+        }
+    }
+}
+
+/// AVX-VNNI: four products of bytes in each lane, added in one instruction.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct AvxVnni;
+
+impl Beside for AvxVnni {
+    const NAME: &str = "+avxvnni";
+
+    unsafe fn enter<K: Kernel<Avx2<AvxVnni>>>(job: &K::Job) {
+        #[target_feature(enable = "avx2,fma,f16c,avxvnni")]
+        unsafe fn inside<K: Kernel<Avx2<AvxVnni>>>(job: &K::Job) {
+            // SAFETY: the caller promises what `job` needs; the attribute makes the proof true.
+            unsafe { K::run(Avx2(PhantomData), job) }
+        }
+        // SAFETY: the caller promises that the processor has these, and what `job` needs.
+        unsafe { inside::<K>(job) }
+    }
+
+    #[inline(always)]
+    fn four(_proof: Avx2<AvxVnni>, sum: __m256i, x: __m256i, w: __m256i) -> __m256i {
+        // SAFETY: `_proof` proves AVX-VNNI.
+        unsafe { _mm256_dpbusd_avx_epi32(sum, x, w) }
+    }
+}
+
+impl<E: Beside> Simd for Avx2<E> {
     type V = __m256;
     const LANES: usize = 8;
     const SUMS: usize = 12;
     const ROWS: usize = 6;
 
     unsafe fn enter<K: Kernel<Self>>(job: &K::Job) {
-        #[target_feature(enable = "avx2,fma,f16c")]
-        unsafe fn inside<K: Kernel<Avx2>>(job: &K::Job) {
-            // SAFETY: the caller promises what `job` needs; the attribute makes the proof true.
-            unsafe { K::run(Avx2(()), job) }
-        }
-        // SAFETY: the caller promises that the processor has these, and what `job` needs.
-        unsafe { inside::<K>(job) }
+        // SAFETY: the caller's promise, passed on.
+        unsafe { E::enter::<K>(job) }
     }
 
     #[inline(always)]

@@ -6,7 +6,7 @@ mod avx512;
 mod twice;
 mod vnni;
 
-use self::avx2::Avx2;
+use self::avx2::{Avx2, AvxVnni, Nothing};
 use self::avx512::{Alone, Avx512, Bf16};
 use self::twice::Twice;
 use self::vnni::Vnni;
@@ -21,10 +21,8 @@ pub(super) fn kernels(level: Level) -> Option<Kernels> {
             let has_dots = is_x86_feature_detected!("avx512vnni");
             let dots = if has_dots {
                 Dots::new::<Avx512<Vnni>>().with_blocks(amx::ints())
-            } else if has_avx2() {
-                Dots::new::<Twice<Avx2>>()
             } else {
-                Dots::plain()
+                avx2_dots()
             };
             let kernels = Kernels::new::<Avx512<Alone>>(dots);
             let has_pairs =
@@ -35,7 +33,7 @@ pub(super) fn kernels(level: Level) -> Option<Kernels> {
                 kernels
             })
         }
-        Level::Avx2 if has_avx2() => Some(Kernels::new::<Avx2>(Dots::new::<Twice<Avx2>>())),
+        Level::Avx2 if has_avx2() => Some(Kernels::new::<Avx2<Nothing>>(avx2_dots())),
         _ => None,
     }
 }
@@ -45,6 +43,24 @@ fn has_avx2() -> bool {
     is_x86_feature_detected!("avx2")
         && is_x86_feature_detected!("fma")
         && is_x86_feature_detected!("f16c")
+}
+
+/// The kernels of bytes that AVX2 has, and every processor with AVX-512.
+fn avx2_dots() -> Dots {
+    if !has_avx2() {
+        Dots::plain()
+    } else if is_x86_feature_detected!("avxvnni") {
+        Dots::new::<Twice<Avx2<AvxVnni>>>()
+    } else {
+        Dots::new::<Twice<Avx2<Nothing>>>()
+    }
+}
+
+/// The kernels of a processor with AVX2 that has nothing to multiply bytes with, where this one can
+/// stand in for it.
+#[cfg(test)]
+pub(super) fn without_vnni() -> Option<Kernels> {
+    has_avx2().then(|| Kernels::new::<Avx2<Nothing>>(Dots::new::<Twice<Avx2<Nothing>>>()))
 }
 
 /// The processor's own name, from CPUID leaves 0x8000_0002 to 0x8000_0004.

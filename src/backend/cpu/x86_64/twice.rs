@@ -1,14 +1,10 @@
 //! AVX2 two registers at a time: the 16 outputs that kernels of whole numbers compute at once.
-//!
-//! AVX2 multiplies bytes in one instruction, too, but keeps sums of two products in 16 bits, which
-//! they may not fit. Bytes are widened to 16 bits instead, the even ones apart from the odd ones,
-//! and multiplied so: exact, at half the speed of what AVX-VNNI does.
 
 #![allow(unsafe_code)]
 
 use std::arch::x86_64::*;
 
-use super::avx2::Avx2;
+use super::avx2::{Avx2, Beside};
 use crate::backend::cpu::dots::{Dot, LANES};
 use crate::backend::cpu::simd::{Kernel, Simd};
 
@@ -139,9 +135,9 @@ impl<S: Simd> Simd for Twice<S> {
     }
 }
 
-impl Dot for Twice<Avx2> {
+impl<E: Beside> Dot for Twice<Avx2<E>> {
     type I = [__m256i; 2];
-    const BESIDE: &str = "";
+    const BESIDE: &str = E::NAME;
     const DOT_SUMS: usize = 4;
     const DOT_ROWS: usize = 2;
 
@@ -171,7 +167,7 @@ impl Dot for Twice<Avx2> {
 
     #[inline(always)]
     fn dot(self, sum: Self::I, x: Self::I, w: Self::I) -> Self::I {
-        [four(sum[0], x[0], w[0]), four(sum[1], x[1], w[1])]
+        [E::four(self.0, sum[0], x[0], w[0]), E::four(self.0, sum[1], x[1], w[1])]
     }
 
     #[inline(always)]
@@ -182,12 +178,12 @@ impl Dot for Twice<Avx2> {
 
     #[inline(always)]
     fn largest(self, x: Self::V) -> f32 {
-        lanes(self, x).into_iter().fold(f32::NEG_INFINITY, f32::max)
+        self.fold(x, Simd::max)
     }
 
     #[inline(always)]
     fn least(self, x: Self::V) -> f32 {
-        lanes(self, x).into_iter().fold(f32::INFINITY, f32::min)
+        self.fold(x, Simd::min)
     }
 
     #[inline(always)]
@@ -229,25 +225,17 @@ impl Dot for Twice<Avx2> {
     }
 }
 
-/// In each lane the sum and four products of bytes by signed bytes.
-#[inline(always)]
-fn four(sum: __m256i, x: __m256i, w: __m256i) -> __m256i {
-    // SAFETY: called by kernels of `Twice<Avx2>` alone, which proves AVX2.
-    unsafe {
-        let x_even = _mm256_and_si256(x, _mm256_set1_epi16(0xff));
-        let w_even = _mm256_srai_epi16::<8>(_mm256_slli_epi16::<8>(w));
-        let (x_odd, w_odd) = (_mm256_srli_epi16::<8>(x), _mm256_srai_epi16::<8>(w));
-        let even = _mm256_madd_epi16(x_even, w_even);
-        let odd = _mm256_madd_epi16(x_odd, w_odd);
-        _mm256_add_epi32(sum, _mm256_add_epi32(even, odd))
+impl<E: Beside> Twice<Avx2<E>> {
+    /// All lanes brought down to one, half by half.
+    #[inline(always)]
+    fn fold(self, x: [__m256; 2], pair: impl Fn(Avx2<E>, __m256, __m256) -> __m256) -> f32 {
+        let x = pair(self.0, x[0], x[1]);
+        // SAFETY: `self` proves AVX2.
+        unsafe {
+            let x = pair(self.0, x, _mm256_permute2f128_ps::<1>(x, x));
+            let x = pair(self.0, x, _mm256_permute_ps::<0b01_00_11_10>(x));
+            let x = pair(self.0, x, _mm256_permute_ps::<0b10_11_00_01>(x));
+            _mm256_cvtss_f32(x)
+        }
     }
-}
-
-/// The lanes of a vector.
-#[inline(always)]
-fn lanes(simd: Twice<Avx2>, x: [__m256; 2]) -> [f32; LANES] {
-    let mut lanes = [0.0; LANES];
-    // SAFETY: the array holds both vectors.
-    unsafe { simd.store(lanes.as_mut_ptr(), x) };
-    lanes
 }
