@@ -8,7 +8,7 @@ use std::hint::black_box;
 use std::time::Duration;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use fusewire::backend::{Executable, cpu};
+use fusewire::backend::{Device, Executable, cpu};
 use fusewire::{Activation, Dense, InputType, Model, Plan, PlanOptions, Precision, Rows};
 
 const WIDTHS: [usize; 6] = [784, 32, 32, 32, 32, 10];
@@ -18,35 +18,65 @@ const BATCHES: [usize; 5] = [1, 10, 100, 1000, 4096];
 /// Rows that the inputs rotate over.
 const ROWS: usize = 8192;
 
+/// What an executable is timed on.
+struct Case<'a> {
+    name: String,
+    model: &'a Model,
+    device: &'a dyn Device,
+    precision: Precision,
+    rows: Rows<'a>,
+    batches: &'a [usize],
+}
+
 fn batches(criterion: &mut Criterion) {
     let model = model();
     let bytes = random_bytes(ROWS * WIDTHS[0]);
     let floats: Vec<f32> = bytes.iter().map(|byte| f32::from(*byte) / 255.0).collect();
     let device = cpu::open();
     for (precision, input) in PRECISIONS.iter().flat_map(|p| INPUTS.map(|input| (*p, input))) {
-        let all = match input {
+        let rows = match input {
             InputType::U8 => Rows::U8(&bytes),
             _ => Rows::F32(&floats),
         };
-        let options = PlanOptions { input, precision, ..PlanOptions::default() };
-        let plan = Plan::new(&model, device.limits(), &options).expect("the model is small");
-        let executable = device.load(plan).expect("the plan is for this device");
-        check(&model, &*executable, all);
         let name = format!("cpu/{}/{}", precision.name(), input.name());
-        let mut group = criterion.benchmark_group(name);
-        for batch in BATCHES {
-            group.throughput(Throughput::Elements(batch as u64));
-            let mut scores = vec![0.0; batch * model.classes()];
-            let mut next = (0..ROWS / batch).cycle();
-            group.bench_function(BenchmarkId::from_parameter(batch), |bencher| {
-                bencher.iter(|| {
-                    let at = next.next().expect("a cycle has no end") * batch;
-                    let rows = all.slice(at..at + batch, model.inputs());
-                    executable.run(rows, &mut scores).expect("the rows are as planned");
-                    black_box(&scores);
-                });
-            });
+        let (model, device, batches) = (&model, &*device, &BATCHES);
+        time(criterion, &Case { name, model, device, precision, rows, batches });
+    }
+}
+
+/// Every instruction set that this processor has, at few rows and many.
+fn levels(criterion: &mut Criterion) {
+    let model = model();
+    let bytes = random_bytes(ROWS * WIDTHS[0]);
+    for level in cpu::levels() {
+        let device = cpu::open_level(level).expect("the processor has it");
+        for precision in PRECISIONS {
+            let name = format!("levels/{}/{}", device.info().detail, precision.name());
+            let (model, device, rows) = (&model, &*device, Rows::U8(&bytes));
+            time(criterion, &Case { name, model, device, precision, rows, batches: &[1, 1000] });
         }
+    }
+}
+
+fn time(criterion: &mut Criterion, case: &Case<'_>) {
+    let Case { model, device, precision, rows: all, .. } = *case;
+    let options = PlanOptions { input: all.input(), precision, ..PlanOptions::default() };
+    let plan = Plan::new(model, device.limits(), &options).expect("the model is small");
+    let executable = device.load(plan).expect("the plan is for this device");
+    check(model, &*executable, all);
+    let mut group = criterion.benchmark_group(&case.name);
+    for &batch in case.batches {
+        group.throughput(Throughput::Elements(batch as u64));
+        let mut scores = vec![0.0; batch * model.classes()];
+        let mut next = (0..ROWS / batch).cycle();
+        group.bench_function(BenchmarkId::from_parameter(batch), |bencher| {
+            bencher.iter(|| {
+                let at = next.next().expect("a cycle has no end") * batch;
+                let rows = all.slice(at..at + batch, model.inputs());
+                executable.run(rows, &mut scores).expect("the rows are as planned");
+                black_box(&scores);
+            });
+        });
     }
 }
 
@@ -95,6 +125,6 @@ criterion_group! {
     config = Criterion::default()
         .warm_up_time(Duration::from_millis(300))
         .measurement_time(Duration::from_secs(1));
-    targets = batches
+    targets = batches, levels
 }
 criterion_main!(cpu_backend);
