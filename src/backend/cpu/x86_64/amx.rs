@@ -14,28 +14,22 @@ use std::arch::x86_64::{__cpuid, __cpuid_count};
 use std::mem::offset_of;
 use std::ptr::null;
 
-use crate::backend::cpu::blocks::{BlockJob, Blocks, LANES, ROWS, STEP_BYTES, agrees};
+use crate::backend::cpu::blocks::{BlockJob, Blocks, LANES, MultiplyFn, ROWS, STEP_BYTES, agrees};
 
 /// What multiplies blocks of bytes, where processor and kernel have it.
 pub(super) fn ints() -> Option<Blocks> {
-    let unit = Blocks {
-        beside: "+amx-int8",
-        configure,
-        release,
-        multiply: [[ints_1x1, ints_1x2], [ints_2x1, ints_2x2]],
-    };
+    let unit = unit("+amx-int8", [[ints_1x1, ints_1x2], [ints_2x1, ints_2x2]]);
     (is_usable(FEATURE_INT8) && agrees::in_ints(&unit)).then_some(unit)
 }
 
 /// What multiplies blocks of pairs of bf16, where processor and kernel have it.
 pub(super) fn pairs() -> Option<Blocks> {
-    let unit = Blocks {
-        beside: "+amx-bf16",
-        configure,
-        release,
-        multiply: [[pairs_1x1, pairs_1x2], [pairs_2x1, pairs_2x2]],
-    };
+    let unit = unit("+amx-bf16", [[pairs_1x1, pairs_1x2], [pairs_2x1, pairs_2x2]]);
     (is_usable(FEATURE_BF16) && agrees::in_pairs(&unit)).then_some(unit)
+}
+
+fn unit(beside: &'static str, multiply: [[MultiplyFn; 2]; 2]) -> Blocks {
+    Blocks { beside, configure, release, multiply }
 }
 
 /// Bits of EDX in leaf 7 of CPUID.
@@ -145,7 +139,7 @@ macro_rules! kernel {
         [$($first:literal)+], [$($second:literal)*]
     ) => {
         /// # Safety
-        /// As [`MultiplyFn`](crate::backend::cpu::blocks::MultiplyFn); tiles are configured.
+        /// As [`MultiplyFn`]; tiles are configured.
         unsafe fn $name(job: &BlockJob) {
             let (mut pointers, x, weight, steps) = prepare(job, $panels);
             // SAFETY: as the caller promises; the pointers live until the end.
