@@ -2,6 +2,7 @@
 
 mod candle;
 mod fusewire;
+mod hand_written;
 mod onnxruntime;
 mod tract;
 
@@ -78,6 +79,7 @@ pub const ALL: &[Entry] = &[
     Entry::new("fusewire-f16", Kind::Fusewire(InputType::F32, Precision::F16)),
     Entry::new("fusewire-bf16", Kind::Fusewire(InputType::U8, Precision::Bf16)),
     Entry::new("fusewire-int8", Kind::Fusewire(InputType::U8, Precision::Int8)),
+    Entry::new("hand-written", Kind::Rust(hand_written::load)),
     Entry::new("onnxruntime-c", Kind::Rust(onnxruntime::load)),
     Entry::new("tract", Kind::Rust(tract::load)),
     Entry::new("candle", Kind::Rust(candle::load)),
