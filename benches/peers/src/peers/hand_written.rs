@@ -121,6 +121,9 @@ mod with_avx512 {
     }
 
     /// `R` rows through all layers, inputs split in `C` chunks.
+    ///
+    /// # Safety
+    /// The processor has AVX-512; `R` rows are there, and layers of the widths above.
     #[target_feature(enable = "avx512f")]
     unsafe fn tile<const R: usize, const C: usize>(
         layers: &[Layer],
@@ -142,6 +145,9 @@ mod with_avx512 {
     }
 
     /// One layer of `R` rows of `K` inputs, `P` vectors of outputs.
+    ///
+    /// # Safety
+    /// The processor has AVX-512; `x` are `R` rows of `K` values, of which the layer has weights.
     #[target_feature(enable = "avx512f")]
     unsafe fn layer<const R: usize, const P: usize, const C: usize, const K: usize>(
         layer: &Layer,
