@@ -15,16 +15,28 @@ pub(in crate::bench) const SEARCH: Search =
 pub(in crate::bench) const VERDICTS: usize = 2;
 
 /// Whether a rate came out as it went in.
-pub(in crate::bench) fn is_sustained(kept: &Kept, rate: f64) -> bool {
+fn is_sustained(kept: &Kept, rate: f64) -> bool {
     kept.unsent == 0 && kept.answered_per_s() >= SUSTAINED_SHARE * rate
 }
 
-/// Rates that were tried on a subject with one operator and one row a request, and what came of
-/// them.
+/// A rate that was tried, and what came of it.
+#[derive(Debug)]
+pub(in crate::bench) struct Probe {
+    /// The rate.
+    pub(in crate::bench) rate: f64,
+    /// All tries together.
+    pub(in crate::bench) kept: Kept,
+    /// How often it was tried.
+    pub(in crate::bench) tries: usize,
+    /// In how many tries it was sustained.
+    pub(in crate::bench) sustained: usize,
+}
+
+/// Rates that were tried on a subject with one operator and one row a request.
 #[derive(Debug, Default)]
 pub(in crate::bench) struct Probes {
-    /// By rate, in the order they were tried first.
-    pub(in crate::bench) tried: Vec<(f64, Kept)>,
+    /// In the order they were tried first.
+    pub(in crate::bench) tried: Vec<Probe>,
 }
 
 impl Probes {
@@ -39,20 +51,32 @@ impl Probes {
         search.highest(|rate| {
             let mut said = [0; 2];
             while said.iter().all(|times| *times < VERDICTS) {
-                let kept = self.probe(lab, subject, rate)?;
-                said[usize::from(is_sustained(&kept, rate) && bound(&kept))] += 1;
+                let (kept, is_sustained) = self.probe(lab, subject, rate)?;
+                said[usize::from(is_sustained && bound(&kept))] += 1;
             }
             Ok(said[1] >= VERDICTS)
         })
     }
 
-    fn probe(&mut self, lab: &Lab<'_>, subject: usize, rate: f64) -> Result<Kept, BenchError> {
+    /// Tries a rate once: what came of it, and whether it was sustained.
+    fn probe(
+        &mut self,
+        lab: &Lab<'_>,
+        subject: usize,
+        rate: f64,
+    ) -> Result<(Kept, bool), BenchError> {
         let schedule = Schedule::new(rate, lab.options.probe_time).after(lab.options.warm_up);
         let Outcome { kept, .. } = lab.job(subject, 1).open_loop(&schedule, 1)?;
-        match self.tried.iter_mut().find(|(known, _)| *known == rate) {
-            Some((_, all)) => all.add(&kept),
-            None => self.tried.push((rate, kept.clone())),
+        let is_sustained = is_sustained(&kept, rate);
+        let sustained = usize::from(is_sustained);
+        match self.tried.iter_mut().find(|probe| probe.rate == rate) {
+            Some(probe) => {
+                probe.kept.add(&kept);
+                probe.tries += 1;
+                probe.sustained += sustained;
+            }
+            None => self.tried.push(Probe { rate, kept: kept.clone(), tries: 1, sustained }),
         }
-        Ok(kept)
+        Ok((kept, is_sustained))
     }
 }

@@ -11,7 +11,7 @@ mod runs;
 mod scaling;
 mod subject;
 
-pub(in crate::bench) use highest::{Probes, SEARCH, SUSTAINED_SHARE, VERDICTS, is_sustained};
+pub(in crate::bench) use highest::{Probe, Probes, SEARCH, SUSTAINED_SHARE, VERDICTS};
 pub use options::LabOptions;
 pub(in crate::bench) use options::scaled;
 pub(in crate::bench) use runs::{ABOUT_RUNS, Runs, columns};

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::super::error::BenchError;
-use super::super::lab::{Lab, Probes, SEARCH, SUSTAINED_SHARE, VERDICTS, is_sustained};
+use super::super::lab::{Lab, Probe, Probes, SEARCH, SUSTAINED_SHARE, VERDICTS};
 use super::super::load::{Kept, Search};
 use super::super::record::{
     Axis, Better, Chart, Column, Curve, Drawing, Point, Section, Stroke, Table, figure, thousands,
@@ -18,7 +18,7 @@ pub(super) struct Limit {
     pub(super) sustained: Option<f64>,
     pub(super) bounded: Option<f64>,
     /// All that was tried, by rate, ascending.
-    tried: Vec<(f64, Kept)>,
+    tried: Vec<Probe>,
 }
 
 impl Limit {
@@ -64,7 +64,7 @@ fn search(lab: &mut Lab<'_>, subject: usize, p99_bound: Duration) -> Result<Limi
     let is_within = |kept: &Kept| kept.latency.percentiles().p99_us <= bound_us;
     let bounded = probes.highest(lab, subject, from, is_within)?;
     let mut tried = probes.tried;
-    tried.sort_by(|a, b| a.0.total_cmp(&b.0));
+    tried.sort_by(|a, b| a.rate.total_cmp(&b.rate));
     // What meets the bound is sustained, too, whatever the first search met with.
     let sustained = [sustained, bounded].into_iter().flatten().max_by(f64::total_cmp);
     Ok(Limit { name, sustained, bounded, tried })
@@ -74,7 +74,8 @@ fn section(limits: &[Limit], p99_bound: Duration) -> Section {
     let mut text = vec![format!(
         "Open loop, one row a request, parallelism 1, one source. A rate is sustained where {:.0} \
          % of it is answered while it lasts. Each rate is tried until it passed or failed \
-         {VERDICTS} times; the search ends within {:.0} %. Times are from generation.",
+         {VERDICTS} times; the search ends within {:.0} %. Answers and times are of all tries of a \
+         rate together, and times from generation.",
         SUSTAINED_SHARE * 100.0,
         (SEARCH.within - 1.0) * 100.0
     )];
@@ -95,9 +96,9 @@ fn section(limits: &[Limit], p99_bound: Duration) -> Section {
 fn curves(limit: &Limit) -> Vec<Curve> {
     let quantiles: [(&str, f64); 3] = [("p50", 0.5), ("p99", 0.99), ("p99.9", 0.999)];
     let curve = |(title, quantile): (&str, f64)| {
-        let point = |(rate, kept): &(f64, Kept)| Point {
-            x: *rate,
-            y: kept.latency.histogram().value_at_quantile(quantile) as f64 / 1e3,
+        let point = |probe: &Probe| Point {
+            x: probe.rate,
+            y: probe.kept.latency.histogram().value_at_quantile(quantile) as f64 / 1e3,
             range: None,
         };
         Curve {
@@ -115,13 +116,12 @@ fn table(limits: &[Limit]) -> Table {
     columns.extend(numbers.map(Column::numbers));
     columns.push(Column::words("sustained"));
     let rows = limits.iter().flat_map(|limit| {
-        limit.tried.iter().map(|(rate, kept)| {
+        limit.tried.iter().map(|Probe { rate, kept, tries, sustained }| {
             let latency = kept.latency.percentiles();
             let times = [latency.p50_us, latency.p99_us, latency.p999_us].map(figure);
             let rates = [*rate, kept.answered_per_s()].map(|rate| thousands(rate as u64));
-            let verdict = if is_sustained(kept, *rate) { "yes" } else { "no" };
             let line = [limit.name.clone()].into_iter().chain(rates).chain(times);
-            line.chain([verdict.to_owned()]).collect()
+            line.chain([format!("{sustained} of {tries}")]).collect()
         })
     });
     Table { columns, rows: rows.collect() }

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use super::super::record::{Drawing, FORMAT};
+use super::super::lab::VERDICTS;
+use super::super::record::{Drawing, FORMAT, thousands};
 use super::super::tests::liar::{Liar, Lie, model};
 use super::*;
 use crate::backend::cpu;
@@ -47,6 +48,23 @@ fn a_run_has_every_figure_and_its_rounds() {
     assert_eq!(keys.len(), record.figures.len(), "a key is one figure's");
     assert!(record.histograms.iter().all(|times| !times.times.histogram().is_empty()));
     check_sections(&record);
+    check_verdicts(&record);
+}
+
+/// The line of the rate that is said to be sustained says so, too.
+fn check_verdicts(record: &Record) {
+    let sustained =
+        record.figures.iter().find(|figure| figure.key == "limit.cpu.sustained_per_s").unwrap();
+    let rate = thousands(sustained.rounds[0] as u64);
+    let section = record.sections.iter().find(|of| of.title == "The highest rates").unwrap();
+    let mut lines = section.tables[0].rows.iter().filter(|line| line[1] == rate);
+    let passed = |line: &Vec<String>| {
+        let (passed, tries) = line.last().unwrap().split_once(" of ").unwrap();
+        let (passed, tries): (usize, usize) = (passed.parse().unwrap(), tries.parse().unwrap());
+        assert!(passed <= tries);
+        passed
+    };
+    assert!(lines.any(|line| passed(line) >= VERDICTS), "{:?}", section.tables[0].rows);
 }
 
 /// Every table has lines as long as its head, every curve points with numbers.
