@@ -20,7 +20,8 @@ pub struct Machine {
     pub arch: &'static str,
     /// The version of this crate.
     pub version: &'static str,
-    /// The commit it was built from, where `FUSEWIRE_COMMIT` was set during the build.
+    /// The commit it was built from, with a `+` where sources differed: of release builds of a
+    /// checkout, or what `FUSEWIRE_COMMIT` said during the build.
     pub commit: Option<&'static str>,
     /// Whether the build checks itself and is slow for it; its figures are not worth quoting.
     pub debug_build: bool,
@@ -37,7 +38,7 @@ impl Machine {
             os: std::env::consts::OS,
             arch: std::env::consts::ARCH,
             version: env!("CARGO_PKG_VERSION"),
-            commit: option_env!("FUSEWIRE_COMMIT"),
+            commit: option_env!("FUSEWIRE_COMMIT").filter(|commit| !commit.is_empty()),
             debug_build: cfg!(debug_assertions),
         }
     }
