@@ -1,23 +1,23 @@
 //! The highest rate that a backend keeps up with.
 
+use std::time::Duration;
+
 use super::super::error::BenchError;
 use super::super::load::{Kept, Schedule, Search};
 use super::super::stream::Outcome;
 use super::Lab;
 
-/// A rate is sustained where so much of it comes out.
+/// A rate is sustained where so much of it comes out ([`Schedule::comes_out`]).
 pub(in crate::bench) const SUSTAINED_SHARE: f64 = 0.99;
 /// Where searches begin, and end.
 pub(in crate::bench) const SEARCH: Search =
-    Search { first_per_s: 5e4, most_per_s: 1e8, within: 1.05 };
+    Search { first_per_s: 5e4, least_per_s: 20.0, most_per_s: 1e8, within: 1.05 };
 /// A rate is tried until one verdict was given so often, so that one pause of the machine does not
 /// decide.
 pub(in crate::bench) const VERDICTS: usize = 2;
 
-/// Whether a rate came out as it went in.
-fn is_sustained(kept: &Kept, rate: f64) -> bool {
-    kept.unsent == 0 && kept.answered_per_s() >= SUSTAINED_SHARE * rate
-}
+/// So many requests a try has at least, whatever its time, so that low rates can be told, too.
+const REQUESTS_MIN: f64 = 20.0;
 
 /// A rate that was tried, and what came of it.
 #[derive(Debug)]
@@ -65,9 +65,10 @@ impl Probes {
         subject: usize,
         rate: f64,
     ) -> Result<(Kept, bool), BenchError> {
-        let schedule = Schedule::new(rate, lab.options.probe_time).after(lab.options.warm_up);
+        let time = lab.options.probe_time.max(Duration::from_secs_f64(REQUESTS_MIN / rate));
+        let schedule = Schedule::new(rate, time).after(lab.options.warm_up).in_quarters();
         let Outcome { kept, .. } = lab.job(subject, 1).open_loop(&schedule, 1)?;
-        let is_sustained = is_sustained(&kept, rate);
+        let is_sustained = schedule.comes_out(&kept, SUSTAINED_SHARE);
         let sustained = usize::from(is_sustained);
         match self.tried.iter_mut().find(|probe| probe.rate == rate) {
             Some(probe) => {

@@ -81,6 +81,8 @@ pub(in crate::bench) struct Kept {
     pub(in crate::bench) took: Duration,
 }
 
+const QUARTERS: u32 = 4;
+
 /// A schedule is kept where 99 of 100 requests were sent within this of their time.
 pub(in crate::bench) const LATE_MAX: Duration = Duration::from_micros(100);
 
@@ -104,6 +106,25 @@ impl Schedule {
     /// parts of periods that follow each other from the warm-up's end on.
     pub(in crate::bench) fn sliced(self, period: Duration, count: usize) -> Schedule {
         Schedule { slices: Slices { period_ns: nanoseconds(period), count }, ..self }
+    }
+
+    /// The same with latencies kept by quarters of what is counted, as [`Schedule::comes_out`] asks.
+    pub(in crate::bench) fn in_quarters(self) -> Schedule {
+        self.sliced(self.time - self.warm_up, QUARTERS as usize)
+    }
+
+    /// Whether at least this share of what went in came out, of a schedule in quarters: whether the
+    /// last quarter's median latency grew beyond the first's by no more than the rest of the time
+    /// between the two. How long each request takes is no matter as long as it stays the same, and
+    /// neither is a pause that is over in less than half of a quarter.
+    pub(in crate::bench) fn comes_out(&self, kept: &Kept, share: f64) -> bool {
+        let [first, .., last] = &kept.slices[..] else { return false };
+        if first.count() == 0 || last.count() == 0 {
+            return false;
+        }
+        let between = (self.time - self.warm_up) * (QUARTERS - 1) / QUARTERS;
+        let growth_us = last.percentiles().p50_us - first.percentiles().p50_us;
+        kept.unsent == 0 && growth_us <= (1.0 - share) * between.as_secs_f64() * 1e6
     }
 
     /// When nothing more is sent: half as late again as the schedule is long, so that a service
@@ -266,6 +287,8 @@ mod tests {
         /// A request whose hand-over holds the sender up, and for how long.
         pause: (u64, u64),
         serving_ns: u64,
+        /// From the end of a request's serving until its answer is there.
+        delay_ns: u64,
         room: usize,
         free_at_ns: u64,
         waiting: VecDeque<u64>,
@@ -275,8 +298,9 @@ mod tests {
     impl Fake {
         fn new(serving_ns: u64, room: usize) -> Fake {
             let (now_ns, pause) = (77, (u64::MAX, 0));
+            let (delay_ns, free_at_ns, rests_ns) = (0, 0, 0);
             let waiting = VecDeque::new();
-            Fake { now_ns, pause, serving_ns, room, free_at_ns: 0, waiting, rests_ns: 0 }
+            Fake { now_ns, pause, serving_ns, delay_ns, room, free_at_ns, waiting, rests_ns }
         }
     }
 
@@ -296,7 +320,7 @@ mod tests {
                 self.now_ns += self.pause.1;
             }
             self.free_at_ns = self.free_at_ns.max(self.now_ns) + self.serving_ns;
-            self.waiting.push_back(self.free_at_ns);
+            self.waiting.push_back(self.free_at_ns + self.delay_ns);
             Ok(true)
         }
 
@@ -401,6 +425,27 @@ mod tests {
         assert!(p99(0) > 30.0 && p99(2) < 1.0, "{} {}", p99(0), p99(2));
         kept.add(&kept.clone());
         assert_eq!(counts(&kept), [1_000, 1_000, 1_000, 2_000]);
+    }
+
+    #[test]
+    fn a_rate_comes_out_where_latency_does_not_grow() {
+        let schedule = schedule().after(Duration::from_millis(2)).in_quarters();
+        let comes_out = |serving_ns, delay_ns, pause| {
+            let mut service = Fake { delay_ns, pause, ..Fake::new(serving_ns, 100_000) };
+            schedule.comes_out(&schedule.keep(&mut service).unwrap(), 0.99)
+        };
+        let no_pause = (u64::MAX, 0);
+        assert!(comes_out(300, 0, no_pause));
+        assert!(comes_out(300, 5_000_000, no_pause), "latency is half of the time, and the same");
+        assert!(comes_out(300, 0, (11_500, 800_000)), "a pause in the last quarter");
+        assert!(comes_out(1_005, 0, no_pause), "0.5 % too slow");
+        assert!(!comes_out(1_020, 0, no_pause), "2 % too slow");
+        assert!(!comes_out(2_500, 0, no_pause), "what is given up does not come out");
+        assert!(!comes_out(1_020, 5_000_000, no_pause));
+
+        let rare = Schedule::new(100.0, Duration::from_millis(15)).in_quarters();
+        let kept = rare.keep(&mut Fake::new(300, 16)).unwrap();
+        assert!(!rare.comes_out(&kept, 0.99), "quarters without requests tell nothing");
     }
 
     #[test]

@@ -5,6 +5,8 @@
 pub(in crate::bench) struct Search {
     /// The first rate that is tried, above 0.
     pub(in crate::bench) first_per_s: f64,
+    /// No rate below this is tried, but the first.
+    pub(in crate::bench) least_per_s: f64,
     /// No rate above this is tried.
     pub(in crate::bench) most_per_s: f64,
     /// The search ends where rates that meet the bound and rates that do not lie within this
@@ -25,7 +27,7 @@ impl Search {
     ) -> Result<Option<f64>, E> {
         let (mut low, mut high) = (None, None);
         let mut rate = self.first_per_s.min(self.most_per_s);
-        for _ in 0..STEPS_MAX {
+        loop {
             if meets(rate)? {
                 low = Some(rate);
             } else {
@@ -36,16 +38,14 @@ impl Search {
                 (Some(low), Some(high)) => (low * high).sqrt(),
                 (Some(low), None) if low >= self.most_per_s => break,
                 (Some(low), None) => (2.0 * low).min(self.most_per_s),
-                (None, Some(high)) => high / 2.0,
+                (None, Some(high)) if high <= self.least_per_s => break,
+                (None, Some(high)) => (high / 2.0).max(self.least_per_s),
                 (None, None) => break,
             };
         }
         Ok(low)
     }
 }
-
-/// Rates that are tried: thirty halvings of a rate are none.
-const STEPS_MAX: usize = 40;
 
 #[cfg(test)]
 mod tests {
@@ -64,8 +64,8 @@ mod tests {
 
     #[test]
     fn the_highest_rate_is_found_from_above_and_from_below() {
-        let search = Search { first_per_s: 1e5, most_per_s: 1e8, within: 1.05 };
-        for bound in [3_210.0, 9.9e4, 1e5, 1.7e6, 9.9e7] {
+        let search = Search { first_per_s: 1e5, least_per_s: 10.0, most_per_s: 1e8, within: 1.05 };
+        for bound in [11.0, 3_210.0, 9.9e4, 1e5, 1.7e6, 9.9e7] {
             let (highest, tried) = found(search, bound);
             let highest = highest.unwrap();
             assert!(highest <= bound && bound / highest <= 1.05, "{highest} for {bound}");
@@ -75,8 +75,9 @@ mod tests {
 
     #[test]
     fn no_rate_and_every_rate_end_the_search() {
-        let search = Search { first_per_s: 1e5, most_per_s: 1e6, within: 1.05 };
-        assert_eq!(found(search, 0.0), (None, STEPS_MAX));
+        let search = Search { first_per_s: 1e5, least_per_s: 1e4, most_per_s: 1e6, within: 1.05 };
+        assert_eq!(found(search, 0.0), (None, 5), "1e5, three halves of it, and 1e4");
+        assert_eq!(found(search, 1e4), (Some(1e4), 8));
         assert_eq!(found(search, f64::INFINITY).0, Some(1e6));
     }
 }

@@ -26,7 +26,7 @@ impl Limit {
     pub(super) fn in_short(&self, p99_bound: Duration) -> String {
         let said = |rate: &Option<f64>| match rate {
             Some(rate) => format!("{} rows/s", thousands(*rate as u64)),
-            None => String::from("no rate"),
+            None => format!("no rate of {} rows/s or more", SEARCH.least_per_s),
         };
         let (sustained, bounded) = (said(&self.sustained), said(&self.bounded));
         let bound = figure(p99_bound.as_secs_f64() * 1e6);
@@ -60,7 +60,9 @@ fn search(lab: &mut Lab<'_>, subject: usize, p99_bound: Duration) -> Result<Limi
     lab.step(&format!("highest rate: {name}, sustained"));
     let sustained = probes.highest(lab, subject, SEARCH, |_| true)?;
     lab.step(&format!("highest rate: {name}, with a p99 within {} us", figure(bound_us)));
-    let from = Search { first_per_s: sustained.map_or(1.0, |rate| rate / 2.0), ..SEARCH };
+    let least = SEARCH.least_per_s;
+    let first_per_s = sustained.map_or(least, |rate| (rate / 2.0).max(least));
+    let from = Search { first_per_s, ..SEARCH };
     let is_within = |kept: &Kept| kept.latency.percentiles().p99_us <= bound_us;
     let bounded = probes.highest(lab, subject, from, is_within)?;
     let mut tried = probes.tried;
@@ -73,10 +75,12 @@ fn search(lab: &mut Lab<'_>, subject: usize, p99_bound: Duration) -> Result<Limi
 fn section(limits: &[Limit], p99_bound: Duration) -> Section {
     let mut text = vec![format!(
         "Open loop, one row a request, parallelism 1, one source. A rate is sustained where {:.0} \
-         % of it is answered while it lasts. Each rate is tried until it passed or failed \
-         {VERDICTS} times; the search ends within {:.0} %. Answers and times are of all tries of a \
-         rate together, and times from generation.",
+         % of it comes out: where the median time in the last quarter of a try is not above that in \
+         the first by more than {:.0} % of the time between. Each rate is tried until it passed or \
+         failed {VERDICTS} times; the search ends within {:.0} %. Answers and times are of all tries \
+         of a rate together, and times from generation.",
         SUSTAINED_SHARE * 100.0,
+        (1.0 - SUSTAINED_SHARE) * 100.0,
         (SEARCH.within - 1.0) * 100.0
     )];
     text.extend(limits.iter().map(|limit| limit.in_short(p99_bound)));
