@@ -108,7 +108,7 @@ impl Schedule {
         Schedule { slices: Slices { period_ns: nanoseconds(period), count }, ..self }
     }
 
-    /// The same with latencies kept by quarters of what is counted, as [`Schedule::comes_out`] asks.
+    /// The same with latencies kept by quarters of what is counted, for [`Schedule::comes_out`].
     pub(in crate::bench) fn in_quarters(self) -> Schedule {
         self.sliced(self.time - self.warm_up, QUARTERS as usize)
     }

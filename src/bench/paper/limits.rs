@@ -75,10 +75,10 @@ fn search(lab: &mut Lab<'_>, subject: usize, p99_bound: Duration) -> Result<Limi
 fn section(limits: &[Limit], p99_bound: Duration) -> Section {
     let mut text = vec![format!(
         "Open loop, one row a request, parallelism 1, one source. A rate is sustained where {:.0} \
-         % of it comes out: where the median time in the last quarter of a try is not above that in \
-         the first by more than {:.0} % of the time between. Each rate is tried until it passed or \
-         failed {VERDICTS} times; the search ends within {:.0} %. Answers and times are of all tries \
-         of a rate together, and times from generation.",
+         % of it comes out: where the median time in the last quarter of a try is not above that \
+         in the first by more than {:.0} % of the time between. Each rate is tried until it passed \
+         or failed {VERDICTS} times; the search ends within {:.0} %. Answers and times are of all \
+         tries of a rate together, and times from generation.",
         SUSTAINED_SHARE * 100.0,
         (1.0 - SUSTAINED_SHARE) * 100.0,
         (SEARCH.within - 1.0) * 100.0
