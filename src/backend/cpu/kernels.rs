@@ -23,6 +23,8 @@ pub(super) struct Kernels {
     pub(super) lanes: usize,
     /// The most rows of a register tile.
     pub(super) rows: usize,
+    /// The most panels of a register tile, whose weights lie side by side.
+    pub(super) panels: usize,
     /// Vectors a register tile may sum in.
     pub(super) sums: usize,
     /// Finds a register tile.
@@ -53,6 +55,7 @@ impl Kernels {
         Kernels {
             lanes: S::LANES,
             rows: S::ROWS,
+            panels: S::PANELS,
             sums: S::SUMS,
             tile: tile::tile::<S>,
             round: None,
@@ -72,6 +75,7 @@ impl Kernels {
     #[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))] // No other has pairs so far.
     pub(super) fn with_pairs<S: Simd, D: PairDot>(self) -> Kernels {
         const { assert!(S::LANES == D::LANES && S::SUMS == D::SUMS && S::ROWS == D::ROWS) };
+        const { assert!(S::PANELS == D::PANELS) };
         Kernels { tile: tile::tile_or_pairs::<S, D>, round: Some(D::enter::<Round>), ..self }
     }
 

@@ -8,6 +8,8 @@
 
 #![allow(unsafe_code)]
 
+use std::ops::Range;
+
 use half::{bf16, f16};
 
 use super::blocks::{BlockJob, Configured, GROUPS, LANES, Step, Sums};
@@ -15,7 +17,7 @@ use super::kernels::Kernels;
 use super::memory::{Block, LINE};
 use super::passes::ActivateJob;
 use super::split::Split;
-use super::tile::{Ahead, Epilogue, FinishJob, HALVES_ROWS_MAX, Stored, TileJob};
+use super::tile::{Ahead, Epilogue, FinishJob, HALVES_ROWS_MAX, Stored, TileJob, WIDE_ROWS_MAX};
 use crate::model::Activation;
 use crate::plan::{Plan, PlannedLayer, Precision};
 
@@ -26,7 +28,7 @@ const CHUNK_MAX: usize = 256;
 /// The most inputs of a layer whose chunks are too short to pay for a sum's way to memory and back.
 const NARROW_MAX: usize = 64;
 /// Outputs whose sums go by chunk after chunk before the next outputs do, so that the sums of many
-/// rows stay in the second-level cache; a multiple of two panels of any width.
+/// rows stay in the second-level cache; a multiple of the panels side by side on any level.
 const OUTPUTS_TOGETHER: usize = 512;
 
 /// How a layer's inputs are split into sums of their own, added up in order at the end.
@@ -92,9 +94,12 @@ pub(super) struct Layer {
     /// Values written.
     pub(super) outputs: usize,
     panels: usize,
+    /// Panels whose weights lie side by side; in the last group fewer may be left.
+    side_by_side: usize,
     chunks: Chunks,
-    /// Weights, panel pair by panel pair (a last odd panel alone), each `[input][panel][lane]`, so
-    /// that a register tile reads them from first to last; then `[panel][lane]` of bias.
+    /// Weights, by groups of as many panels as the widest register tile has (the last of what is
+    /// left), each `[input][panel][lane]`, so that this tile reads them from first to last; then
+    /// `[panel][lane]` of bias.
     parameters: Block,
     /// What those weights are.
     stored: Stored,
@@ -117,7 +122,7 @@ impl Layer {
         let mut parameters = Block::new(weights + layer.outputs_padded)?;
         let (weight, bias) = parameters.values_mut().split_at_mut(weights);
         let bytes = &plan.parameters()[layer.weight.clone()];
-        let packed = Packed { bytes, inputs: layer.inputs, lanes: kernels.lanes };
+        let packed = Packed::new(bytes, layer.inputs, kernels);
         let mut halves = None;
         let stored = match plan.precision() {
             _ if as_pairs => {
@@ -152,6 +157,7 @@ impl Layer {
             inputs,
             outputs: layer.outputs,
             panels: layer.outputs_padded / kernels.lanes,
+            side_by_side: kernels.panels,
             chunks: Chunks::of(inputs),
             parameters,
             stored,
@@ -164,8 +170,8 @@ impl Layer {
 
     /// Runs `rows` rows of `x` through the layer into `y`, and brings `ahead` near meanwhile.
     ///
-    /// A chunk of all rows goes by panel pair after panel pair, and a chunk of a panel pair goes by
-    /// tile after tile of rows: the latter stays in the first-level cache, the former in the
+    /// A chunk of all rows goes by a tile's panels after a tile's panels, and a chunk of those goes
+    /// by tile after tile of rows: the latter stays in the first-level cache, the former in the
     /// second.
     ///
     /// # Safety
@@ -180,7 +186,8 @@ impl Layer {
         ahead: Ahead,
     ) {
         let split = Split::new(rows, self.tile_rows(kernels));
-        let at_once = match kernels.sums / (2 * split.most) {
+        let wide = if split.most <= WIDE_ROWS_MAX { self.side_by_side } else { 2 };
+        let at_once = match kernels.sums / (wide * split.most) {
             4.. => self.chunks.at_once,
             2.. => self.chunks.at_once.min(2),
             _ => 1,
@@ -189,8 +196,8 @@ impl Layer {
         for first in (0..self.panels).step_by(together) {
             let end = self.panels.min(first + together);
             for chunk in (0..self.chunks.count).step_by(at_once) {
-                for panel in (first..end).step_by(2) {
-                    let part = Part { panel, panels: (end - panel).min(2), chunk, at_once };
+                for (panel, panels) in panels_of_tiles(first..end, wide) {
+                    let part = Part { panel, panels, chunk, at_once };
                     let ahead = match panel {
                         0 => self.share(ahead, chunk),
                         _ => self.weights_after(&part, kernels.lanes),
@@ -304,14 +311,16 @@ impl Layer {
         Ahead { start: ahead.start.wrapping_add(chunk * bytes), bytes }
     }
 
-    /// The same chunk's weights in the next panel pair, or what lies there.
+    /// The same chunk's weights in the next group of panels, or what lies there.
     fn weights_after(&self, part: &Part, lanes: usize) -> Ahead {
-        let pair = (part.panel + 2) * self.inputs + part.chunk * self.chunks.inputs * 2;
-        let start = self.parameters.start().wrapping_add(pair * lanes).cast();
-        Ahead { start, bytes: self.chunks.inputs * 2 * lanes * size_of::<f32>() }
+        let panel = (part.panel / self.side_by_side + 1) * self.side_by_side;
+        let weights = panel * self.inputs + part.chunk * self.chunks.inputs * self.side_by_side;
+        let start = self.parameters.start().wrapping_add(weights * lanes).cast();
+        let bytes = self.chunks.inputs * self.side_by_side * lanes * size_of::<f32>();
+        Ahead { start, bytes }
     }
 
-    /// Runs all rows through some chunks of one or two panels.
+    /// Runs all rows through some chunks of a tile's panels.
     ///
     /// # Safety
     /// As [`run`](Layer::run).
@@ -337,13 +346,17 @@ impl Layer {
                 }
                 _ => (self.stored, start.cast()),
             };
-            let before = (part.panel * self.inputs + first_input * part.panels) * lanes;
+            let within = part.panel % self.side_by_side;
+            let group = part.panel - within;
+            let side_by_side = self.side_by_side.min(self.panels - group);
+            let before = (group * self.inputs + first_input * side_by_side + within) * lanes;
             let bias = start.add(weights + part.panel * lanes);
             let [floor, ceiling] = self.clamp;
             let mut job = TileJob {
                 x: x.start.add(first_input),
                 x_stride: x.stride,
                 weight: weight.add(before * stored.bytes()),
+                side_by_side,
                 chunk: self.chunks.inputs,
                 ahead: Ahead { bytes: step, ..ahead },
                 tail: if last { self.chunks.tail } else { 0 },
@@ -367,7 +380,20 @@ impl Layer {
     }
 }
 
-/// One or two panels, and the chunks that one tile sums at once.
+/// The first panel of each tile, and how many the tile has: so many, and of what is left two or
+/// one.
+fn panels_of_tiles(panels: Range<usize>, wide: usize) -> impl Iterator<Item = (usize, usize)> {
+    let mut first = panels.start;
+    std::iter::from_fn(move || {
+        let left = panels.end - first;
+        let count = if left >= wide { wide } else { left.min(2) };
+        let tile = (first, count);
+        first += count;
+        (count > 0).then_some(tile)
+    })
+}
+
+/// The panels of a tile, and the chunks that it sums at once.
 struct Part {
     panel: usize,
     panels: usize,
@@ -381,6 +407,8 @@ struct Packed<'a> {
     bytes: &'a [u8],
     inputs: usize,
     lanes: usize,
+    /// Panels that are to lie side by side.
+    side_by_side: usize,
 }
 
 /// A weight's place, or that of a pair of weights.
@@ -390,15 +418,20 @@ struct Place {
     lane: usize,
 }
 
-impl Packed<'_> {
-    /// Writes weights of so many inputs to their places, two panels side by side (a last odd one
-    /// alone): `[panel pair][input][panel][lane]`.
+impl<'a> Packed<'a> {
+    fn new(bytes: &'a [u8], inputs: usize, kernels: &Kernels) -> Packed<'a> {
+        Packed { bytes, inputs, lanes: kernels.lanes, side_by_side: kernels.panels }
+    }
+
+    /// Writes weights of so many inputs to their places, groups of panels side by side (the last of
+    /// what is left): `[group][input][panel][lane]`.
     fn place<T>(&self, to: &mut [T], inputs: usize, weight: impl Fn(Place) -> T) {
-        for (pair, to) in to.chunks_mut(2 * inputs * self.lanes).enumerate() {
+        let side = self.side_by_side;
+        for (group, to) in to.chunks_mut(side * inputs * self.lanes).enumerate() {
             let width = to.len() / inputs;
             for (input, row) in to.chunks_exact_mut(width).enumerate() {
                 for (lane, to) in row.iter_mut().enumerate() {
-                    let (panel, lane) = (2 * pair + lane / self.lanes, lane % self.lanes);
+                    let (panel, lane) = (side * group + lane / self.lanes, lane % self.lanes);
                     *to = weight(Place { panel, input, lane });
                 }
             }

@@ -31,6 +31,10 @@ pub(super) trait Simd: Copy + Debug {
     const SUMS: usize;
     /// The most rows of a register tile.
     const ROWS: usize;
+    /// The most panels of a register tile, 2 or 4; the weights of so many lie side by side.
+    const PANELS: usize = 2;
+    /// Inputs that a register tile takes before it looks whether there are more.
+    const INPUTS: usize = 1;
 
     /// Runs a kernel, compiled for this instruction set.
     ///

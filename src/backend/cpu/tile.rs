@@ -28,6 +28,8 @@ pub(super) struct TileJob {
     pub(super) x_stride: usize,
     /// The weights of the first chunk's first input, in the tile's type; `[input][panel][lane]`.
     pub(super) weight: *const u8,
+    /// Panels whose weights lie side by side there, the tile's among them.
+    pub(super) side_by_side: usize,
     /// Inputs of a chunk.
     pub(super) chunk: usize,
     /// What to bring near meanwhile: so many bytes an input from here on.
@@ -132,6 +134,9 @@ pub(super) type TileFn = unsafe fn(&TileJob);
 /// twice the bytes.
 pub(super) const HALVES_ROWS_MAX: usize = 2;
 
+/// The most rows of a tile of four panels: with more there are no registers for its sums.
+pub(super) const WIDE_ROWS_MAX: usize = 2;
+
 /// How weights lie in memory, and what they are multiplied by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stored {
@@ -159,17 +164,22 @@ impl Stored {
 pub(super) type FindTile = fn(usize, usize, usize, Stored) -> TileFn;
 
 /// The tile for up to 12 `rows`, up to [`HALVES_ROWS_MAX`] of `stored` halves, 1 or 2 `panels` and
-/// 1, 2 or 4 `chunks`; where those are more sums than the instruction set has registers for, what
-/// comes back panics when called. There is none of pairs.
+/// 1, 2 or 4 `chunks`; up to [`WIDE_ROWS_MAX`] rows may have 4 panels, too. Where those are more
+/// panels or sums than the instruction set has, what comes back panics when called. There is none
+/// of pairs.
 pub(super) fn tile<S: Simd>(rows: usize, panels: usize, chunks: usize, stored: Stored) -> TileFn {
     match (stored, panels) {
         (Stored::F32, 1) => tile_of_panels::<S, 1, F32>(rows, chunks),
-        (Stored::F32, _) => tile_of_panels::<S, 2, F32>(rows, chunks),
+        (Stored::F32, 2) => tile_of_panels::<S, 2, F32>(rows, chunks),
+        (Stored::F32, 4) => tile_of_few_rows::<S, 4, F32>(rows, chunks),
         (Stored::F16, 1) => tile_of_few_rows::<S, 1, F16>(rows, chunks),
-        (Stored::F16, _) => tile_of_few_rows::<S, 2, F16>(rows, chunks),
+        (Stored::F16, 2) => tile_of_few_rows::<S, 2, F16>(rows, chunks),
+        (Stored::F16, 4) => tile_of_few_rows::<S, 4, F16>(rows, chunks),
         (Stored::Bf16, 1) => tile_of_few_rows::<S, 1, Bf16>(rows, chunks),
-        (Stored::Bf16, _) => tile_of_few_rows::<S, 2, Bf16>(rows, chunks),
+        (Stored::Bf16, 2) => tile_of_few_rows::<S, 2, Bf16>(rows, chunks),
+        (Stored::Bf16, 4) => tile_of_few_rows::<S, 4, Bf16>(rows, chunks),
         (Stored::Pairs, _) => unreachable!("weights are stored as pairs where there are tiles"),
+        _ => unreachable!("no tile has {panels} panels"),
     }
 }
 
@@ -299,7 +309,7 @@ where
     /// bias; reads (unless it begins) and writes `R` rows of `P` vectors.
     #[inline(always)]
     unsafe fn run(simd: S, job: &TileJob) {
-        if const { R * P * C > S::SUMS } {
+        if const { R * P * C > S::SUMS || P > S::PANELS } {
             unreachable!("a tile with more sums than registers is never chosen");
         }
         debug_assert!(job.x_stride >= job.chunk * C + job.tail || R == 1, "rows overlap");
@@ -325,17 +335,39 @@ unsafe fn chunk_sums<S: Simd, const R: usize, const P: usize, const C: usize, W:
     job: &TileJob,
 ) -> Sums<S::V, R, P, C> {
     let mut sums = [[[simd.splat(0.0); P]; R]; C];
-    for k in 0..job.chunk {
-        // A tile that takes several chunks at once is the only one of its batch.
-        if C == 1 {
-            simd.prefetch(job.ahead.start.wrapping_add(k * job.ahead.bytes));
-        }
-        for (c, sums) in sums.iter_mut().enumerate() {
-            // SAFETY: input `c * chunk + k` is one of the chunks'.
-            unsafe { add_input::<S, R, P, W>(simd, job, c * job.chunk + k, sums) };
+    let whole = job.chunk - job.chunk % S::INPUTS;
+    for first in (0..whole).step_by(S::INPUTS) {
+        for k in first..first + S::INPUTS {
+            // SAFETY: a chunk has so many inputs.
+            unsafe { add_inputs::<S, R, P, C, W>(simd, job, k, &mut sums) };
         }
     }
+    for k in whole..job.chunk {
+        // SAFETY: as above.
+        unsafe { add_inputs::<S, R, P, C, W>(simd, job, k, &mut sums) };
+    }
     sums
+}
+
+/// Adds input `k` of every chunk.
+///
+/// # Safety
+/// As [`Tile`]'s kernel; chunks have so many inputs.
+#[inline(always)]
+unsafe fn add_inputs<S: Simd, const R: usize, const P: usize, const C: usize, W: Weights<S>>(
+    simd: S,
+    job: &TileJob,
+    k: usize,
+    sums: &mut Sums<S::V, R, P, C>,
+) {
+    // A tile that takes several chunks at once is the only one of its batch.
+    if C == 1 {
+        simd.prefetch(job.ahead.start.wrapping_add(k * job.ahead.bytes));
+    }
+    for (c, sums) in sums.iter_mut().enumerate() {
+        // SAFETY: input `c * chunk + k` is one of the chunks'.
+        unsafe { add_input::<S, R, P, W>(simd, job, c * job.chunk + k, sums) };
+    }
 }
 
 /// Adds the tail to the last chunk's sums.
@@ -365,10 +397,12 @@ unsafe fn add_input<S: Simd, const R: usize, const P: usize, W: Weights<S>>(
     k: usize,
     sums: &mut [[S::V; P]; R],
 ) {
+    // Where no tile has more than two panels, those that lie side by side are the tile's own.
+    let side_by_side = if const { S::PANELS > 2 } { job.side_by_side } else { P };
     // SAFETY: the caller promises that `k` is an input of this call; panels hold `LANES` weights an
     // input.
     let weights: [S::V; P] =
-        std::array::from_fn(|p| unsafe { W::load(simd, job.weight, k * P + p) });
+        std::array::from_fn(|p| unsafe { W::load(simd, job.weight, k * side_by_side + p) });
     for (r, sums) in sums.iter_mut().enumerate() {
         // SAFETY: as above, of row `r`.
         let x = simd.splat(unsafe { *job.x.add(r * job.x_stride + k) });

@@ -92,6 +92,7 @@ fn products_of_pairs_are_those_of_the_scalar_version() {
                 x: x.as_ptr(),
                 x_stride: 3,
                 weight: weights.as_ptr().cast(),
+                side_by_side: 1,
                 chunk: 3,
                 ahead: Ahead::NONE,
                 tail: 0,

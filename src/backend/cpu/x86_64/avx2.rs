@@ -89,6 +89,9 @@ impl<E: Beside> Simd for Avx2<E> {
     const LANES: usize = 8;
     const SUMS: usize = 12;
     const ROWS: usize = 6;
+    // A row or two have the registers for four panels, and read their weights in one stream then.
+    const PANELS: usize = 4;
+    const INPUTS: usize = 2;
 
     unsafe fn enter<K: Kernel<Self>>(job: &K::Job) {
         // SAFETY: the caller's promise, passed on.
