@@ -12,7 +12,8 @@ use super::super::stream::{Answered, Closed, Way};
 
 /// The paper's rate of requests.
 const EVERY: Duration = Duration::from_millis(100);
-/// Requests that are not counted, where they follow each other at once.
+/// Requests that are not counted, where they follow each other at once: the paper's number, or as
+/// many as the time of a warm-up has room for.
 const WARM_UP: u64 = 200;
 
 /// A way to run requests, and how tables and keys name it.
@@ -83,6 +84,7 @@ fn rounds(
         EVERY => (time, 3),
         _ => (time / 8, WARM_UP),
     };
+    let warm_up = (warm_up, lab.options.warm_up);
     let closed = Closed { way, batch, every, warm_up, time };
     (0..runs).map(|_| lab.job(subject, 1).closed_loop(&closed)).collect()
 }

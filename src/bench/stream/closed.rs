@@ -27,8 +27,8 @@ pub(in crate::bench) struct Closed {
     pub(in crate::bench) batch: usize,
     /// From the start of a request to that of the next one, at least.
     pub(in crate::bench) every: Duration,
-    /// Requests that are not counted.
-    pub(in crate::bench) warm_up: u64,
+    /// Requests that are not counted: so many, or those of so long, whichever is less.
+    pub(in crate::bench) warm_up: (u64, Duration),
     /// How long requests are counted; one at least is.
     pub(in crate::bench) time: Duration,
 }
@@ -69,8 +69,13 @@ impl Job<'_> {
         let mut answered = Answered::default();
         let mut request = Request::new(self, closed.batch);
         let mut pacer = Pacer::new();
-        for _ in 0..closed.warm_up {
+        let (requests, longest) = closed.warm_up;
+        let warming = Instant::now();
+        for _ in 0..requests {
             request.run(pipeline)?;
+            if warming.elapsed() >= longest {
+                break;
+            }
         }
         let begun = Instant::now();
         while answered.called.count() == 0 || begun.elapsed() < closed.time {

@@ -111,7 +111,7 @@ fn a_device_that_takes_its_time_has_it_in_every_figure() {
         way: Way::Pipeline,
         batch: 3,
         every: Duration::ZERO,
-        warm_up: 1,
+        warm_up: (1, each),
         time: Duration::from_millis(40),
     };
     let answered = on(&fake, |job| job.closed_loop(&closed).unwrap());
@@ -124,11 +124,29 @@ fn a_device_that_takes_its_time_has_it_in_every_figure() {
 }
 
 #[test]
+fn warming_up_takes_requests_or_a_time_whichever_is_less() {
+    let each = Duration::from_millis(5);
+    let batches = |warm_up| {
+        let fake = FakeDevice::new(*cpu::open().limits()).lasting(each);
+        fake.record();
+        let (every, time) = (Duration::ZERO, Duration::ZERO);
+        let closed = Closed { way: Way::Pipeline, batch: 1, every, warm_up, time };
+        let answered = on(&fake, |job| job.closed_loop(&closed).unwrap());
+        assert_eq!(answered.called.count(), 1);
+        fake.recorded().len()
+    };
+    let without = batches((0, Duration::MAX));
+    assert_eq!(batches((3, Duration::MAX)), without + 3);
+    let with = batches((200, each * 7 / 2));
+    assert!((1..=4).contains(&(with - without)), "{with} batches, {without} without a warm-up");
+}
+
+#[test]
 fn requests_keep_their_distance() {
     let every = Duration::from_millis(10);
     for way in [Way::Pipeline, Way::Caller] {
         let time = Duration::from_millis(60);
-        let closed = Closed { way, batch: 10, every, warm_up: 2, time };
+        let closed = Closed { way, batch: 10, every, warm_up: (2, time), time };
         let answered = on(&*cpu::open(), |job| job.closed_loop(&closed).unwrap());
         assert!((1..=7).contains(&answered.called.count()), "{}", answered.called.count());
     }
@@ -146,7 +164,7 @@ fn a_lie_ends_every_loop() {
         wrong(on(&*liar, |job| job.open_loop(&schedule, 1).map(drop)), "open loop");
     }
     for way in [Way::Pipeline, Way::Caller] {
-        let (every, warm_up) = (Duration::ZERO, 0);
+        let (every, warm_up) = (Duration::ZERO, (0, Duration::ZERO));
         let closed = Closed { way, batch: 7, every, warm_up, time: Duration::from_millis(100) };
         let liar = Liar::device(cpu::open(), Lie::Off, 40);
         wrong(on(&*liar, |job| job.closed_loop(&closed).map(drop)), "closed loop");
