@@ -2,7 +2,7 @@
 
 use std::arch::x86_64::*;
 
-use super::{Kernel, Layer, Line, WIDE, WIDTHS, ZEROS};
+use super::{Kernel, Layer, Line, Rows, WIDE, WIDTHS, ZEROS};
 
 pub fn find() -> Option<Kernel> {
     if is_x86_feature_detected!("avx512f") {
@@ -12,8 +12,8 @@ pub fn find() -> Option<Kernel> {
     is_there.then_some(Kernel { name: "AVX2", rows: 6, run: run_avx2 })
 }
 
-fn run_avx512(layers: &[Layer], rows: &[f32], scores: &mut [f32]) {
-    let run = match rows.len() / WIDTHS[0] {
+fn run_avx512(layers: &[Layer], rows: Rows<'_>, scores: &mut [f32]) {
+    let run = match rows.here.len() / WIDTHS[0] {
         1 => avx512::<1, 4>,
         2 => avx512::<2, 4>,
         3 => avx512::<3, 2>,
@@ -31,8 +31,8 @@ fn run_avx512(layers: &[Layer], rows: &[f32], scores: &mut [f32]) {
     unsafe { run(layers, rows, scores) }
 }
 
-fn run_avx2(layers: &[Layer], rows: &[f32], scores: &mut [f32]) {
-    let run = match rows.len() / WIDTHS[0] {
+fn run_avx2(layers: &[Layer], rows: Rows<'_>, scores: &mut [f32]) {
+    let run = match rows.here.len() / WIDTHS[0] {
         1 => avx2::<1, 4, 2>,
         2 => avx2::<2, 4, 1>,
         3 => avx2::<3, 2, 2>,
@@ -49,7 +49,7 @@ fn run_avx2(layers: &[Layer], rows: &[f32], scores: &mut [f32]) {
 #[target_feature(enable = "avx512f")]
 unsafe fn avx512<const R: usize, const C: usize>(
     layers: &[Layer],
-    rows: &[f32],
+    rows: Rows<'_>,
     scores: &mut [f32],
 ) {
     // SAFETY: the caller's promise, passed on.
@@ -61,7 +61,7 @@ unsafe fn avx512<const R: usize, const C: usize>(
 #[target_feature(enable = "avx2,fma")]
 unsafe fn avx2<const R: usize, const P: usize, const C: usize>(
     layers: &[Layer],
-    rows: &[f32],
+    rows: Rows<'_>,
     scores: &mut [f32],
 ) {
     // SAFETY: the caller's promise, passed on.
@@ -139,38 +139,47 @@ vector! {
 #[inline(always)]
 unsafe fn tile<V: Vector, const R: usize, const P: usize, const C: usize, const L: usize>(
     layers: &[Layer],
-    rows: &[f32],
+    rows: Rows<'_>,
     scores: &mut [f32],
 ) {
     let (mut one, mut other) = ([ZEROS; R], [ZEROS; R]);
+    let within = |lines: &[Line; R]| Input { x: lines[0].0.as_ptr(), stride: WIDE, next: &[] };
     // SAFETY: `R` rows of so many values are there, and the layers' widths are the constants.
     unsafe {
-        layer::<V, R, P, C, { WIDTHS[0] }>(&layers[0], rows.as_ptr(), WIDTHS[0], WIDE, &mut one);
-        layer::<V, R, P, C, WIDE>(&layers[1], one[0].0.as_ptr(), WIDE, WIDE, &mut other);
-        layer::<V, R, P, C, WIDE>(&layers[2], other[0].0.as_ptr(), WIDE, WIDE, &mut one);
-        layer::<V, R, P, C, WIDE>(&layers[3], one[0].0.as_ptr(), WIDE, WIDE, &mut other);
+        let x = Input { x: rows.here.as_ptr(), stride: WIDTHS[0], next: rows.next };
+        layer::<V, R, P, C, { WIDTHS[0] }>(&layers[0], x, WIDE, &mut one);
+        layer::<V, R, P, C, WIDE>(&layers[1], within(&one), WIDE, &mut other);
+        layer::<V, R, P, C, WIDE>(&layers[2], within(&other), WIDE, &mut one);
+        layer::<V, R, P, C, WIDE>(&layers[3], within(&one), WIDE, &mut other);
         let last = const { L * V::LANES };
-        layer::<V, R, L, C, WIDE>(&layers[4], other[0].0.as_ptr(), WIDE, last, &mut one);
+        layer::<V, R, L, C, WIDE>(&layers[4], within(&other), last, &mut one);
     }
     for (scores, row) in scores.chunks_exact_mut(WIDTHS[5]).zip(&one) {
         scores.copy_from_slice(&row.0[..WIDTHS[5]]);
     }
 }
 
+/// What a layer reads, and what will be read next.
+struct Input<'a> {
+    x: *const f32,
+    stride: usize,
+    next: &'a [f32],
+}
+
 /// One layer of `R` rows of `K` inputs, so many outputs, `P` vectors of them at once.
 ///
 /// # Safety
 /// The processor has the instructions; `x` are `R` rows of `K` values, of which the layer has
-/// weights.
+/// weights, and `next` are whole rows.
 #[inline(always)]
 unsafe fn layer<V: Vector, const R: usize, const P: usize, const C: usize, const K: usize>(
     layer: &Layer,
-    x: *const f32,
-    stride: usize,
+    Input { x, stride, next }: Input<'_>,
     outputs: usize,
     y: &mut [Line; R],
 ) {
     let chunk = const { K / C };
+    let next_rows = next.len() / stride;
     for first in (0..outputs).step_by(P * V::LANES) {
         // SAFETY: `k` is below `K`, as many as the layer has weights of and rows have values; a
         // line has as many outputs as were asked for.
@@ -179,10 +188,9 @@ unsafe fn layer<V: Vector, const R: usize, const P: usize, const C: usize, const
             let mut sums = [[[V::splat(0.0); P]; R]; C];
             for k in 0..chunk {
                 // The next tile's rows, a cache line of one of them at a time.
-                if const { K > WIDE && C == 1 } && first == 0 {
-                    let (line, row) = (k / 16 * 16, k % 16);
-                    let next = x.wrapping_add((R + row.min(R - 1)) * stride + line);
-                    _mm_prefetch::<_MM_HINT_T1>(next.cast());
+                if const { K > WIDE && C == 1 } && first == 0 && k % 16 < next_rows {
+                    let at = next.as_ptr().add(k % 16 * stride + k / 16 * 16);
+                    _mm_prefetch::<_MM_HINT_T1>(at.cast());
                 }
                 for (c, sums) in sums.iter_mut().enumerate() {
                     let k = c * chunk + k;

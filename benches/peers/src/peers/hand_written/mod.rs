@@ -30,12 +30,19 @@ struct Layer {
     floor: f32,
 }
 
-/// What runs a tile of rows through all layers.
+/// What runs a tile of rows through all layers, and brings the rows of the next tile near.
 struct Kernel {
     name: &'static str,
     /// The most rows of a tile: their sums and what they are made of fill the registers.
     rows: usize,
-    run: fn(&[Layer], &[f32], &mut [f32]),
+    run: fn(&[Layer], Rows<'_>, &mut [f32]),
+}
+
+/// Rows of a tile, and of the one after it, of which there are none at the end of a call.
+#[derive(Clone, Copy)]
+struct Rows<'a> {
+    here: &'a [f32],
+    next: &'a [f32],
 }
 
 /// The best kernel that the processor has the instructions for.
@@ -91,9 +98,11 @@ impl Peer for HandWritten {
         // As few tiles as can be, as even as can be.
         let tiles = batch.rows.div_ceil(self.kernel.rows).max(1);
         let rows = batch.rows.div_ceil(tiles).max(1);
-        let values = batch.values.chunks(rows * WIDTHS[0]);
-        for (rows, scores) in values.zip(scores.chunks_mut(rows * WIDTHS[5])) {
-            (self.kernel.run)(&self.layers, rows, scores);
+        let mut values = batch.values.chunks(rows * WIDTHS[0]).peekable();
+        for scores in scores.chunks_mut(rows * WIDTHS[5]) {
+            let Some(here) = values.next() else { break };
+            let next = values.peek().copied().unwrap_or_default();
+            (self.kernel.run)(&self.layers, Rows { here, next }, scores);
         }
         Ok(())
     }
