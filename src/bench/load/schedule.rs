@@ -110,7 +110,7 @@ impl Schedule {
 
     /// The same with latencies kept by quarters of what is counted, for [`Schedule::comes_out`].
     pub(in crate::bench) fn in_quarters(self) -> Schedule {
-        self.sliced(self.time - self.warm_up, QUARTERS as usize)
+        self.sliced(self.counted(), QUARTERS as usize)
     }
 
     /// Whether at least this share of what went in came out, of a schedule in quarters: whether the
@@ -122,9 +122,14 @@ impl Schedule {
         if first.count() == 0 || last.count() == 0 {
             return false;
         }
-        let between = (self.time - self.warm_up) * (QUARTERS - 1) / QUARTERS;
+        let between = self.counted() * (QUARTERS - 1) / QUARTERS;
         let growth_us = last.percentiles().p50_us - first.percentiles().p50_us;
         kept.unsent == 0 && growth_us <= (1.0 - share) * between.as_secs_f64() * 1e6
+    }
+
+    /// How long requests are counted.
+    fn counted(&self) -> Duration {
+        self.time - self.warm_up
     }
 
     /// When nothing more is sent: half as late again as the schedule is long, so that a service
@@ -168,7 +173,7 @@ impl Schedule {
                 }
             }
         }
-        Ok(keeping.finish(self.time - self.warm_up))
+        Ok(keeping.finish(self.counted()))
     }
 }
 

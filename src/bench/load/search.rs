@@ -3,9 +3,9 @@
 /// What a search is to find.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(in crate::bench) struct Search {
-    /// The first rate that is tried, above 0.
+    /// The first rate that is tried, where it lies between the least and the most.
     pub(in crate::bench) first_per_s: f64,
-    /// No rate below this is tried, but the first.
+    /// No rate below this is tried; above 0.
     pub(in crate::bench) least_per_s: f64,
     /// No rate above this is tried.
     pub(in crate::bench) most_per_s: f64,
@@ -26,7 +26,7 @@ impl Search {
         mut meets: impl FnMut(f64) -> Result<bool, E>,
     ) -> Result<Option<f64>, E> {
         let (mut low, mut high) = (None, None);
-        let mut rate = self.first_per_s.min(self.most_per_s);
+        let mut rate = self.first_per_s.max(self.least_per_s).min(self.most_per_s);
         loop {
             if meets(rate)? {
                 low = Some(rate);

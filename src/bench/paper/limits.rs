@@ -60,9 +60,7 @@ fn search(lab: &mut Lab<'_>, subject: usize, p99_bound: Duration) -> Result<Limi
     lab.step(&format!("highest rate: {name}, sustained"));
     let sustained = probes.highest(lab, subject, SEARCH, |_| true)?;
     lab.step(&format!("highest rate: {name}, with a p99 within {} us", figure(bound_us)));
-    let least = SEARCH.least_per_s;
-    let first_per_s = sustained.map_or(least, |rate| (rate / 2.0).max(least));
-    let from = Search { first_per_s, ..SEARCH };
+    let from = Search { first_per_s: sustained.map_or(0.0, |rate| rate / 2.0), ..SEARCH };
     let is_within = |kept: &Kept| kept.latency.percentiles().p99_us <= bound_us;
     let bounded = probes.highest(lab, subject, from, is_within)?;
     let mut tried = probes.tried;

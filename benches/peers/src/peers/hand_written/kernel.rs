@@ -143,30 +143,23 @@ unsafe fn tile<V: Vector, const R: usize, const P: usize, const C: usize, const 
     scores: &mut [f32],
 ) {
     let (mut one, mut other) = ([ZEROS; R], [ZEROS; R]);
-    let within = |lines: &[Line; R]| Input { x: lines[0].0.as_ptr(), stride: WIDE, next: &[] };
     // SAFETY: `R` rows of so many values are there, and the layers' widths are the constants.
     unsafe {
-        let x = Input { x: rows.here.as_ptr(), stride: WIDTHS[0], next: rows.next };
+        let x = (rows.here.as_ptr(), rows.next);
         layer::<V, R, P, C, { WIDTHS[0] }>(&layers[0], x, WIDE, &mut one);
-        layer::<V, R, P, C, WIDE>(&layers[1], within(&one), WIDE, &mut other);
-        layer::<V, R, P, C, WIDE>(&layers[2], within(&other), WIDE, &mut one);
-        layer::<V, R, P, C, WIDE>(&layers[3], within(&one), WIDE, &mut other);
+        layer::<V, R, P, C, WIDE>(&layers[1], (one[0].0.as_ptr(), &[]), WIDE, &mut other);
+        layer::<V, R, P, C, WIDE>(&layers[2], (other[0].0.as_ptr(), &[]), WIDE, &mut one);
+        layer::<V, R, P, C, WIDE>(&layers[3], (one[0].0.as_ptr(), &[]), WIDE, &mut other);
         let last = const { L * V::LANES };
-        layer::<V, R, L, C, WIDE>(&layers[4], within(&other), last, &mut one);
+        layer::<V, R, L, C, WIDE>(&layers[4], (other[0].0.as_ptr(), &[]), last, &mut one);
     }
     for (scores, row) in scores.chunks_exact_mut(WIDTHS[5]).zip(&one) {
         scores.copy_from_slice(&row.0[..WIDTHS[5]]);
     }
 }
 
-/// What a layer reads, and what will be read next.
-struct Input<'a> {
-    x: *const f32,
-    stride: usize,
-    next: &'a [f32],
-}
-
-/// One layer of `R` rows of `K` inputs, so many outputs, `P` vectors of them at once.
+/// One layer of `R` rows of `K` inputs, so many outputs, `P` vectors of them at once; `next` are
+/// the rows that will be read after these.
 ///
 /// # Safety
 /// The processor has the instructions; `x` are `R` rows of `K` values, of which the layer has
@@ -174,12 +167,12 @@ struct Input<'a> {
 #[inline(always)]
 unsafe fn layer<V: Vector, const R: usize, const P: usize, const C: usize, const K: usize>(
     layer: &Layer,
-    Input { x, stride, next }: Input<'_>,
+    (x, next): (*const f32, &[f32]),
     outputs: usize,
     y: &mut [Line; R],
 ) {
     let chunk = const { K / C };
-    let next_rows = next.len() / stride;
+    let next_rows = next.len() / K;
     for first in (0..outputs).step_by(P * V::LANES) {
         // SAFETY: `k` is below `K`, as many as the layer has weights of and rows have values; a
         // line has as many outputs as were asked for.
@@ -189,7 +182,7 @@ unsafe fn layer<V: Vector, const R: usize, const P: usize, const C: usize, const
             for k in 0..chunk {
                 // The next tile's rows, a cache line of one of them at a time.
                 if const { K > WIDE && C == 1 } && first == 0 && k % 16 < next_rows {
-                    let at = next.as_ptr().add(k % 16 * stride + k / 16 * 16);
+                    let at = next.as_ptr().add(k % 16 * K + k / 16 * 16);
                     _mm_prefetch::<_MM_HINT_T1>(at.cast());
                 }
                 for (c, sums) in sums.iter_mut().enumerate() {
@@ -197,7 +190,7 @@ unsafe fn layer<V: Vector, const R: usize, const P: usize, const C: usize, const
                     let weights: [V; P] =
                         std::array::from_fn(|p| V::load(weight.add(k * WIDE + p * V::LANES)));
                     for (r, sums) in sums.iter_mut().enumerate() {
-                        let x = V::splat(*x.add(r * stride + k));
+                        let x = V::splat(*x.add(r * K + k));
                         for (sum, weights) in sums.iter_mut().zip(weights) {
                             *sum = V::fma(x, weights, *sum);
                         }
