@@ -112,6 +112,75 @@ fn stages_are_run_by_kernels_made_for_them() {
     run("none", Path::new("off"));
 }
 
+/// How many kernels of a small network on the newest device are made for its stage.
+fn kernels_made() -> String {
+    let device = open(0).expect("the stub has it");
+    println!("device: {}", device.info().detail);
+    let kernels = load(&*device, &models()[0], &PlanOptions::default()).kernels().join("\n");
+    kernels.matches("(made for its stage)").count().to_string()
+}
+
+/// What one compiler made serves where there is none: whatever version it was, and on a machine
+/// that has only the driver.
+#[test]
+fn kept_kernels_serve_without_a_compiler() {
+    const TEST: &str = "special::kept_kernels_serve_without_a_compiler";
+    if let Some(told) = stub::told() {
+        return assert_eq!(kernels_made(), told);
+    }
+    if !stub::is_there() {
+        return;
+    }
+    let folder = tempfile::tempdir().expect("a folder for temporary files");
+    let (compiler, cache) = (stub::build_compiler(folder.path()), folder.path().join("kernels"));
+    let run = |told: &str, compiler: &Path| {
+        stub::run_alone(TEST, told, |command| {
+            command.env(COMPILER, compiler).env(CACHE, &cache);
+        });
+    };
+    run("0", Path::new("kept"));
+    run("2", &compiler);
+    let made = kept(&cache);
+    assert!(made.iter().all(|(name, _)| name.ends_with("-12.4.cubin")), "{made:?}");
+    run("2", Path::new("kept"));
+    run("2", Path::new("/no/such/compiler.so"));
+    run("0", Path::new("off"));
+    for (name, _) in &made {
+        let other = name.replace("-12.4.", "-13.2.");
+        fs::rename(cache.join(name), cache.join(other)).expect("files of our own");
+    }
+    run("2", Path::new("kept"));
+}
+
+/// A compiler that is named by a path finds its builtins beside it. One that cannot compile leaves
+/// the kernels that travel with the crate, and the list of kernels says so.
+#[test]
+fn a_compiler_finds_its_builtins_beside_it() {
+    const TEST: &str = "special::a_compiler_finds_its_builtins_beside_it";
+    if let Some(told) = stub::told() {
+        return assert_eq!(kernels_made(), told);
+    }
+    if !stub::is_there() {
+        return;
+    }
+    let folder = tempfile::tempdir().expect("a folder for temporary files");
+    let compiler = stub::build_compiler_and_builtins(folder.path());
+    let run = |told: &str, compiler: &Path| {
+        let cache = tempfile::tempdir().expect("a folder for temporary files");
+        stub::run_alone(TEST, told, |command| {
+            command.env(COMPILER, compiler).env(CACHE, cache.path());
+        });
+    };
+    run("2", &compiler);
+    let elsewhere = tempfile::tempdir().expect("a folder for temporary files");
+    let link = elsewhere.path().join("libnvrtc.so");
+    std::os::unix::fs::symlink(&compiler, &link).expect("a link");
+    run("2", &link);
+    let copy = elsewhere.path().join("libnvrtc-copy.so");
+    fs::copy(&compiler, &copy).expect("a copy");
+    run("0", &copy);
+}
+
 /// NVIDIA's own compiler, from the package that `scripts/test` installs.
 pub fn nvidias_compiler() -> Option<PathBuf> {
     let venv = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/venv/lib");

@@ -78,8 +78,24 @@ pub fn folder() -> PathBuf {
     PathBuf::from(env::var_os(LIBRARY_PATH).expect("set where the driver is there"))
 }
 
+/// The library that a run-time compiler loads when it compiles.
+pub const BUILTINS: &str = "libnvrtc-builtins.so.12.4";
+
 /// Builds a run-time compiler for this process's driver into a folder, and returns its path.
 pub fn build_compiler(folder: &Path) -> PathBuf {
+    build_compiler_with(folder, &[])
+}
+
+/// Builds a run-time compiler that needs its builtins, and the builtins beside it.
+pub fn build_compiler_and_builtins(folder: &Path) -> PathBuf {
+    let empty = folder.join("builtins.cpp");
+    fs::write(&empty, "").expect("a folder for temporary files");
+    let name = format!("-Wl,-soname,{BUILTINS}");
+    build_library(&empty, &[name], &folder.join(BUILTINS));
+    build_compiler_with(folder, &[format!("-DBUILTINS=\"{BUILTINS}\"")])
+}
+
+fn build_compiler_with(folder: &Path, also: &[String]) -> PathBuf {
     let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cuda_on_cpu");
     let literal = |path: &Path| format!("\"{}\"", path.display());
     let compiler = cpp(folder).get_compiler();
@@ -87,7 +103,9 @@ pub fn build_compiler(folder: &Path) -> PathBuf {
         format!("-DCOMPILER={}", literal(compiler.path())),
         format!("-DSHIM={}", literal(&sources)),
         format!("-DDRIVER={}", literal(&self::folder().join("libcuda.so.1"))),
+        String::from("-ldl"),
     ];
+    let told = [&told, also].concat();
     build_library(&sources.join("nvrtc.cpp"), &told, &folder.join("libnvrtc.so"))
 }
 

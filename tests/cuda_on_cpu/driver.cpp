@@ -9,6 +9,8 @@
 //     CUDA_ON_CPU_DEVICES    compute capabilities of the devices, such as "9.0,7.5"; "9.0" if unset
 //     CUDA_VISIBLE_DEVICES   which of them are shown, by their numbers
 //     CUDA_ON_CPU_CLOCK_STANDS    if set, no time goes by on a device
+//     CUDA_ON_CPU_OWN_SHARED      bytes of shared memory that each kernel has of its own; 1024 if
+//                                 unset
 //
 // Faults are ordered through `cuda_on_cpu_fail`; see there.
 
@@ -147,13 +149,13 @@ unsigned cuModuleGetFunction(void** function, void* module, const char* name) {
 unsigned cuFuncGetAttribute(int* value, unsigned attribute, void*) {
     LOCKED(entered("cuFuncGetAttribute"));
     if (attribute != 1) return INVALID_VALUE;
-    *value = 1024; // As if every kernel had some shared memory of its own.
+    *value = own_shared();
     return OK;
 }
 
 unsigned cuFuncSetAttribute(void* function, unsigned attribute, int value) {
     LOCKED(entered("cuFuncSetAttribute"));
-    int most = shared_max(*static_cast<Device*>(current)) - 1024;
+    int most = shared_max(*static_cast<Device*>(current)) - own_shared();
     if (attribute != 8 || value > most) return INVALID_VALUE;
     static_cast<Function*>(function)->dynamic_max = value;
     return OK;

@@ -1,5 +1,6 @@
 // A run-time compiler for the driver without a card: what it makes is code for the processor, which
-// that driver loads like any other module. COMPILER, SHIM and DRIVER say what it is made with.
+// that driver loads like any other module. COMPILER, SHIM and DRIVER say what it is made with. With
+// BUILTINS it loads a library of that name when it compiles, as NVIDIA's does.
 
 #include <cstdio>
 #include <cstdlib>
@@ -9,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include <dlfcn.h>
 #include <unistd.h>
 
 namespace {
@@ -60,6 +62,12 @@ unsigned nvrtcCreateProgram(
 }
 
 unsigned nvrtcCompileProgram(Program* program, int count, const char* const* options) {
+#ifdef BUILTINS
+    if (dlopen(BUILTINS, RTLD_NOW) == nullptr) {
+        program->log = "nvrtc: error: failed to open " BUILTINS ".";
+        return 7;
+    }
+#endif
     const std::string output = program->folder + "/module.so", log = program->folder + "/log";
     std::string command = COMPILER " -std=c++17 -O1 -shared -fPIC -w -DFUSEWIRE_ON_CPU -x c++";
     command += " -I" SHIM " -I" + program->folder + " -include " SHIM "/on_cpu.h";
@@ -97,6 +105,7 @@ unsigned nvrtcDestroyProgram(Program** program) {
 }
 
 const char* nvrtcGetErrorString(unsigned code) {
+    if (code == 7) return "NVRTC_ERROR_BUILTIN_OPERATION_FAILURE";
     return code == 6 ? "NVRTC_ERROR_COMPILATION" : "an error";
 }
 

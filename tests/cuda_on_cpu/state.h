@@ -343,6 +343,11 @@ int shared_max(const Device& device) {
     return device.major >= 8 ? 101376 : 65536;
 }
 
+int own_shared() {
+    const char* given = getenv("CUDA_ON_CPU_OWN_SHARED");
+    return given != nullptr ? atoi(given) : 1024;
+}
+
 std::vector<std::string> split(const char* text) {
     std::vector<std::string> parts;
     std::string part;

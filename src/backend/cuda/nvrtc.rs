@@ -2,19 +2,27 @@
 //!
 //! It is looked for by the names that CUDA 12 and 13 give it, or where `FUSEWIRE_NVRTC` says; what
 //! `cudarc` has of it knows no library of CUDA 13, and makes PTX only.
+//!
+//! The compiler loads a second library when it compiles, its builtins, by name alone. That name is
+//! found where the compiler itself was found by name; beside a compiler that is named by a path, as
+//! in a Python package, it is not. There the builtins are loaded first.
 
 #![allow(unsafe_code)]
 
 use std::env;
-use std::ffi::{CStr, CString, c_char, c_void};
+use std::ffi::{CStr, CString, OsStr, OsString, c_char, c_void};
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::ptr::null_mut;
 
 use libloading::Library;
 
-/// Where the library is, for those who have it elsewhere; `off` for those who want none.
+/// The path of the library, or one of the words of [`Wanted`].
 const PATH: &str = "FUSEWIRE_NVRTC";
 const NAMES: [&str; 5] =
     ["libnvrtc.so.13", "libnvrtc.so.12", "libnvrtc.so", "nvrtc64_130_0.dll", "nvrtc64_120_0.dll"];
+/// How the names of the builtins begin, on Linux and on Windows.
+const BUILTINS: [&str; 2] = ["libnvrtc-builtins.so", "nvrtc-builtins"];
 /// The oldest compiler that knows what kernels are written in.
 const OLDEST: (i32, i32) = (12, 0);
 
@@ -55,6 +63,31 @@ functions! {
     words = "nvrtcGetErrorString" (u32) -> *const c_char;
 }
 
+/// What `FUSEWIRE_NVRTC` asks for.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Wanted {
+    /// `off`: no kernels but those that travel with the crate.
+    Off,
+    /// `kept`: no compiler, but what one made before.
+    Kept,
+    /// A compiler: the one at this path, or the one of this machine.
+    Compiler(Option<PathBuf>),
+}
+
+impl Wanted {
+    pub(super) fn here() -> Wanted {
+        Wanted::of(env::var_os(PATH))
+    }
+
+    fn of(value: Option<OsString>) -> Wanted {
+        match value {
+            Some(word) if word == "off" => Wanted::Off,
+            Some(word) if word == "kept" => Wanted::Kept,
+            path => Wanted::Compiler(path.filter(|path| !path.is_empty()).map(PathBuf::from)),
+        }
+    }
+}
+
 /// The compiler.
 #[derive(Debug)]
 pub(super) struct Compiler {
@@ -62,29 +95,40 @@ pub(super) struct Compiler {
     version: (i32, i32),
     /// Outlives its functions.
     _library: Library,
+    /// Those that had to be loaded before; the library finds them in the process.
+    _builtins: Vec<Library>,
 }
 
 /// A text by its name.
 pub(super) type Text = (&'static str, &'static str);
 
 impl Compiler {
-    /// The compiler of this machine, if it has one.
-    pub(super) fn find() -> Option<Compiler> {
-        let path = env::var_os(PATH);
-        // SAFETY: the library does nothing but make its functions known when it is loaded.
-        let open = |name: &std::ffi::OsStr| unsafe { Library::new(name) }.ok();
-        let library = match &path {
-            Some(path) if path == "off" => None,
-            Some(path) => open(path),
-            None => NAMES.into_iter().find_map(|name| open(name.as_ref())),
-        }?;
-        let functions = Functions::find(&library)?;
+    /// The compiler at a path, else the one of this machine, if it has one.
+    pub(super) fn find(path: Option<&Path>) -> Option<Compiler> {
+        let Some(path) = path else {
+            let found = NAMES.into_iter().find_map(|name| open(name.as_ref()).ok());
+            return found.and_then(|library| Compiler::of(library, Vec::new()).ok());
+        };
+        let builtins = builtins_beside(path);
+        let builtins = builtins.iter().filter_map(|path| open(path.as_ref()).ok()).collect();
+        let library = open(path.as_ref()).map_err(|error| error.to_string());
+        let compiler = library.and_then(|library| Compiler::of(library, builtins));
+        let failed = |error: &String| {
+            tracing::warn!(error, path = %path.display(), "{PATH}: no run-time compiler");
+        };
+        compiler.inspect_err(failed).ok()
+    }
+
+    fn of(library: Library, builtins: Vec<Library>) -> Result<Compiler, String> {
+        let functions = Functions::find(&library).ok_or("a function of NVRTC is missing")?;
         let (mut major, mut minor) = (0, 0);
         // SAFETY: it writes the two numbers.
         let code = unsafe { (functions.version)(&mut major, &mut minor) };
         let version = (major, minor);
-        let is_known = code == 0 && version >= OLDEST;
-        is_known.then_some(Compiler { functions, version, _library: library })
+        if code != 0 || version < OLDEST {
+            return Err(format!("NVRTC {major}.{minor} is older than {}.{}", OLDEST.0, OLDEST.1));
+        }
+        Ok(Compiler { functions, version, _library: library, _builtins: builtins })
     }
 
     /// Its version.
@@ -130,6 +174,27 @@ impl Compiler {
         })?;
         program.bytes(self.functions.cubin_size, self.functions.cubin)
     }
+}
+
+fn open(name: &OsStr) -> Result<Library, libloading::Error> {
+    // SAFETY: the library does nothing but make its functions known when it is loaded.
+    unsafe { Library::new(name) }
+}
+
+/// The builtins in the folder of a library, and in that of the file it is a link to.
+fn builtins_beside(path: &Path) -> Vec<PathBuf> {
+    let is_builtins = |path: &PathBuf| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        BUILTINS.iter().any(|begin| name.starts_with(begin))
+    };
+    let mut folders: Vec<PathBuf> = [Some(path.to_owned()), path.canonicalize().ok()]
+        .into_iter()
+        .filter_map(|path| path?.parent().map(Path::to_owned))
+        .filter(|folder| !folder.as_os_str().is_empty())
+        .collect();
+    folders.dedup();
+    let entries = folders.iter().filter_map(|folder| fs::read_dir(folder).ok()).flatten();
+    entries.filter_map(|entry| Some(entry.ok()?.path())).filter(is_builtins).collect()
 }
 
 /// A program, until it is dropped.
@@ -180,4 +245,30 @@ impl Drop for Compiling<'_> {
 
 fn pointers(texts: &[CString]) -> Vec<*const c_char> {
     texts.iter().map(|text| text.as_ptr()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_variable_names_a_compiler_or_none() {
+        let of = |value: &str| Wanted::of(Some(OsString::from(value)));
+        assert_eq!((of("off"), of("kept")), (Wanted::Off, Wanted::Kept));
+        assert_eq!(of("/here/it.so"), Wanted::Compiler(Some(PathBuf::from("/here/it.so"))));
+        assert_eq!((of(""), Wanted::of(None)), (Wanted::Compiler(None), Wanted::Compiler(None)));
+    }
+
+    #[test]
+    fn builtins_lie_beside_a_library_named_by_its_path() {
+        let folder = tempfile::tempdir().unwrap();
+        let names = ["libnvrtc.so.13", "libnvrtc-builtins.so.13.0", "libnvrtc-builtins.alt.so.13"];
+        for name in names {
+            fs::write(folder.path().join(name), b"").unwrap();
+        }
+        let expected = [folder.path().join("libnvrtc-builtins.so.13.0")];
+        assert_eq!(builtins_beside(&folder.path().join("libnvrtc.so.13")), expected);
+        assert_eq!(builtins_beside(Path::new("libnvrtc.so.13")), [PathBuf::new(); 0]);
+        assert_eq!(builtins_beside(Path::new("/no/such/libnvrtc.so")), [PathBuf::new(); 0]);
+    }
 }

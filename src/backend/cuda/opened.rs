@@ -8,7 +8,7 @@ use super::driver::{Driver, Handle};
 use super::find::{Found, Missing};
 use super::gpu::{Gpu, Live};
 use super::memory::HostBlocks;
-use super::special::{Fixed, Specialist};
+use super::special::{Fixed, NotMade, Specialist};
 use crate::backend::BackendError;
 
 /// An open device with its kernels.
@@ -119,8 +119,8 @@ impl Opened {
     }
 
     /// A kernel by its name that is made for one stage, launched with so many threads; `None` where
-    /// there is no compiler, or it does not take it, and the one that travels with the crate will
-    /// do.
+    /// there is none, and the one that travels with the crate will do. A compiler or a driver that
+    /// fails is reported through `tracing`; the list of a plan's kernels says which of them run.
     pub(super) fn special(
         &self,
         name: &str,
@@ -129,19 +129,24 @@ impl Opened {
     ) -> Result<Option<Function>, BackendError> {
         let Some(specialist) = &self.specialist else { return Ok(None) };
         let live = self.gpu.enter()?;
+        let mut is_failure = true;
         let load = || {
-            let made = specialist.module(name, threads, fixed, self.found.capability);
-            let image = made.unwrap_or_else(|| Err(String::from("nothing to gain")));
-            let device = || self.gpu.name().to_owned();
-            let image =
-                image.map_err(|message| BackendError::Device { device: device(), message })?;
+            let image = specialist.module(name, threads, fixed, self.found.capability);
+            let image = image.map_err(|why| {
+                is_failure = !matches!(why, NotMade::NoGain | NotMade::NotKept);
+                let (device, message) = (self.gpu.name().to_owned(), why.to_string());
+                BackendError::Device { device, message }
+            })?;
             Module::load(&self.gpu, live, &image, name, Some(fixed.clone()))
         };
         let made = self.module(name, Some(fixed), load);
         match made.and_then(|module| self.function_of(live, module)) {
             Ok(function) => Ok(Some(function)),
             Err(BackendError::Device { message, .. }) => {
-                tracing::info!(kernel = name, message, "not made for its stage");
+                match is_failure {
+                    true => tracing::warn!(kernel = name, message, "not made for its stage"),
+                    false => tracing::debug!(kernel = name, message, "not made for its stage"),
+                }
                 Ok(None)
             }
             Err(error) => Err(error),
