@@ -125,6 +125,10 @@ pub struct DeviceReport {
     /// The fused program that ran, as it prints itself.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub plan: Option<String>,
+    /// The kernels that ran each stage, and where they are from; as
+    /// [`kernels`](crate::backend::Executable::kernels) lists them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub kernels: Vec<String>,
     /// Its scores against the oracle's.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub agreement: Option<Agreement>,
@@ -181,6 +185,7 @@ impl DeviceReport {
             advice: None,
             reason: None,
             plan: None,
+            kernels: Vec::new(),
             agreement: None,
         }
     }

@@ -76,12 +76,24 @@ pub fn work_max(device: &dyn Device) -> usize {
     }
 }
 
-/// Plans `model` for `device` and loads it.
+/// Where set, plans are loaded on the devices for the kernels that are made for them, and run on the
+/// processor.
+const LOAD_ONLY: &str = "FUSEWIRE_TEST_LOAD_ONLY";
+
+/// Plans `model` for `device` and loads it. Says which kernels run it, where the backend has several
+/// ways to run a plan.
 pub fn load(
     device: &dyn Device,
     model: &Model,
     options: &PlanOptions,
 ) -> Arc<dyn fusewire::backend::Executable> {
     let plan = Plan::new(model, device.limits(), options).expect("the model can be planned");
-    device.load(plan).expect("the plan can be loaded")
+    let loaded = device.load(plan).expect("the plan can be loaded");
+    loaded.kernels().iter().for_each(|stage| println!("kernels: {stage}"));
+    if std::env::var_os(LOAD_ONLY).is_some() {
+        let processor = cpu::open();
+        let plan = Plan::new(model, processor.limits(), options).expect("a plan for it");
+        return processor.load(plan).expect("the processor loads it");
+    }
+    loaded
 }

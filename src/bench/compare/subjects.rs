@@ -138,6 +138,7 @@ fn load(
     let plan = Plan::new(workload.model, device.limits(), options)?;
     report.plan = Some(plan.to_string());
     let executable = device.load(plan)?;
+    report.kernels = executable.kernels();
     let agreement = workload.check(&*executable, workload.rows_checked)?;
     Ok((executable, agreement))
 }

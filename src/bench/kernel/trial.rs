@@ -49,6 +49,7 @@ impl Trial<'_> {
         found.energy = self.no_energy();
         let mut plain = Batches::new(self.device, self)?;
         report.plan = Some(plain.plan.to_string());
+        report.kernels = plain.executable.kernels();
         let fitting = |batch: &&usize| **batch <= plain.plan.rows_max();
         let batches: Vec<usize> = self.options.batches.iter().filter(fitting).copied().collect();
         let mut trips = Vec::new();
