@@ -3,7 +3,9 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::backend::{self, DeviceInfo, Executable, OpenOptions, Rows, arg_max};
+use crate::backend::{
+    self, BackendError, DeviceInfo, Executable, OpenOptions, Opening, Rows, arg_max,
+};
 use crate::model::Model;
 use crate::plan::{InputType, Plan, PlanOptions, Precision};
 use crate::{BackendKind, Error};
@@ -42,6 +44,7 @@ impl ClassifierOptions {
 pub struct Classifier {
     model: Model,
     device: DeviceInfo,
+    passed_over: Vec<BackendError>,
     executable: Arc<dyn Executable>,
 }
 
@@ -60,10 +63,11 @@ impl Classifier {
     /// # Errors
     /// [`Error::Plan`] and [`Error::Backend`] where the device is missing or cannot take it.
     pub fn new(model: Model, options: &ClassifierOptions) -> Result<Classifier, Error> {
-        let device = backend::open_with(&options.device.for_precision(options.plan.precision))?;
+        let wanted = options.device.for_precision(options.plan.precision);
+        let Opening { device, passed_over } = backend::open_noting(&wanted)?;
         let plan = Plan::new(&model, device.limits(), &options.plan)?;
         let executable = device.load(plan)?;
-        Ok(Classifier { model, device: device.info().clone(), executable })
+        Ok(Classifier { model, device: device.info().clone(), passed_over, executable })
     }
 
     /// The class of one row, by its index; see [`arg_max`] for ties and NaN.
@@ -128,5 +132,11 @@ impl Classifier {
     /// The device it runs on.
     pub fn device(&self) -> &DeviceInfo {
         &self.device
+    }
+
+    /// Where [`BackendKind::Auto`] chose the device: the families that it tried before, and why
+    /// none of their devices could be opened.
+    pub fn passed_over(&self) -> &[BackendError] {
+        &self.passed_over
     }
 }

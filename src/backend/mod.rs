@@ -40,6 +40,7 @@ use absent::wgpu;
 pub use error::BackendError;
 pub use finding::{Finding, OpenOptions};
 pub use host::HostMemory;
+pub(crate) use open::{Gpu, Opening, gpus, is_same_card, open_noting};
 pub use open::{open, open_with, survey};
 pub use rows::Rows;
 

@@ -1,6 +1,8 @@
 //! From a model to a pipeline on whatever this machine has.
 
-use super::super::backend::{BackendKind, Device, OpenOptions, open_with};
+use super::super::backend::{
+    BackendKind, Device, DeviceInfo, Gpu, OpenOptions, gpus, is_same_card, open_with,
+};
 use super::super::model::Model;
 use super::super::plan::{Plan, PlanOptions, Precision};
 use super::super::sync::{Arc, Weak, lock};
@@ -11,7 +13,11 @@ use super::handle::{Owner, Pipeline};
 /// What a caller chooses about a pipeline that opens its devices itself.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct PipelineOptions {
-    /// Which devices: [`BackendKind::Auto`] for all there are, else one of that family.
+    /// Which devices. [`BackendKind::Auto`] is the processor and every GPU that is there, each once:
+    /// through CUDA where that opens it, else through wgpu. Software adapters are left out unless
+    /// [`software`](OpenOptions::software) allows them; with [`adapter`](OpenOptions::adapter) or
+    /// [`device`](OpenOptions::device) it is that one of each family. Another kind is one device of
+    /// that family.
     pub device: OpenOptions,
     /// Input type, precision and largest batch.
     pub plan: PlanOptions,
@@ -63,20 +69,33 @@ impl Pipeline {
     }
 }
 
-/// Opens one GPU of each family and has it join, as long as somebody holds the pipeline.
+/// Opens every GPU that the options allow and attaches it, as long as a handle is held. A card that
+/// has joined does not join again through another interface.
 fn join_all(owner: &Weak<Owner>, options: &PipelineOptions) {
-    for backend in [BackendKind::Cuda, BackendKind::Wgpu] {
+    let mut cards: Vec<DeviceInfo> = Vec::new();
+    for Gpu { options: wanted, info } in gpus(&options.device) {
         if !owner.upgrade().is_some_and(|owner| owner.core.is_running()) {
             break;
         }
-        let opened = open_with(&OpenOptions { backend, ..options.device.clone() });
+        let backend = wanted.backend.name();
+        let has_joined = |card: &DeviceInfo| cards.iter().any(|it| is_same_card(it, card));
+        if info.is_some_and(|card| has_joined(&card)) {
+            continue;
+        }
+        let opened = open_with(&wanted);
         let Some(pipeline) = owner.upgrade().map(Pipeline::from) else { return };
-        let joined = opened
-            .map_err(PipelineError::from)
-            .and_then(|device| pipeline.join(&*device, &options.plan));
+        let joined = opened.map_err(PipelineError::from).and_then(|device| {
+            // What was asked for by name is known only now.
+            let is_new = !has_joined(device.info());
+            let joined = is_new.then(|| pipeline.join(&*device, &options.plan)).transpose();
+            joined.map(|_| device.info().clone())
+        });
         match joined {
-            Ok(()) => tracing::info!(backend = backend.name(), "backend joined"),
-            Err(error) => tracing::info!(backend = backend.name(), %error, "no backend joined"),
+            Ok(card) => {
+                tracing::info!(backend, card = card.name, "backend joined");
+                cards.push(card);
+            }
+            Err(error) => tracing::info!(backend, %error, "no backend joined"),
         }
     }
     if let Some(owner) = owner.upgrade() {

@@ -77,6 +77,26 @@ fn a_pipeline_runs_on_the_device_and_gives_everything_back() {
     until(|| stub::live() == 0);
 }
 
+/// Every card joins the processor, the second and the third of a family too.
+#[test]
+fn every_card_joins() {
+    let test = "pipelines::every_card_joins";
+    if stub::alone(test, &[""], &[]).is_none() {
+        return;
+    }
+    let options = PipelineOptions { config: config(), ..PipelineOptions::default() };
+    let pipeline = Pipeline::open(&scaled(2.0), &options).unwrap();
+    until(|| !pipeline.is_joining());
+    let devices = pipeline.devices();
+    let cards: Vec<_> = devices.iter().filter(|it| it.backend == BackendKind::Cuda).collect();
+    let names: Vec<_> = cards.iter().map(|it| it.name.as_str()).collect();
+    assert_eq!(names, ["CUDA on the CPU 9.0", "CUDA on the CPU 8.6", "CUDA on the CPU 7.5"]);
+    assert_eq!(devices.iter().filter(|it| it.backend == BackendKind::Cpu).count(), 1);
+    ask(&pipeline, 0, 60, 2.0);
+    assert!(pipeline.shutdown(Duration::from_secs(20)).drained);
+    until(|| stub::live() == 0);
+}
+
 /// Rows of halves lie in the device's own block, and begin on 2, 4, 8 or 16 bytes.
 #[test]
 fn halves_are_read_from_the_ring() {

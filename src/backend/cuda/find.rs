@@ -18,6 +18,8 @@ const OTHER_BACKEND: &str = "--backend wgpu may run on the same card through Vul
 const MULTIPROCESSORS: u32 = 16;
 const CAPABILITY: [u32; 2] = [75, 76];
 const SHARED_PER_BLOCK_OPTIN: u32 = 97;
+/// `CUDA_ERROR_NO_DEVICE`: a driver without a card.
+const NO_DEVICE: Code = 100;
 /// The domain, the bus, and the device.
 const PCI: [u32; 3] = [50, 33, 34];
 
@@ -78,6 +80,9 @@ pub(super) fn all() -> Result<(Driver, Vec<Found>), Missing> {
     })?;
     let refused = |call: &str, code| {
         let words = driver.words(code);
+        if code != NO_DEVICE {
+            tracing::warn!(call, words, "the CUDA driver is there, and fails");
+        }
         Missing::new(format!("the driver shows no device: {call}: {words}{}", hidden()), advice())
     };
     // SAFETY: it may be called at any time and any number of times.
