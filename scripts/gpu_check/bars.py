@@ -1,5 +1,22 @@
 """The bars: what was to be reached on a card, each with the figure that was."""
 
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from tools import Json
+
+# Bytes a second that the makers of cards publish for their memory. Bars are shares of what was
+# measured here; this tells which card that was, and whether its memory gives what it should.
+PUBLISHED = {
+    "GH200": 4.9e12,
+    "H200": 4.8e12,
+    "H100 NVL": 3.9e12,
+    "H100 PCIe": 2.0e12,
+    "H100": 3.35e12,
+    "A100": 2.0e12,
+}
 MEMORY = 0.80
 LINK = 0.90
 DEFAULT_US = 10.0
@@ -10,7 +27,15 @@ LARGE_BYTES = 256 << 20
 ROW_BYTES = {"u8": 784, "f16": 1568, "f32": 3136}
 
 
-def cells(speed, persistent=False):
+def card(gpu: str | None) -> str:
+    """Which card it is, and how fast its memory should be."""
+    name = next((name for name in PUBLISHED if gpu and name in gpu), None)
+    if name is None:
+        return "not one whose published rates are known here"
+    return f"{name}: {PUBLISHED[name] / 1e12:.2f} TB/s published for its memory"
+
+
+def cells(speed: Json, persistent: bool = False) -> Iterator[tuple[str, str, Json]]:
     """Every sound figure of the CUDA backend: its run, its rows' type, and itself."""
     for run in speed.get("runs", []):
         if run["run"].endswith("persistent") == persistent:
@@ -19,7 +44,9 @@ def cells(speed, persistent=False):
                     yield run["run"], run["method"]["input"], cell
 
 
-def bar(name, figure, at, unit, is_met, where=None):
+def bar(
+    name: str, figure: float | None, at: float, unit: str, is_met: bool, where: str | None = None
+) -> Json:
     return {
         "bar": name,
         "figure": figure,
@@ -30,12 +57,12 @@ def bar(name, figure, at, unit, is_met, where=None):
     }
 
 
-def highest(found):
+def highest(found: Iterable[tuple[Any, Any]]) -> tuple[Any, Any]:
     """The largest figure of pairs of figure and place."""
     return max(found, key=lambda it: it[0], default=(None, None))
 
 
-def of_memory(speed, input_type):
+def of_memory(speed: Json, input_type: str) -> Json:
     found = [
         (cell["achieved"]["memory_share"], f"{run}, {cell['batch']} rows")
         for run, of, cell in cells(speed)
@@ -49,7 +76,7 @@ def of_memory(speed, input_type):
     return bar(name, share, MEMORY, "at least", share is not None and share >= MEMORY, where)
 
 
-def of_link(speed, input_type):
+def of_link(speed: Json, input_type: str) -> Json:
     found = [
         (cell["in_flight"]["link_share"], f"{run}, {cell['batch']} rows")
         for run, of, cell in cells(speed)
@@ -60,7 +87,7 @@ def of_link(speed, input_type):
     return bar(name, share, LINK, "at least", share is not None and share >= LINK, where)
 
 
-def of_pipeline(speed, input_type):
+def of_pipeline(speed: Json, input_type: str) -> Json:
     found = [
         (cell["link_share"], f"{run['run']}, {cell['callers']} callers")
         for run in speed.get("runs", [])
@@ -72,7 +99,7 @@ def of_pipeline(speed, input_type):
     return bar(name, share, LINK, "at least", share is not None and share >= LINK, where)
 
 
-def of_latency(speed, persistent):
+def of_latency(speed: Json, persistent: bool) -> Json:
     found = [
         (-cell["p50_us"], run) for run, _, cell in cells(speed, persistent) if cell["batch"] == 1
     ]
@@ -82,16 +109,17 @@ def of_latency(speed, persistent):
     return bar(name, best, most, "at most", best is not None and best <= most, where)
 
 
-def best_of_torch(cell, clock):
+def best_of_torch(cell: Json, clock: str) -> float | None:
     """The shortest time of a way of PyTorch's, by whichever of its clocks is kinder to it."""
     times = cell.get(clock) or {}
     return min((times[key] for key in ("p50_us", "back_to_back_us") if key in times), default=None)
 
 
-def beside_torch(speed, clock):
+def beside_torch(speed: Json, clock: str) -> list[Json]:
     """For each type of rows and batch: our best, PyTorch's best, and how many times as fast."""
     peers = (speed.get("torch") or {}).get("cells", [])
-    ours, theirs = {}, {}
+    ours: dict[tuple[str, int], tuple[float, str]] = {}
+    theirs: dict[tuple[str, int], tuple[float, str]] = {}
     for run, of, cell in cells(speed):
         time = cell["p50_us"] if clock == "round_trip" else cell["achieved"]["p50_us"]
         if clock == "round_trip" or cell["achieved"]["clock"] == "device":
@@ -116,7 +144,7 @@ def beside_torch(speed, clock):
     ]
 
 
-def of_torch(speed, clock):
+def of_torch(speed: Json, clock: str) -> Json:
     compared = beside_torch(speed, clock)
     worst, where = highest(
         (-it["times"], f"{it['input']} rows, batch {it['batch']}, beside {it['torch']}")
@@ -128,7 +156,7 @@ def of_torch(speed, clock):
     return bar(name, worst, TIMES, "at least", worst is not None and worst >= TIMES, where)
 
 
-def all_of(speed):
+def all_of(speed: Json) -> Iterator[Json]:
     """Every bar; one without a figure was not measured."""
     yield from (of_memory(speed, input_type) for input_type in ROW_BYTES)
     yield from (of_link(speed, input_type) for input_type in ROW_BYTES)

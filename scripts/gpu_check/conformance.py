@@ -1,51 +1,106 @@
 """The conformance suite on the card, through each way to it."""
 
-import concurrent.futures
+from __future__ import annotations
+
+import dataclasses
 import re
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
-SECONDS = 240
+import kernels
+from tools import Job, Json, Ran, Variables
+
+if TYPE_CHECKING:
+    from check import Context
+
+SHIPPED = {"FUSEWIRE_NVRTC": "off"}
+# The way by which the machine's own compiler is tried has few kernels to make.
+FEW = "families::of_f32_weights"
 
 
-def ways(context):
-    """Of each way to the card: its name, the suite's for it, and what the programs are told."""
-    kernels = [("kernels made for each model", context.made)] if context.made else []
-    kernels.append(("kernels that travel along", {"FUSEWIRE_NVRTC": "off"}))
-    for name, told in kernels:
-        yield f"cuda, {name}", "cuda", told
-        yield f"cuda, {name}, one of them stays", "persistent", told
+@dataclasses.dataclass
+class Way:
+    """A way to the card."""
+
+    name: str
+    # The suite's name for it.
+    backend: str
+    env: Variables
+    # Whether kernels have to be made.
+    needs_made: bool = False
+    # Which tests; all where there is none.
+    tests: str = ""
+
+
+def ways(context: Context) -> Iterator[Way]:
+    if context.made is not None:
+        yield Way("cuda, kernels made for each model", "cuda", context.made, True)
+        yield Way("cuda, kernels made, one stays", "persistent", context.made, True)
+    yield Way("cuda, kernels that travel along", "cuda", SHIPPED)
+    yield Way("cuda, kernels that travel along, one stays", "persistent", SHIPPED)
+    if context.facts["nvrtc"]:
+        made = {"FUSEWIRE_NVRTC": context.facts["nvrtc"]}
+        made |= {"FUSEWIRE_CACHE": context.scratch / "here"}
+        yield Way("cuda, kernels made here and now", "cuda", made, True, FEW)
     if context.has_backend("wgpu"):
-        yield "wgpu", "wgpu", {}
+        yield Way("wgpu", "wgpu", {})
 
 
-def counts(out):
-    """Tests passed and failed, as the program tells them; None where it does not."""
-    told = re.search(r"^test result: \w+\. (\d+) passed; (\d+) failed", out, re.MULTILINE)
-    return (int(told[1]), int(told[2])) if told else None
+def counts(out: str) -> tuple[int, int] | None:
+    """Tests passed and failed, as the program prints them; None where it does not."""
+    found = re.search(r"^test result: \w+\. (\d+) passed; (\d+) failed", out, re.MULTILINE)
+    return (int(found[1]), int(found[2])) if found else None
 
 
-def run_way(context, name, backend, told):
-    env = told | {"FUSEWIRE_TEST_DEVICES": backend, "RUST_BACKTRACE": "0"}
-    if (context.folder / "shared").is_dir():
-        env["FUSEWIRE_TEST_SHARED"] = context.folder / "shared"
-    ran = context.runner.run([context.folder / "conformance", "--show-output"], SECONDS, env)
-    found = counts(ran.out)
-    passed, failed = found or (0, 0)
+def judged(way: Way, ran: Ran) -> Json:
+    """What a run of the suite found."""
+    passed, failed = counts(ran.out) or (0, 0)
     names = re.findall(r"^FUSEWIRE_TEST_DEVICES: (.*)$", ran.out, re.MULTILINE)
+    which = kernels.ran_in_tests(ran.out)
+    why = None
+    if ran.cut:
+        why = "its time was up"
+    elif way.needs_made and which["made"] == 0:
+        why = "kernels made for each model were asked for, and none were made"
+    elif ran.status != 0 and not failed:
+        why = ran.last_line()
     return {
-        "way": name,
+        "way": way.name,
         "device": names[0] if names else None,
         "passed": passed,
         "failed": failed,
         "failures": re.findall(r"^test (\S+) \.\.\. FAILED$", ran.out, re.MULTILINE),
-        "skipped": len(re.findall(r"^skipped: ", ran.out, re.MULTILINE)),
+        "skipped": re.findall(r"^skipped: (.*)$", ran.out, re.MULTILINE),
+        "kernels": which,
         "seconds": round(ran.seconds, 1),
-        "cut": ran.cut,
-        "sound": ran.status == 0 and passed > 0 and failed == 0,
+        "why": why,
+        "sound": ran.status == 0 and passed > 0 and failed == 0 and why is None,
     }
 
 
-def run(context):
-    """All ways at once: none of them is timed."""
-    with concurrent.futures.ThreadPoolExecutor() as pool:
-        results = list(pool.map(lambda way: run_way(context, *way), ways(context)))
-    return {"results": results, "sound": all(result["sound"] for result in results)}
+def job(context: Context, way: Way) -> Job:
+    variables = dict(way.env) | {"FUSEWIRE_TEST_DEVICES": way.backend, "RUST_BACKTRACE": "0"}
+    if (context.folder / "shared").is_dir():
+        variables["FUSEWIRE_TEST_SHARED"] = context.folder / "shared"
+    command = [context.folder / "conformance", *filter(None, [way.tests]), "--show-output"]
+    return Job(way.name, command, context.runner.left(), variables)
+
+
+def run(context: Context) -> Json:
+    """All ways at once, for none of them is timed; each is saved when it ends."""
+    results: list[Json] = []
+    every = {way.name: way for way in ways(context)}
+
+    def done(it: Job, ran: Ran) -> None:
+        found = judged(every[it.name], ran)
+        results.append(found)
+        context.save("correctness", part())
+        also = f", {found['why']}" if found["why"] else ""
+        numbers = f"{found['passed']} passed, {found['failed']} failed"
+        context.say(f"{it.name}: {numbers}, {kernels.words(found['kernels'])}{also}", found)
+
+    def part() -> Json:
+        return {"results": results, "sound": all(it["sound"] for it in results)}
+
+    context.runner.together([job(context, way) for way in every.values()], done)
+    return part()

@@ -1,12 +1,18 @@
 """What the hardware counts while the kernels for large batches run, through ncu."""
 
+from __future__ import annotations
+
 import csv
 import io
+from typing import TYPE_CHECKING
 
 import speed
+from tools import Json
+
+if TYPE_CHECKING:
+    from check import Context
 
 BATCH = 65536
-SECONDS = 50
 RUNS = [("u8", "f16"), ("f32", "f32"), ("f16", "f16")]
 SECTIONS = ["SpeedOfLight", "Occupancy", "WarpStateStats", "LaunchStats"]
 WANTED = {
@@ -19,7 +25,7 @@ WANTED = {
 STALL = "smsp__average_warps_issue_stalled_"
 
 
-def table(out):
+def table(out: str) -> list[dict[str, str]]:
     """The rows of ncu's table, as dictionaries; its first row after the names has the units."""
     lines = out.splitlines()
     begin = next((i for i, line in enumerate(lines) if line.startswith('"ID"')), None)
@@ -28,45 +34,53 @@ def table(out):
     return list(csv.DictReader(io.StringIO("\n".join(lines[begin:]))))[1:]
 
 
-def number(text):
+def number(text: str | None) -> float | None:
     try:
-        return float(text.replace(",", ""))
-    except (ValueError, AttributeError):
+        return float((text or "").replace(",", ""))
+    except ValueError:
         return None
 
 
-def counted(row):
+def counted(row: dict[str, str]) -> Json:
     """One launch: the metrics that are wanted, and the three largest reasons to wait."""
-    stalls = {}
-    for name, value in row.items():
-        if name and name.startswith(STALL) and number(value) is not None:
+    stalls: dict[str, float] = {}
+    for name, text in row.items():
+        value = number(text)
+        if name and name.startswith(STALL) and value is not None:
             reason = name.removeprefix(STALL).partition("_per_")[0].removesuffix("_not_issued")
-            stalls[reason] = max(stalls.get(reason, 0.0), number(value))
+            stalls[reason] = max(stalls.get(reason, 0.0), value)
     largest = sorted(stalls.items(), key=lambda it: -it[1])[:3]
     found = {name: number(row.get(metric)) for name, metric in WANTED.items()}
     return {"kernel": row.get("Kernel Name")} | found | {"stalls": dict(largest)}
 
 
-def run_one(context, input_type, precision, help_text):
-    if not speed.takes(help_text, "--input", input_type):
-        return None
-    env = context.made or {"FUSEWIRE_NVRTC": "off"}
+def run_one(context: Context, input_type: str, precision: str) -> Json:
+    env = speed.ways(context)[0][1]
+    batch = min(BATCH, context.largest)
     command = [context.facts["ncu"], "--csv", "--page", "raw", "--clock-control", "none"]
     command += ["--kernel-name", "regex:fused_mlp", "--launch-skip", "1", "--launch-count", "2"]
     command += [word for section in SECTIONS for word in ("--section", section)]
     command += [context.folder / "fusewire", "bench", "kernel", speed.model(context)]
     command += ["--backend", "cuda", "--input", input_type, "--precision", precision]
-    command += ["--batch", BATCH, "--seconds", "0.001"]
-    ran = context.runner.run(command, SECONDS, env)
+    command += ["--batch", batch, "--seconds", "0.001"]
+    ran = context.runner.run(command, context.runner.left(), env)
     launches = [counted(row) for row in table(ran.out)]
-    result = {"run": f"{input_type} {precision}", "launches": launches}
-    return result if launches else result | {"why": ran.last_line()}
+    result = {"run": f"{input_type} {precision}, batch {batch}", "launches": launches}
+    why = "its time was up" if ran.cut else ran.last_line()
+    return result if launches else result | {"why": why}
 
 
-def run(context):
-    """A machine that does not let anybody count is told, and is no failure."""
+def run(context: Context) -> Json:
+    """A machine on which counters may not be read is reported, and is no failure."""
     if not context.facts["ncu"]:
-        return {"why": "there is no ncu", "sound": True}
-    help_text = context.runner.run([context.folder / "fusewire", "bench", "kernel", "--help"], 20)
-    found = [run_one(context, *run, help_text.out) for run in RUNS]
-    return {"batch": BATCH, "runs": [it for it in found if it], "sound": True}
+        return {"why": "there is no ncu", "runs": [], "sound": True}
+    result: Json = {"runs": [], "sound": True}
+    for input_type, precision in RUNS:
+        if context.runner.left() < speed.SECONDS_MIN:
+            break
+        found = run_one(context, input_type, precision)
+        result["runs"].append(found)
+        context.save("ncu", result)
+        launches = [f"{it['memory, % of peak']} % of memory" for it in found["launches"]]
+        context.say(f"ncu {found['run']}: {found.get('why') or ', '.join(launches)}", result)
+    return result
