@@ -58,9 +58,9 @@ class Context:
         self.runner = runner
         self.stage = "start"
         self.facts = tools.facts(runner)
-        self.made, self.facts["kernels_made"] = self.kernels_made()
         listed = runner.run([self.folder / "fusewire", "devices", "--json"], 30)
         self.devices: list[Json] = (speed.parsed(listed.out) or {}).get("devices", [])
+        self.made, self.facts["kernels_made"] = self.kernels_made()
         commit = self.folder / "commit"
         self.document: Json = {
             "commit": commit.read_text().strip() if commit.exists() else "unknown",
@@ -74,13 +74,17 @@ class Context:
 
     def kernels_made(self) -> tuple[Variables | None, str]:
         """The variables of a program that runs kernels made for its models, and who makes them."""
-        if kernels.unpack(self.folder, self.scratch / "kernels"):
-            record = json.loads((self.folder / kernels.RECORD).read_text())
-            by = f"packed: {record['made']} by NVRTC {record['nvrtc']} for {record['capability']}"
+        record = kernels.record_of(self.folder)
+        details = [it.get("detail", "") for it in self.devices if it["backend"] == "cuda"]
+        if record and any(f"capability {record['capability']}," in it for it in details):
+            kernels.unpack(self.folder, self.scratch / "kernels")
+            by = f"packed: {record['made']} by NVRTC {record['nvrtc']}"
+            by += "" if record["is_whole"] else ", which are not all"
             return kernels.kept_in(self.scratch / "kernels" / "made"), by
         nvrtc = self.facts["nvrtc"]
         if nvrtc is None:
-            return None, "none: not packed, and no NVRTC here"
+            packed = f"packed for capability {record['capability']}" if record else "not packed"
+            return None, f"none: {packed}, and no NVRTC here"
         made = {"FUSEWIRE_NVRTC": nvrtc, "FUSEWIRE_CACHE": self.scratch / "kernels" / "made"}
         return made, f"here: by {nvrtc}"
 
@@ -98,7 +102,7 @@ class Context:
         if not self.has_backend("wgpu"):
             lacking.append(f"wgpu: skipped, {self.why_no_wgpu()}")
         if self.made is None:
-            lacking.append("kernels made for each model: skipped, not packed, and no NVRTC here")
+            lacking.append(f"kernels made for each model: {self.facts['kernels_made']}")
         names = {"nvrtc": "NVRTC", "compute_sanitizer": "compute-sanitizer"}
         for key, name in (names | {"ncu": "ncu", "torch": "PyTorch"}).items():
             if not self.facts[key]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import json
 import pathlib
 import re
 import tarfile
@@ -21,14 +22,17 @@ def planted(tool: str) -> str:
     return f"planted-{tool}"
 
 
-def unpack(packed: pathlib.Path, to: pathlib.Path) -> bool:
-    """Unpacks the packed kernels; whether there were any."""
-    archive = packed / ARCHIVE
-    if not archive.exists():
-        return False
-    with tarfile.open(archive) as content:
-        content.extractall(to, filter="data")
-    return True
+def record_of(packed: pathlib.Path) -> Json | None:
+    """The record of the packed kernels, where there are any."""
+    record = packed / RECORD
+    return json.loads(record.read_text()) if record.exists() else None
+
+
+def unpack(packed: pathlib.Path, to: pathlib.Path) -> None:
+    with tarfile.open(packed / ARCHIVE) as content:
+        # Older releases of Python 3.11 have no filters.
+        content.extraction_filter = getattr(tarfile, "data_filter", lambda member, _: member)
+        content.extractall(to)
 
 
 def kept_in(folder: pathlib.Path) -> Variables:

@@ -8,6 +8,7 @@ import contextlib
 import io
 import json
 import pathlib
+import tarfile
 import tempfile
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -228,6 +229,7 @@ def said_by(words: list[str]) -> str:
     if "devices" in words:
         missing = {"backend": "wgpu", "state": "missing", "looked_for": "an adapter"}
         found = {"backend": "cuda", "state": "found", "name": "H200"}
+        found |= {"detail": "device 0, compute capability 9.0, 139.8 GiB"}
         return json.dumps({"devices": [found, missing]})
     if "ncu" in words[0]:
         return '"ID","Kernel Name"\n"",""\n"0","fused_mlp"'
@@ -278,6 +280,28 @@ def check_stages() -> None:
     assert len(parts["latency"]["runs"]) == 14 and len(parts["bandwidth"]["runs"]) == 5
     assert len(parts["correctness"]["results"]) == 5 and len(parts["ncu"]["runs"]) == 3
     assert "latency: f32 f32 made persistent: 1: 8.0 us" in screen, screen
+
+
+def check_packed_kernels() -> None:
+    """Packed kernels are for cards of one capability; others have them made here."""
+    for capability, by in [("9.0", "packed: 2 by NVRTC 12.0"), ("8.0", "here: by /n.so")]:
+        with tempfile.TemporaryDirectory() as name:
+            folder = pathlib.Path(name)
+            record = {"made": 2, "nvrtc": "12.0", "capability": capability, "is_whole": True}
+            (folder / kernels.RECORD).write_text(json.dumps(record))
+            (folder / "made").mkdir()
+            (folder / "planted-memcheck").mkdir()
+            (folder / "made" / "k.cubin").write_bytes(b"kernel")
+            with tarfile.open(folder / kernels.ARCHIVE, "w:gz") as archive:
+                archive.add(folder / "made", "made")
+                archive.add(folder / "planted-memcheck", "planted-memcheck")
+            document, _, screen = rehearsed(folder, lambda words: 0.5)
+            is_there = (folder / "kernels/made/k.cubin").exists()
+        assert document["facts"]["kernels_made"] == by and by in screen, screen
+        # Made-up tools see no bug, which is the reason why the packed ones are not sound.
+        planted = [it["verdict"] for it in document["parts"]["memcheck"]["planted"]]
+        assert (is_there, planted) == ((True, ["NOT SEEN"]) if "packed" in by else (False, []))
+        assert document["sound"] is ("here" in by), screen
 
 
 def check_a_cut() -> None:
@@ -331,6 +355,7 @@ if __name__ == "__main__":
     check_kernels()
     check_verdicts()
     check_stages()
+    check_packed_kernels()
     check_a_cut()
     check_programs()
     print("gpu-check keeps its time, and reads and reports what it is given")
