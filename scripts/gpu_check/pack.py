@@ -135,6 +135,9 @@ class Making:
         source = sanitizers.HERE / "planting_nvrtc.cpp"
         build = ["g++", "-std=c++17", "-shared", "-fPIC", source, "-o", library, "-ldl"]
         built = self.runner.run(build, 120)
+        if built.cut:
+            self.is_whole = False
+            return
         if built.status != 0:
             sys.exit(f"the compiler that plants bugs was not built: {built.last_line()}")
         for bug in json.loads((sanitizers.HERE / "planted.json").read_text()):
@@ -155,7 +158,8 @@ class Making:
     def pack(self) -> Json:
         """Puts what was made into the pack, with a record of it."""
         (self.kept / "made").mkdir(exist_ok=True)
-        folders = ["made", *(folder.name for folder in self.kept.glob("planted-*"))]
+        planted = [kept.name for kept in self.kept.glob("planted-*") if any(kept.iterdir())]
+        folders = ["made", *sorted(planted)]
         with tarfile.open(self.to / kernels.ARCHIVE, "w:gz") as archive:
             for folder in folders:
                 archive.add(self.kept / folder, folder)
