@@ -46,15 +46,18 @@ def ways(context: Context) -> Iterator[Way]:
         yield Way("wgpu", "wgpu", {})
 
 
-def counts(out: str) -> tuple[int, int] | None:
-    """Tests passed and failed, as the program prints them; None where it does not."""
+def counts(out: str) -> tuple[int, int]:
+    """Tests passed and failed: as the program sums them up, else those whose end it printed."""
     found = re.search(r"^test result: \w+\. (\d+) passed; (\d+) failed", out, re.MULTILINE)
-    return (int(found[1]), int(found[2])) if found else None
+    if found:
+        return int(found[1]), int(found[2])
+    ended = re.findall(r"^test \S+ \.\.\. (ok|FAILED)$", out, re.MULTILINE)
+    return ended.count("ok"), ended.count("FAILED")
 
 
 def judged(way: Way, ran: Ran) -> Json:
     """What a run of the suite found."""
-    passed, failed = counts(ran.out) or (0, 0)
+    passed, failed = counts(ran.out)
     names = re.findall(r"^FUSEWIRE_TEST_DEVICES: (.*)$", ran.out, re.MULTILINE)
     which = kernels.ran_in_tests(ran.out)
     why = None
@@ -82,7 +85,7 @@ def job(context: Context, way: Way) -> Job:
     variables = dict(way.env) | {"FUSEWIRE_TEST_DEVICES": way.backend, "RUST_BACKTRACE": "0"}
     if (context.folder / "shared").is_dir():
         variables["FUSEWIRE_TEST_SHARED"] = context.folder / "shared"
-    command = [context.folder / "conformance", *filter(None, [way.tests]), "--show-output"]
+    command = [context.folder / "conformance", *filter(None, [way.tests]), "--nocapture"]
     return Job(way.name, command, context.runner.left(), variables)
 
 

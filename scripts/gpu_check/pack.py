@@ -110,7 +110,7 @@ class Making:
         env = {"FUSEWIRE_TEST_DEVICES": "cuda,persistent", "FUSEWIRE_CACHE": self.kept / "made"}
         if (self.to / "shared").is_dir():
             env["FUSEWIRE_TEST_SHARED"] = self.to / "shared"
-        out = self.run("conformance", ["conformance", "--show-output"], env)
+        out = self.run("conformance", ["conformance", "--nocapture"], env)
         which = kernels.ran_in_tests(out)
         failed = re.findall(r"^test (\S+) \.\.\. FAILED$", out, re.MULTILINE)
         self.ran.append(which | {"run": "conformance", "failed": failed})
@@ -151,7 +151,7 @@ class Making:
                 "PLANT_FROM": bug["from"],
                 "PLANT_TO": bug["to"],
             }
-            command = ["conformance", sanitizers.PLANTED_TESTS, "--show-output"]
+            command = ["conformance", sanitizers.PLANTED_TESTS, "--nocapture"]
             out = self.run(folder, command, env)
             self.ran.append(kernels.ran_in_tests(out) | {"run": folder})
 

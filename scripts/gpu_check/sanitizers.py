@@ -64,7 +64,7 @@ class Look:
 def watched(context: Context, look: Look) -> Job:
     command = [context.facts["compute_sanitizer"], "--tool", look.tool, "--error-exitcode", "99"]
     command += ["--print-limit", "20", context.folder / "conformance", look.tests]
-    command += ["--test-threads=1", "--show-output"]
+    command += ["--test-threads=1", "--nocapture"]
     env = dict(look.env) | {"RUST_BACKTRACE": "0"}
     return Job(look.name, command, context.runner.left(), env)
 

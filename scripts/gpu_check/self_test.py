@@ -91,7 +91,9 @@ def check_bars() -> None:
 
 def check_readers() -> None:
     assert conformance.counts("x\ntest result: ok. 22 passed; 1 failed; 0 ignored") == (22, 1)
-    assert conformance.counts("Segmentation fault") is None
+    assert conformance.counts("Segmentation fault") == (0, 0)
+    cut = "test a::b ... ok\nkernels: x\ntest c ... FAILED\ntest d ... ok\ntest e has been running"
+    assert conformance.counts(cut) == (2, 1)
     race = "========= RACECHECK SUMMARY: 4 hazards displayed (4 errors)"
     assert sanitizers.found("memcheck", "========= ERROR SUMMARY: 0 errors") == 0
     assert sanitizers.found("racecheck", race) == 4
