@@ -82,5 +82,5 @@ def run(context: Context) -> Json:
         result["runs"].append(found)
         context.save("ncu", result)
         launches = [f"{it['memory, % of peak']} % of memory" for it in found["launches"]]
-        context.say(f"ncu {found['run']}: {found.get('why') or ', '.join(launches)}", result)
+        context.say(f"{found['run']}: {found.get('why') or ', '.join(launches)}", result)
     return result

@@ -76,12 +76,12 @@ pub fn work_max(device: &dyn Device) -> usize {
     }
 }
 
-/// Where set, plans are loaded on the devices for the kernels that are made for them, and run on the
+/// Where set, plans are loaded on devices that have kernels made for them, and run on another: the
 /// processor.
 const LOAD_ONLY: &str = "FUSEWIRE_TEST_LOAD_ONLY";
 
-/// Plans `model` for `device` and loads it. Says which kernels run it, where the backend has several
-/// ways to run a plan.
+/// Plans `model` for `device` and loads it. Says which kernels run it, where the backend has
+/// several ways to run a plan.
 pub fn load(
     device: &dyn Device,
     model: &Model,
@@ -89,8 +89,9 @@ pub fn load(
 ) -> Arc<dyn fusewire::backend::Executable> {
     let plan = Plan::new(model, device.limits(), options).expect("the model can be planned");
     let loaded = device.load(plan).expect("the plan can be loaded");
-    loaded.kernels().iter().for_each(|stage| println!("kernels: {stage}"));
-    if std::env::var_os(LOAD_ONLY).is_some() {
+    let kernels = loaded.kernels();
+    kernels.iter().for_each(|stage| println!("kernels: {stage}"));
+    if !kernels.is_empty() && std::env::var_os(LOAD_ONLY).is_some() {
         let processor = cpu::open();
         let plan = Plan::new(model, processor.limits(), options).expect("a plan for it");
         return processor.load(plan).expect("the processor loads it");
