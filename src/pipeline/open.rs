@@ -14,10 +14,10 @@ use super::handle::{Owner, Pipeline};
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct PipelineOptions {
     /// Which devices. [`BackendKind::Auto`] is the processor and every GPU that is there, each
-    /// once: through CUDA where that opens it, else through wgpu. Software adapters are left out unless
-    /// [`software`](OpenOptions::software) allows them; with [`adapter`](OpenOptions::adapter) or
-    /// [`device`](OpenOptions::device) it is that one of each family. Another kind is one device of
-    /// that family.
+    /// once: through CUDA where that opens it, else through wgpu. Software adapters are left out
+    /// unless [`software`](OpenOptions::software) allows them; with
+    /// [`adapter`](OpenOptions::adapter) or [`device`](OpenOptions::device) it is that one of each
+    /// family. Another kind is one device of that family.
     pub device: OpenOptions,
     /// Input type, precision and largest batch.
     pub plan: PlanOptions,
