@@ -10,8 +10,10 @@ import json
 import pathlib
 import tarfile
 import tempfile
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
+from unittest import mock
 
 import bars
 import check
@@ -194,6 +196,7 @@ class MadeUp(tools.Runner):
     def __init__(self, out: pathlib.Path, takes: Callable[[list[str]], float]) -> None:
         super().__init__(out / "gpu-check.log", check.SECONDS - check.LAST_SECONDS)
         self.clock, self.takes = 0.0, takes
+        self.saved: list[tuple[str, int]] = []
 
     def now(self) -> float:
         return self.clock
@@ -245,19 +248,31 @@ def said_by(words: list[str]) -> str:
     return f"{passed}========= ERROR SUMMARY: 0 errors"
 
 
+def saving(runner: MadeUp) -> Callable[..., None]:
+    """Saves as a check does, and notes how much of each stage there was."""
+    real = check.Context.save
+
+    def save(context: check.Context, name: str, part: Json) -> None:
+        real(context, name, part)
+        lists = [value for value in part.values() if isinstance(value, list)]
+        runner.saved.append((name, sum(map(len, lists))))
+
+    return save
+
+
 def rehearsed(out: pathlib.Path, takes: Callable[[list[str]], float]) -> tuple[Json, MadeUp, str]:
     """A whole check of made-up programs: what it left, its clock, and the screen."""
     facts: Json = {"gpu": "NVIDIA H200", "nvrtc": "/n.so", "compute_sanitizer": "cs", "ncu": "ncu"}
     facts |= {"torch": True, "vulkan_lacks": "no Vulkan loader (libvulkan.so.1)"}
-    real, tools.facts = tools.facts, lambda runner: dict(facts)
     runner, screen = MadeUp(out, takes), io.StringIO()
     args = argparse.Namespace(folder=out, out=out, largest=4**10)
-    try:
-        with contextlib.redirect_stdout(screen):
-            context = check.Context(args, out, runner)
-            check.run_all(context, check.FIRST, check.SECONDS - check.LAST_SECONDS)
-    finally:
-        tools.facts = real
+    with (
+        mock.patch.object(tools, "facts", lambda _: dict(facts)),
+        mock.patch.object(check.Context, "save", saving(runner)),
+        contextlib.redirect_stdout(screen),
+    ):
+        context = check.Context(args, out, runner)
+        check.run_all(context, check.FIRST, check.SECONDS - check.LAST_SECONDS)
     return json.loads((out / "gpu-check.json").read_text()), runner, screen.getvalue()
 
 
@@ -277,7 +292,10 @@ def check_stages() -> None:
             taken += parts[name]["stage_seconds"]
             assert taken <= ends[name] + 5, (name, taken, ends)
         assert screen.startswith("wgpu: skipped, no Vulkan loader (libvulkan.so.1)\n"), screen
-    # All of them are quick now, and everything was done.
+    # All of them are quick now, and everything was done, and saved one by one.
+    for name, checks in [("correctness", 5), ("latency", 14), ("memcheck", 3), ("ncu", 3)]:
+        sizes = [size for saved, size in runner.saved if saved == name]
+        assert sizes[:checks] == list(range(1, checks + 1)), (name, sizes)
     assert document["sound"], document
     assert len(parts["latency"]["runs"]) == 14 and len(parts["bandwidth"]["runs"]) == 5
     assert len(parts["correctness"]["results"]) == 5 and len(parts["ncu"]["runs"]) == 3
@@ -334,14 +352,27 @@ def check_a_cut() -> None:
     assert "cut after some" in page, page
 
 
+def is_gone(process: int) -> bool:
+    """Whether a process ends within some seconds."""
+    state = pathlib.Path(f"/proc/{process}/stat")
+    for _ in range(100):
+        try:
+            if state.read_text().rpartition(")")[2].split()[0] == "Z":
+                return True
+        except (FileNotFoundError, ProcessLookupError):
+            return True
+        time.sleep(0.1)
+    return False
+
+
 def check_programs() -> None:
     """Real programs: their time, what they print, and what they started."""
     with tempfile.TemporaryDirectory() as name:
-        runner = tools.Runner(pathlib.Path(name) / "log", tools.time.monotonic() + 60)
+        runner = tools.Runner(pathlib.Path(name) / "log", time.monotonic() + 60)
         ran = runner.run(["sh", "-c", "echo one; echo two >&2; exit 3"], 30)
         assert (ran.status, ran.last_line(), ran.cut) == (3, "two", False), ran
-        ran = runner.run(["sh", "-c", "echo begun; sleep 600 & sleep 600"], 0.5)
-        assert ran.cut and ran.last_line() == "begun" and ran.seconds < 30, ran
+        ran = runner.run(["sh", "-c", "sleep 600 & echo $!; sleep 600"], 0.5)
+        assert ran.cut and is_gone(int(ran.last_line())), ran
         assert runner.run(["/no/such/program"], 1).status == 127
         seen: list[str] = []
         jobs = [Job(it, ["sh", "-c", f"echo {it}"], 30) for it in ("a", "b", "c")]
