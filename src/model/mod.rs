@@ -15,6 +15,7 @@ mod hash;
 mod head;
 pub(crate) mod npy;
 mod options;
+pub(crate) mod replace;
 mod transform;
 mod weights;
 
@@ -62,9 +63,9 @@ impl Model {
 
     /// Reads a model from a file, or from a directory of `.npy` layers, by its content.
     ///
-    /// A large file is mapped, and the layers may read their numbers in place for as long as the
-    /// model lives. Replace a model's file by renaming a new one over it, as [`Model::save`] does;
-    /// what is written into a mapped file reaches the model, and cutting it short ends the process.
+    /// The file is read into the process's own memory: whatever happens to it later, the model stays
+    /// what it is. A file that is written to while it is read is an error; [`Model::save`] renames a
+    /// new file over the old one, so that readers see either.
     ///
     /// # Errors
     /// [`ModelError`]: the file cannot be read, is of no known format, is damaged, holds something
@@ -99,7 +100,8 @@ impl Model {
     }
 
     /// Writes the model as safetensors, with order, activations, transform and labels in the
-    /// file's metadata, so that [`Model::load`] gives back the same model.
+    /// file's metadata, so that [`Model::load`] gives back the same model, and with a checksum, so
+    /// that it refuses a damaged one. A file that is there already is replaced as a whole.
     ///
     /// # Errors
     /// [`ModelError::Io`] where the file cannot be written.

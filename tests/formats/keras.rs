@@ -41,6 +41,13 @@ fn read(bytes: &[u8]) -> Result<Model, ModelError> {
     result
 }
 
+/// The members of an archive that Keras wrote.
+pub fn members() -> Vec<(&'static str, Vec<u8>)> {
+    let zip = case("3-no-bias/model/model.keras");
+    let names = ["metadata.json", "config.json", "model.weights.h5"];
+    names.map(|name| (name, member(&zip, name))).to_vec()
+}
+
 /// An archive of this configuration around sound weights of two layers, 6-5-4.
 fn archive(config: &str) -> Vec<u8> {
     let zip = case("3-no-bias/model/model.keras");

@@ -17,7 +17,7 @@
 //!
 //! Only `weights` has to be there. What the weights' own format states may not be said again.
 
-use std::path::{Component, Path, PathBuf};
+use std::path::{Component, PathBuf};
 
 use serde::Deserialize;
 
@@ -89,7 +89,7 @@ impl Manifest {
             ModelError::malformed(Format::Manifest, at, "the keys of a model.toml", got)
         })?;
         let is_inside = |part: Component<'_>| matches!(part, Component::Normal(_));
-        if !manifest.weights.components().all(is_inside) {
+        if manifest.weights().is_empty() || !manifest.weights.components().all(is_inside) {
             let got = manifest.weights.display();
             let expected = "a path inside the manifest's folder";
             return Err(ModelError::malformed(Format::Manifest, "weights", expected, got));
@@ -97,9 +97,10 @@ impl Manifest {
         Ok(manifest)
     }
 
-    /// The file or folder of weights of a manifest in `folder`.
-    pub(super) fn weights(&self, folder: &Path) -> PathBuf {
-        folder.join(&self.weights)
+    /// The names that lead from the manifest's folder to the weights, which are a file or a folder.
+    pub(super) fn weights(&self) -> Vec<String> {
+        let name = |part: Component<'_>| part.as_os_str().to_string_lossy().into_owned();
+        self.weights.components().map(name).collect()
     }
 
     /// What the manifest says about the weights' layers, and `caller` about where to look.
@@ -174,7 +175,7 @@ mod tests {
             offset = -1.5";
         assert!(looks_like(text.as_bytes()));
         let manifest = Manifest::read(text.as_bytes()).unwrap();
-        assert_eq!(manifest.weights(Path::new("x")), Path::new("x/deep/ffnn.pt"));
+        assert_eq!(manifest.weights(), ["deep", "ffnn.pt"]);
         let options = manifest.options(&LoadOptions::default()).unwrap();
         assert_eq!(options.order.unwrap(), ["a", "tanh", "b"]);
         assert_eq!(options.ending.unwrap().to_string(), "log_softmax");
@@ -192,6 +193,7 @@ mod tests {
             ("weights = 'a'\ncolour = 1", "line 2"),
             ("weights = 'a'\n\n[input]\nscale = 'big'", "line 4"),
             ("weights = '/etc/passwd'", "inside the manifest's folder"),
+            ("weights = ''", "inside the manifest's folder"),
             ("weights = '../a'", "inside the manifest's folder"),
             ("weights = 'a/../../b'", "inside the manifest's folder"),
             ("weights = 'a'\nlayout = 'sideways'", "line 2"),

@@ -19,7 +19,7 @@ mod directory;
 mod layers;
 mod npz;
 
-pub(super) use directory::read_directory;
+pub(super) use directory::{is_directory, read_directory};
 pub(super) use npz::read_npz;
 
 use bytes::Bytes;

@@ -13,11 +13,11 @@ mod metadata;
 mod write;
 
 use std::fmt::Display;
-use std::path::Path;
 
 use bytes::Bytes;
 use prost::Message;
 
+use super::folder::Folder;
 use super::graph::{self, proto::ModelProto};
 use super::{Format, Model, ModelError};
 
@@ -37,7 +37,7 @@ pub(super) fn looks_like(bytes: &[u8]) -> bool {
 pub(super) fn read(
     bytes: Bytes,
     fallback_name: &str,
-    folder: Option<&Path>,
+    folder: Option<&Folder>,
 ) -> Result<Model, ModelError> {
     limits::check(&bytes)?;
     let mut file_bytes = bytes.len();

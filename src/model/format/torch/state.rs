@@ -11,13 +11,29 @@ use crate::model::{Format, Layout, LoadOptions, Model, ModelError};
 /// Where checkpoints hold the state_dict of their model.
 const KEYS: [&str; 4] = ["state_dict", "model_state_dict", "model", "net"];
 
-/// The model of a pickled state_dict or checkpoint.
-pub(super) fn model(
-    pickle: &Pickle<'_>,
-    storages: &mut dyn Storages,
-    options: &LoadOptions,
-    fallback_name: &str,
-) -> Result<Model, ModelError> {
+/// The tensors of a state_dict, and the key that a checkpoint holds it under.
+pub(super) struct State {
+    pub(super) tensors: NamedTensors,
+    key: Option<&'static str>,
+}
+
+impl State {
+    /// The model that the tensors and the caller's options are.
+    pub(super) fn model(
+        self,
+        options: &LoadOptions,
+        fallback_name: &str,
+    ) -> Result<Model, ModelError> {
+        let model = self.tensors.model(options, fallback_name)?;
+        Ok(match self.key {
+            Some(key) => model.with_note(format!("a checkpoint; the model is what '{key}' holds")),
+            None => model,
+        })
+    }
+}
+
+/// What a pickled state_dict or checkpoint holds.
+pub(super) fn read(pickle: &Pickle<'_>, storages: &mut dyn Storages) -> Result<State, ModelError> {
     let (entries, key) = state_dict(pickle)?;
     let mut gatherer = Gatherer::new(storages);
     let mut names = HashSet::new();
@@ -32,17 +48,13 @@ pub(super) fn model(
         }
         tensors.push(tensor(pickle, name, *value, &mut gatherer)?);
     }
-    let named = NamedTensors {
+    let tensors = NamedTensors {
         format: Format::TorchStateDict,
         tensors,
         is_registered: true,
         layout: Some(Layout::OutputsFirst),
     };
-    let model = named.model(options, fallback_name)?;
-    Ok(match key {
-        Some(key) => model.with_note(format!("a checkpoint; the model is what '{key}' holds")),
-        None => model,
-    })
+    Ok(State { tensors, key })
 }
 
 type Entries = [(Id, Id)];
