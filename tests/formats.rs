@@ -1,14 +1,20 @@
 //! Model files: what is read gives the right scores, what is damaged gives a typed error.
 
+#[path = "formats/changed.rs"]
+mod changed;
 mod common;
 #[path = "formats/external.rs"]
 mod external;
+#[path = "formats/foreign.rs"]
+mod foreign;
 #[path = "formats/hostile.rs"]
 mod hostile;
 #[path = "formats/hostile_torch.rs"]
 mod hostile_torch;
 #[path = "formats/hostile_torch_script.rs"]
 mod hostile_torch_script;
+#[path = "formats/irregular.rs"]
+mod irregular;
 #[path = "formats/keras.rs"]
 mod keras;
 #[path = "formats/manifest.rs"]
@@ -31,6 +37,8 @@ mod paper;
 mod peer;
 #[path = "formats/saved_model.rs"]
 mod saved_model;
+#[path = "formats/shards.rs"]
+mod shards;
 #[path = "formats/suite.rs"]
 mod suite;
 #[path = "formats/torch.rs"]

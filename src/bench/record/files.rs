@@ -1,7 +1,7 @@
 //! A record as files, and back.
 
 use std::fs::{self, File};
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -11,6 +11,7 @@ use serde::Deserialize;
 
 use super::super::report::csv_field;
 use super::{Better, Environment, FORMAT, Figure, NamedHistogram, Record, RecordError, page};
+use crate::model::replace::replace;
 
 const JSON: &str = "report.json";
 const MIB: u64 = 1 << 20;
@@ -31,7 +32,7 @@ impl Record {
         fs::create_dir_all(directory).map_err(at(directory))?;
         let file = |name: &str, bytes: &[u8]| {
             let path = directory.join(name);
-            fs::write(&path, bytes).map_err(at(&path))
+            replace(&path, |to| to.write_all(bytes)).map_err(at(&path))
         };
         let json = serde_json::to_string_pretty(self).map_err(io::Error::from);
         let json = json.map_err(at(&directory.join(JSON)))? + "\n";
