@@ -1,6 +1,6 @@
 //! A large safetensors file is read once, and its weights stay where they were read to: loading
-//! takes no second copy. One test in a program of its own, because the allocator it counts with sees
-//! every thread.
+//! takes no second copy. One test in a program of its own, because the allocator it counts with
+//! sees every thread.
 
 #![allow(unsafe_code)]
 

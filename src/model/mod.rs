@@ -63,9 +63,12 @@ impl Model {
 
     /// Reads a model from a file, or from a directory of `.npy` layers, by its content.
     ///
-    /// The file is read into the process's own memory: whatever happens to it later, the model stays
-    /// what it is. A file that is written to while it is read is an error; [`Model::save`] renames a
-    /// new file over the old one, so that readers see either.
+    /// The file is read into the process's own memory: whatever happens to it later, the model
+    /// stays what it is. A file that is written to while it is read is an error; [`Model::save`]
+    /// renames a new file over the old one, so that readers see either.
+    ///
+    /// A file that an index of shards names, the index, or its folder is read with all the others
+    /// that the index names.
     ///
     /// # Errors
     /// [`ModelError`]: the file cannot be read, is of no known format, is damaged, holds something

@@ -94,6 +94,13 @@ fn binaries_are_named() {
     }
 }
 
+/// The fifth byte of an ONNX file may be the first of a producer's name.
+#[test]
+fn a_producer_s_name_is_no_mark() {
+    let error = Model::from_bytes(b"\x08\x07\x12\x04ORTM").unwrap_err().to_string();
+    assert!(!error.contains("ONNX Runtime"), "{error}");
+}
+
 #[test]
 fn zips_are_named() {
     for (names, parts) in [

@@ -208,6 +208,12 @@ fn shards_are_plain_files_of_the_folder() {
     std::os::unix::fs::symlink(outside.path().join(SECOND), &second).unwrap();
     refused(folder.path(), "links are not followed");
     fs::remove_file(&second).unwrap();
+    // A link to a shard is that shard.
+    let link = folder.path().join("model.safetensors");
+    std::os::unix::fs::symlink(outside.path().join(FIRST), &link).unwrap();
+    check(&load(&link).unwrap());
+    fs::remove_file(outside.path().join(INDEX)).unwrap();
+    refused(&link, "shard 00001 of 00002");
     assert!(std::process::Command::new("mkfifo").arg(&second).status().unwrap().success());
     refused(folder.path(), "a pipe");
 }

@@ -119,16 +119,16 @@ const KNOWN: [Known; 55] = [
     (Start(b"(dp"), "", PICKLE),
 ];
 
+const KERAS_PICKLE: &str = "a Keras model in a pickle, which is never executed; save it with \
+                            model.save(\"model.keras\")";
+
 /// Kinds of pickles by a word that stands in them.
 const PICKLES: [(&str, &str); 6] = [
     ("sklearn", SKLEARN),
     ("joblib", JOBLIB),
     ("xgboost", XGBOOST),
     ("lightgbm", LIGHTGBM),
-    (
-        "keras",
-        "a Keras model in a pickle, which is never executed; save it with model.save(\"model.keras\")",
-    ),
+    ("keras", KERAS_PICKLE),
     ("", PICKLE),
 ];
 
@@ -164,7 +164,10 @@ pub(super) fn by_mark(bytes: &[u8]) -> Option<&'static str> {
     let text = near.strip_prefix(b"\xef\xbb\xbf").unwrap_or(near).trim_ascii_start();
     let is_marked = |mark: &Mark| match mark {
         Start(bytes) => near.starts_with(bytes),
-        Fifth(bytes) => near.get(4..).is_some_and(|rest| rest.starts_with(bytes)),
+        // What comes first is the place of the root, which other formats' bytes are past.
+        Fifth(identifier) => near.split_first_chunk().is_some_and(|(root, rest)| {
+            rest.starts_with(identifier) && (u32::from_le_bytes(*root) as usize) < NEAR_BYTES
+        }),
         Text(start) => {
             text.get(..start.len()).is_some_and(|text| text.eq_ignore_ascii_case(start.as_bytes()))
         }

@@ -36,6 +36,8 @@ pub(super) fn open(folder: &Path, names: &[&str], what: &str) -> Result<Opened, 
         Err(_) if has_link(folder, names) => {
             return Err(refused("a link, and links are not followed; copy what it leads to"));
         }
+        // Not every system opens folders.
+        Err(_) if path.is_dir() => return Ok(Opened::Folder),
         Err(error) => {
             // A socket cannot be opened, and the system's words for that do not say so.
             return Err(match path.symlink_metadata() {

@@ -36,6 +36,7 @@ use file::{Contents, Source};
 use folder::Folder;
 use inside::Opened;
 use manifest::Manifest;
+use named::NamedTensors;
 #[cfg(feature = "testing")]
 pub use saved_model::saved_model_of_parts;
 use shards::Set;
@@ -173,12 +174,11 @@ impl<'a> Origin<'a> {
     fn folder(&self) -> Option<&'a Folder> {
         self.file.map(|(_, folder)| folder)
     }
+}
 
-    /// The file's own name.
-    fn file_name(&self) -> Cow<'a, str> {
-        let name = self.file.and_then(|(path, _)| path.file_name());
-        name.map_or(UNNAMED.into(), |name| name.to_string_lossy())
-    }
+/// The file's own name.
+fn name_of(path: &Path) -> Cow<'_, str> {
+    path.file_name().map_or(UNNAMED.into(), |name| name.to_string_lossy())
 }
 
 fn read(
@@ -227,17 +227,37 @@ fn read(
 
 /// The set of shards that a file is the index of, or one of.
 fn set_of(sniffed: &Sniffed, bytes: &[u8], origin: &Origin<'_>) -> Result<Option<Set>, ModelError> {
-    let Some(folder) = origin.folder() else { return Ok(None) };
-    let file_name = origin.file_name();
+    let Some((path, folder)) = origin.file else { return Ok(None) };
+    let file_name = name_of(path);
     match sniffed {
         Sniffed::Index => Set::of(bytes, &file_name, folder).map(Some),
         Sniffed::Safetensors | Sniffed::TorchZip | Sniffed::TorchLegacy | Sniffed::KerasHdf5 => {
-            Set::with(&file_name, folder)
+            let set = Set::with(&file_name, folder)?;
+            // A link has a name and a folder of its own; both places tell.
+            let file = path.is_symlink().then(|| path.canonicalize().ok()).flatten();
+            match file.filter(|_| set.is_none()) {
+                Some(file) => Set::with(&name_of(&file), &Folder::of(&file)),
+                None => Ok(set),
+            }
         }
         Sniffed::Npz | Sniffed::Unknown(_) if shards::is_numbered(&file_name) => {
             Set::with(&file_name, folder)
         }
         _ => Ok(None),
+    }
+}
+
+/// The tensors of a shard, which is a file of this name.
+fn tensors_of(file: &str, contents: &Contents) -> Result<NamedTensors, ModelError> {
+    match sniff::sniff(contents.bytes()) {
+        Sniffed::Safetensors => safetensors::tensors(contents),
+        Sniffed::TorchZip => torch::tensors_of_zip(contents.bytes()),
+        Sniffed::TorchLegacy => torch::tensors_of_legacy(contents.bytes()),
+        _ => Err(ModelError::invalid(
+            file.escape_debug(),
+            "a shard in safetensors or a state_dict of PyTorch",
+            "another format, whose shards are not joined; save the network in one file",
+        )),
     }
 }
 

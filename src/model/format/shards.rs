@@ -1,8 +1,8 @@
 //! Networks whose tensors are stored in several files, with an index that says which is where.
 //!
 //! ```text
-//! model.safetensors.index.json       {"weight_map": {"fc1.weight": "model-00001-of-00002.safetensors", ..}}
-//! model-00001-of-00002.safetensors   tensors by name; PyTorch's state_dicts, too
+//! model.safetensors.index.json       {"weight_map": {"fc1.weight": "NAME OF A FILE", ..}, ..}
+//! model-00001-of-00002.safetensors   tensors by name; or a state_dict of PyTorch
 //! ```
 //!
 //! A set is read whole or not at all: every shard that the index names is there, and holds the
@@ -12,12 +12,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
 
-use super::file::{self, Contents};
+use super::file;
 use super::folder::Folder;
 use super::inside;
 use super::named::NamedTensors;
-use super::sniff::{Sniffed, sniff};
-use super::{safetensors, torch};
+use super::tensors_of;
 use crate::model::{LAYERS_MAX, LoadOptions, Model, ModelError};
 
 /// The longest index that is read.
@@ -167,7 +166,7 @@ impl Set {
             let source = self.folder.open_named(file, "shard")?;
             bytes += usize::try_from(source.metadata().len()).unwrap_or(usize::MAX);
             file::check_size(bytes)?;
-            let shard = shard(file, &source.read()?)?;
+            let shard = tensors_of(file, &source.read()?)?;
             self.check(file, names, &shard)?;
             match &mut all {
                 None => all = Some(shard),
@@ -209,20 +208,6 @@ impl Set {
             Some(name) => wrong(format!("'{:.200}' beside them", name.escape_debug().to_string())),
             None => Ok(()),
         }
-    }
-}
-
-/// The tensors of a shard.
-fn shard(file: &str, contents: &Contents) -> Result<NamedTensors, ModelError> {
-    match sniff(contents.bytes()) {
-        Sniffed::Safetensors => safetensors::tensors(contents),
-        Sniffed::TorchZip => torch::tensors_of_zip(contents.bytes()),
-        Sniffed::TorchLegacy => torch::tensors_of_legacy(contents.bytes()),
-        _ => Err(ModelError::invalid(
-            file.escape_debug(),
-            "a shard in safetensors or a state_dict of PyTorch",
-            "another format, whose shards are not joined; save the network in one file",
-        )),
     }
 }
 

@@ -73,13 +73,13 @@ fn sniff_zip(bytes: &[u8]) -> Sniffed {
     if keras::is_archive(&names) {
         return Sniffed::KerasArchive;
     }
-    if let Some(found) = foreign::zip(&names) {
-        return Sniffed::Unknown(found);
-    }
     let has_code = any("constants.pkl") || names.iter().any(|name| name.contains("/code/"));
     let is_pickle = |name: &String| name == "data.pkl" || name.ends_with("/data.pkl");
     if names.iter().any(is_pickle) {
         return if has_code { Sniffed::TorchScript } else { Sniffed::TorchZip };
+    }
+    if let Some(found) = foreign::zip(&names) {
+        return Sniffed::Unknown(found);
     }
     Sniffed::Unknown(if has_code {
         "a PyTorch archive without its data.pkl"
