@@ -72,8 +72,11 @@ fn scores(model: &Model) -> Vec<f32> {
     scores
 }
 
+/// What is done to a file, and how.
+type Change = (&'static str, fn(&Path));
+
 /// What is done to a file that a model was read from.
-const CHANGES: [(&str, fn(&Path)); 3] = [
+const CHANGES: [Change; 3] = [
     ("cut", |file| OpenOptions::new().write(true).open(file).unwrap().set_len(0).unwrap()),
     ("written to", |file| {
         let length = file.metadata().unwrap().len() as usize;

@@ -41,8 +41,11 @@ fn pipe(path: &Path) {
     assert!(Command::new("mkfifo").arg(path).status().unwrap().success());
 }
 
-/// Every kind of thing that is no regular file, and what it is called.
-fn things() -> [(&'static str, fn(&Path)); 4] {
+/// What a thing is called, and how it is made.
+type Thing = (&'static str, fn(&Path));
+
+/// Every kind of thing that is not a regular file.
+fn things() -> [Thing; 4] {
     [
         ("a pipe", pipe),
         ("a socket", |path| drop(UnixListener::bind(path).unwrap())),

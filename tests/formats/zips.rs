@@ -79,8 +79,10 @@ fn zip(members: &[Member<'_>], style: Style) -> Vec<u8> {
     zip
 }
 
-/// Members of every kind of file, with what the caller has to say of it.
-fn kinds() -> Vec<(&'static str, Vec<(String, Vec<u8>)>, LoadOptions)> {
+/// The members of a kind of file, and what the caller has to say of it.
+type Kind = (&'static str, Vec<(String, Vec<u8>)>, LoadOptions);
+
+fn kinds() -> Vec<Kind> {
     let owned = |members: Vec<Member<'_>>| {
         members.into_iter().map(|(name, content)| (name.to_owned(), content)).collect::<Vec<_>>()
     };

@@ -12,20 +12,18 @@ use std::path::Path;
 use super::file::{self, Source};
 use crate::model::ModelError;
 
-/// What a path below a folder leads to.
-#[derive(Debug)]
-pub(super) enum Opened {
-    File(Source),
-    Folder,
-}
-
 /// Whether a name is that of a file or folder, and leads nowhere else on any system.
 pub(super) fn is_plain(name: &str) -> bool {
     !matches!(name, "" | "." | "..") && !name.contains(['/', '\\', ':', '\0'])
 }
 
-/// Opens what these names lead to, one below the other; `what` it is, for errors.
-pub(super) fn open(folder: &Path, names: &[&str], what: &str) -> Result<Opened, ModelError> {
+/// Opens the file that these names lead to, one below the other; `None` where that is a folder.
+/// `what` it is, for errors.
+pub(super) fn open(
+    folder: &Path,
+    names: &[&str],
+    what: &str,
+) -> Result<Option<Source>, ModelError> {
     let path = names.iter().fold(folder.to_owned(), |path, name| path.join(name));
     let refused = |got: &str| {
         let what = format!("{what} '{}'", names.join("/").escape_debug());
@@ -37,7 +35,7 @@ pub(super) fn open(folder: &Path, names: &[&str], what: &str) -> Result<Opened, 
             return Err(refused("a link, and links are not followed; copy what it leads to"));
         }
         // Not every system opens folders.
-        Err(_) if path.is_dir() => return Ok(Opened::Folder),
+        Err(_) if path.is_dir() => return Ok(None),
         Err(error) => {
             // A socket cannot be opened, and the system's words for that do not say so.
             return Err(match path.symlink_metadata() {
@@ -49,24 +47,21 @@ pub(super) fn open(folder: &Path, names: &[&str], what: &str) -> Result<Opened, 
         }
     };
     if file.metadata().is_ok_and(|metadata| metadata.is_dir()) {
-        return Ok(Opened::Folder);
+        return Ok(None);
     }
     let source = Source::of(file, path)?;
     if has_other_names(source.metadata()) {
         return Err(refused("a hard link, which may lead out of that folder; copy it"));
     }
-    Ok(Opened::File(source))
+    Ok(Some(source))
 }
 
 /// As [`open`], where only a file will do.
 pub(super) fn open_source(folder: &Path, names: &[&str], what: &str) -> Result<Source, ModelError> {
-    match open(folder, names, what)? {
-        Opened::File(source) => Ok(source),
-        Opened::Folder => {
-            let what = format!("{what} '{}'", names.join("/").escape_debug());
-            Err(ModelError::invalid(what, "a regular file", "a folder"))
-        }
-    }
+    open(folder, names, what)?.ok_or_else(|| {
+        let what = format!("{what} '{}'", names.join("/").escape_debug());
+        ModelError::invalid(what, "a regular file", "a folder")
+    })
 }
 
 /// Whether a link is why a file could not be opened; for the words of the error alone.

@@ -34,7 +34,6 @@ use bytes::Bytes;
 use super::{LoadOptions, Model, ModelError};
 use file::{Contents, Source};
 use folder::Folder;
-use inside::Opened;
 use manifest::Manifest;
 use named::NamedTensors;
 #[cfg(feature = "testing")]
@@ -273,12 +272,9 @@ fn follow(bytes: &[u8], origin: &Origin<'_>, options: &LoadOptions) -> Result<Mo
     let options = manifest.options(options)?;
     let root = folder.path();
     let path: Vec<&str> = names.iter().map(String::as_str).collect();
-    let source = match inside::open(&root, &path, "weights")? {
-        Opened::File(source) => source,
-        Opened::Folder => {
-            let folder = Folder::Named { root, below: names };
-            return manifest.complete(load_folder(&folder, &options)?);
-        }
+    let Some(source) = inside::open(&root, &path, "weights")? else {
+        let folder = Folder::Named { root, below: names };
+        return manifest.complete(load_folder(&folder, &options)?);
     };
     let contents = source.read()?;
     if manifest::looks_like(contents.bytes()) {
