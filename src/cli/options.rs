@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, ValueEnum};
 use serde::Serialize;
@@ -12,7 +12,7 @@ use serde::Serialize;
 use super::shipped;
 use crate::backend::{BackendKind, OpenOptions, Rows};
 use crate::model::{Activation, Ending, Layout, LoadOptions, Model, ModelError};
-use crate::plan::{InputType, PlanOptions, Precision};
+use crate::plan::{InputType, PlanError, PlanOptions, Precision};
 use crate::{Classifier, ClassifierOptions};
 
 /// The model file and how bytes are read by it.
@@ -30,6 +30,11 @@ impl ModelArgs {
     pub(super) fn load(&self) -> Result<Model> {
         self.scale.apply(load(&self.model, &self.layers.said())?)
     }
+
+    /// The model, where it can be planned for rows of this type.
+    pub(super) fn load_for(&self, plan: &PlanArgs) -> Result<Model> {
+        plan.check(self.load()?)
+    }
 }
 
 /// The model file, where one is given, and how bytes are read by it.
@@ -45,11 +50,12 @@ pub(super) struct AnyModelArgs {
 }
 
 impl AnyModelArgs {
-    pub(super) fn load(&self) -> Result<Model> {
-        self.scale.apply(match &self.model {
+    /// The model, where it can be planned for rows of this type.
+    pub(super) fn load_for(&self, plan: &PlanArgs) -> Result<Model> {
+        plan.check(self.scale.apply(match &self.model {
             Some(path) => load(path, &self.layers.said())?,
             None => shipped::model()?,
-        })
+        })?)
     }
 }
 
@@ -117,7 +123,8 @@ fn parsed<T: FromStr<Err = ModelError>>(text: &str) -> Result<T, ModelError> {
 /// What a byte stands for.
 #[derive(Args, Debug)]
 pub(super) struct ScaleArgs {
-    /// What one step of a pixel's byte stands for, in place of what the model says (1/255).
+    /// What one step of a pixel's byte stands for, in place of what the model says: 1 where it
+    /// takes bytes as they are, 0.00392157 (1/255) where it takes values from 0 to 1.
     #[arg(long, value_name = "NUMBER", value_parser = parse_scale)]
     u8_scale: Option<f32>,
 }
@@ -186,12 +193,19 @@ pub(super) struct PlanArgs {
     /// and runs on the cpu alone.
     #[arg(long, default_value = "f32", value_parser = precision_parser())]
     precision: Precision,
-    /// The rows' type: u8 hands bytes over as they are, the others as byte * u8_scale.
+    /// The rows' type: u8 hands bytes over as they are, the others as what they stand for.
     #[arg(long, default_value = "f32", value_parser = input_parser())]
     pub(super) input: InputType,
 }
 
 impl PlanArgs {
+    /// Refuses rows of bytes for a model that does not say what one stands for.
+    fn check(&self, model: Model) -> Result<Model> {
+        let is_unknown = model.u8_scale().value().is_none();
+        ensure!(self.input != InputType::U8 || !is_unknown, PlanError::U8ScaleUnknown);
+        Ok(model)
+    }
+
     pub(super) fn plan_options(&self) -> PlanOptions {
         PlanOptions { input: self.input, precision: self.precision, ..PlanOptions::default() }
     }
@@ -251,6 +265,9 @@ pub(super) struct Ran {
     pub(super) precision: &'static str,
     pub(super) input: &'static str,
     pub(super) batch: usize,
+    /// What one step of a byte stood for; null where that is unknown and no rows were bytes.
+    u8_scale: Option<f32>,
+    u8_scale_source: &'static str,
 }
 
 impl Ran {
@@ -264,6 +281,8 @@ impl Ran {
             precision: plan.precision().name(),
             input: plan.input().name(),
             batch: plan.rows_max(),
+            u8_scale: model.u8_scale().value(),
+            u8_scale_source: model.u8_scale().source(),
         }
     }
 }

@@ -16,6 +16,7 @@ mod head;
 pub(crate) mod npy;
 mod options;
 mod transform;
+mod u8_scale;
 mod weights;
 
 use std::path::Path;
@@ -33,6 +34,7 @@ pub use hash::ContentHash;
 pub use head::Head;
 pub use options::{Ending, Layout, LoadOptions};
 pub use transform::{InputTransform, PerInput};
+pub use u8_scale::U8Scale;
 
 /// The most layers a model may have.
 pub const LAYERS_MAX: usize = 1024;
@@ -46,7 +48,7 @@ pub const PARAMETERS_MAX: usize = 1 << 29;
 pub struct Model {
     name: String,
     transform: InputTransform,
-    u8_scale: f32,
+    u8_scale: U8Scale,
     layers: Vec<Dense>,
     head: Head,
     labels: Option<Vec<String>>,
@@ -57,7 +59,8 @@ pub struct Model {
 }
 
 impl Model {
-    /// The value one step of a byte stands for when rows are `u8`, unless the model says otherwise.
+    /// The value one step of a byte stands for when rows are `u8`, where nothing says otherwise and
+    /// the model has no input transform.
     pub const U8_SCALE: f32 = 1.0 / 255.0;
 
     /// Reads a model from a file, or from a directory of `.npy` layers, by its content.
@@ -130,7 +133,7 @@ impl Model {
         Ok(Model {
             name: String::from("unnamed"),
             transform: InputTransform::default(),
-            u8_scale: Model::U8_SCALE,
+            u8_scale: U8Scale::Assumed,
             layers,
             head: Head::Logits,
             labels: None,
@@ -148,11 +151,18 @@ impl Model {
 
     /// The same layers behind another input transform.
     ///
+    /// What one step of a byte stands for is what the caller said, or else what follows from the
+    /// transform: 1 where its numbers are those of bytes, 1/255 where they are those of values from
+    /// 0 to 1. Where they may be either it is [`U8Scale::Unknown`].
+    ///
     /// # Errors
     /// [`ModelError::Invalid`] where the transform does not fit the input width or is not finite.
     pub fn with_transform(mut self, transform: InputTransform) -> Result<Model, ModelError> {
         transform.check(self.inputs())?;
         self.transform = transform.simplified();
+        if !matches!(self.u8_scale, U8Scale::User(_)) {
+            self.u8_scale = U8Scale::of_transform(&self.transform, self.inputs());
+        }
         self.content_hash = OnceLock::new();
         Ok(self)
     }
@@ -161,9 +171,14 @@ impl Model {
     ///
     /// # Errors
     /// [`ModelError::Invalid`] where the scale is zero or not finite.
-    pub fn with_u8_scale(mut self, u8_scale: f32) -> Result<Model, ModelError> {
-        if !u8_scale.is_finite() || u8_scale == 0.0 {
-            return Err(ModelError::invalid("u8_scale", "a finite number other than 0", u8_scale));
+    pub fn with_u8_scale(self, u8_scale: f32) -> Result<Model, ModelError> {
+        self.with_u8_scale_from(U8Scale::User(u8_scale))
+    }
+
+    /// The same model with what is known of the step of a byte.
+    pub(crate) fn with_u8_scale_from(mut self, u8_scale: U8Scale) -> Result<Model, ModelError> {
+        if let Some(scale) = u8_scale.value().filter(|scale| !scale.is_finite() || *scale == 0.0) {
+            return Err(ModelError::invalid("u8_scale", "a finite number other than 0", scale));
         }
         self.u8_scale = u8_scale;
         self.content_hash = OnceLock::new();
@@ -212,8 +227,8 @@ impl Model {
         &self.transform
     }
 
-    /// What one step of a byte stands for when rows are `u8`.
-    pub fn u8_scale(&self) -> f32 {
+    /// What one step of a byte stands for when rows are `u8`, and where that is known from.
+    pub fn u8_scale(&self) -> U8Scale {
         self.u8_scale
     }
 

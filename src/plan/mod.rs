@@ -27,7 +27,7 @@ pub enum InputType {
     /// 32-bit floats, the values the model was trained on.
     #[default]
     F32,
-    /// Bytes; byte `b` stands for the value `b *` [`Model::u8_scale`].
+    /// Bytes; byte `b` stands for `b` times the value of [`Model::u8_scale`].
     U8,
     /// IEEE half precision, of the values the model was trained on.
     F16,
@@ -237,8 +237,9 @@ impl Plan {
     /// Plans `model` for a device with these `limits`.
     ///
     /// # Errors
-    /// [`PlanError`]: the limits make no sense, a buffer would be larger than the device takes, or
-    /// a weight or a layer does not fit the chosen precision.
+    /// [`PlanError`]: the limits make no sense, a buffer would be larger than the device takes, a
+    /// weight or a layer does not fit the chosen precision, or rows are bytes and what one stands
+    /// for is [unknown](crate::model::U8Scale::Unknown).
     pub fn new(
         model: &Model,
         limits: &Limits,

@@ -23,7 +23,7 @@ pub(super) fn pack(
     }
     let mut block = vec![0; total];
     for (index, (planned, dense)) in layers.iter_mut().zip(model.layers()).enumerate() {
-        let entry = if index == 0 { Entry::of(model, options.input) } else { Entry::none() };
+        let entry = if index == 0 { Entry::of(model, options.input)? } else { Entry::none() };
         planned.scale = entry.scale;
         pack_bias(planned, dense, &entry, &mut block);
         if options.precision == Precision::Int8 {
@@ -104,16 +104,19 @@ impl<'a> Entry<'a> {
         Entry { scale: 1.0, column: None, offset: None }
     }
 
-    fn of(model: &'a Model, input: InputType) -> Entry<'a> {
+    fn of(model: &'a Model, input: InputType) -> Result<Entry<'a>, PlanError> {
         let unit = match input {
             InputType::F32 | InputType::F16 | InputType::Bf16 => 1.0,
-            InputType::U8 => f64::from(model.u8_scale()),
+            InputType::U8 => match model.u8_scale().value() {
+                Some(scale) => f64::from(scale),
+                None => return Err(PlanError::U8ScaleUnknown),
+            },
         };
         let offset = match &model.transform().offset {
             PerInput::Uniform(0.0) => None,
             offset => Some(offset),
         };
-        match &model.transform().scale {
+        Ok(match &model.transform().scale {
             PerInput::Uniform(scale) => {
                 Entry { scale: (f64::from(*scale) * unit) as f32, column: None, offset }
             }
@@ -124,7 +127,7 @@ impl<'a> Entry<'a> {
                 let scale = (f64::from(largest) * unit) as f32;
                 Entry { scale, column: Some(column), offset }
             }
-        }
+        })
     }
 }
 

@@ -3,7 +3,8 @@
 use crate::backend::Rows;
 use crate::model::{Dense, Model};
 
-/// The scores of `rows`, `[n, classes]` row-major, computed one value at a time in f64.
+/// The scores of `rows`, `[n, classes]` row-major, computed one value at a time in f64; NaN for rows
+/// of bytes where what one stands for is unknown.
 ///
 /// # Panics
 /// Where the values are no whole number of the model's rows.
@@ -12,7 +13,8 @@ pub fn oracle(model: &Model, rows: Rows<'_>) -> Vec<f64> {
     let values: Vec<f64> = match rows {
         Rows::F32(values) => values.iter().map(|value| f64::from(*value)).collect(),
         Rows::U8(values) => {
-            values.iter().map(|byte| f64::from(*byte) * f64::from(model.u8_scale())).collect()
+            let scale = model.u8_scale().value().unwrap_or(f32::NAN);
+            values.iter().map(|byte| f64::from(*byte) * f64::from(scale)).collect()
         }
         Rows::F16(values) => values.iter().map(|value| value.to_f64()).collect(),
         Rows::Bf16(values) => values.iter().map(|value| value.to_f64()).collect(),

@@ -5,7 +5,7 @@ mod follow_up;
 mod handoff;
 mod kernel;
 mod paper;
-mod record;
+pub(super) mod record;
 mod stream;
 
 use std::io::Write;

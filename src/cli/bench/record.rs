@@ -1,37 +1,48 @@
 //! Records on the screen and in files.
 
-use std::fs;
 use std::io::Write;
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 
 use super::super::output;
-use crate::bench::record::{Record, Section, Table};
+use crate::bench::record::{Record, RecordFolder, Section, Table};
 
-/// Makes the directory that a record will be written to, before it is taken.
-pub(super) fn make(directory: &Path) -> Result<()> {
-    fs::create_dir_all(directory).with_context(|| directory.display().to_string())
+/// The folder that `--out` names, found fit before the experiment runs.
+pub(in super::super) fn folder(directory: Option<&Path>) -> Result<Option<RecordFolder>> {
+    Ok(directory.map(RecordFolder::open).transpose()?)
+}
+
+/// Writes a record's files into the folder, and what `show` writes in any case: a folder that
+/// cannot be written to costs no figure.
+pub(in super::super) fn keep(
+    out: &mut dyn Write,
+    folder: Option<RecordFolder>,
+    record: &Record,
+    json: bool,
+    show: impl FnOnce(&mut dyn Write) -> Result<()>,
+) -> Result<()> {
+    let kept = folder.map(|folder| folder.keep(record)).transpose();
+    show(out)?;
+    if let (Ok(Some(directory)), false) = (&kept, json) {
+        writeln!(out, "\n{}", directory.join("report.html").display())?;
+    }
+    out.flush()?;
+    kept?;
+    Ok(())
 }
 
 /// Writes a record's files where they are wanted, and the record itself as text or JSON.
 pub(super) fn give(
     out: &mut dyn Write,
+    folder: Option<RecordFolder>,
     record: &Record,
-    directory: Option<&Path>,
     json: bool,
 ) -> Result<()> {
-    if let Some(directory) = directory {
-        record.write(directory)?;
-    }
-    if json {
-        return output::json(out, record);
-    }
-    write_text(out, record)?;
-    if let Some(directory) = directory {
-        writeln!(out, "\n{}", directory.join("report.html").display())?;
-    }
-    Ok(())
+    keep(out, folder, record, json, |out| match json {
+        true => output::json(out, record),
+        false => write_text(out, record),
+    })
 }
 
 fn write_text(out: &mut dyn Write, record: &Record) -> Result<()> {

@@ -21,7 +21,9 @@ use std::path::{Component, Path, PathBuf};
 
 use serde::Deserialize;
 
-use crate::model::{Format, InputTransform, Layout, LoadOptions, Model, ModelError, PerInput};
+use crate::model::{
+    Format, InputTransform, Layout, LoadOptions, Model, ModelError, PerInput, U8Scale,
+};
 
 /// The longest manifest that is read; ten thousand labels fit. Reading takes a hundred times the
 /// memory of the text at worst.
@@ -132,7 +134,7 @@ impl Manifest {
             })?;
         }
         if let Some(scale) = self.u8_scale {
-            model = model.with_u8_scale(scale)?;
+            model = model.with_u8_scale_from(U8Scale::File(scale))?;
         }
         if let Some(labels) = self.labels {
             model = model.with_labels(labels)?;
@@ -180,7 +182,7 @@ mod tests {
         assert_eq!(options.ending.unwrap().to_string(), "log_softmax");
         assert_eq!(options.layout, Some(Layout::InputsFirst));
         let model = manifest.complete(model()).unwrap();
-        assert_eq!((model.name(), model.u8_scale()), ("shoes", 1.0));
+        assert_eq!((model.name(), model.u8_scale()), ("shoes", U8Scale::File(1.0)));
         assert_eq!(model.labels().unwrap(), ["left", "right"]);
         let transform = model.transform();
         assert_eq!([transform.scale.at(1), transform.offset.at(1)], [4.0, -1.5]);

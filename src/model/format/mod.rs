@@ -20,6 +20,7 @@ mod sniff;
 mod strided;
 mod torch;
 mod torch_script;
+mod u8_scale;
 
 use std::borrow::Cow;
 use std::fmt;

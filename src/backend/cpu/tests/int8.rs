@@ -78,7 +78,7 @@ fn assert_same(model: &Model, rows: Rows<'_>, what: &str) {
         Rows::U8(_) => (row.iter().map(|byte| *byte as i64).collect(), 0, 1.0),
         _ => measured(row),
     };
-    let scale = if matches!(rows, Rows::U8(_)) { model.u8_scale() } else { 1.0 };
+    let scale = if matches!(rows, Rows::U8(_)) { model.u8_scale().value().unwrap() } else { 1.0 };
     let expected: Vec<f32> =
         floats.chunks(inputs).flat_map(|row| by_hand(model, first(row), scale)).collect();
     for device in devices() {

@@ -247,7 +247,7 @@ fn assert_same(model: &Model, rows: Rows<'_>, what: &str) {
         Rows::Bf16(values) => values.iter().map(|value| value.to_f32()).collect(),
         Rows::U8(bytes) => bytes.iter().map(|byte| f32::from(*byte)).collect(),
     };
-    let scale = if matches!(rows, Rows::U8(_)) { model.u8_scale() } else { 1.0 };
+    let scale = if matches!(rows, Rows::U8(_)) { model.u8_scale().value().unwrap() } else { 1.0 };
     for (level, kernels) in levels_with_pairs() {
         let in_blocks = kernels.blocks_for(Precision::Bf16).is_some();
         let sum = if in_blocks { sum_in_blocks } else { sum };

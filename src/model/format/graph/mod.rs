@@ -12,6 +12,7 @@
 //! pieces  and those that bend, in any words        shape   the shape of a batch and of a row
 //! reshape what a reshape asks for                  chain   steps -> layers, folding what is affine
 //! draft   a layer that takes up what is affine     affine  scales and offsets in double precision
+//! front   what the first affine steps say of bytes
 //! ```
 //!
 //! What a row is, a file does not say: nearly always the first axis is the batch. Where a graph is
@@ -28,6 +29,7 @@ mod chain;
 mod direct;
 mod draft;
 mod fold;
+mod front;
 mod gated;
 mod names;
 mod pieces;

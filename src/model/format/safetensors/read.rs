@@ -8,6 +8,7 @@ use serde::de::DeserializeOwned;
 
 use super::metadata::{self, LayerEntry, TransformEntry};
 use super::{bare, element};
+use crate::model::format::u8_scale;
 use crate::model::weights::Weights;
 use crate::model::{Dense, Format, Head, LoadOptions, Model, ModelError};
 
@@ -88,9 +89,9 @@ impl File<'_> {
             model = model.with_transform(transform.to_transform())?;
         }
         if let Some(scale) = self.metadata.get(metadata::U8_SCALE) {
-            let number =
-                scale.parse().map_err(|_| malformed(metadata::U8_SCALE, "a number", scale))?;
-            model = model.with_u8_scale(number)?;
+            let scale = u8_scale::of_text(scale)
+                .ok_or_else(|| malformed(metadata::U8_SCALE, "a number", scale))?;
+            model = model.with_u8_scale_from(scale)?;
         }
         match self.json(metadata::LABELS)? {
             Some(labels) => model.with_labels(labels),

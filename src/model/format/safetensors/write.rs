@@ -7,7 +7,7 @@ use safetensors::tensor::{Dtype, TensorInfo};
 use serde_json::{Map, Value, json};
 
 use super::metadata::{self, LayerEntry, TransformEntry, parameters_of};
-use crate::model::format::file;
+use crate::model::format::{file, u8_scale};
 use crate::model::{Dense, Model, ModelError};
 
 /// Writes `model` to a file; one that is there already is replaced.
@@ -73,7 +73,9 @@ fn metadata_of(model: &Model) -> serde_json::Result<Map<String, Value>> {
         let transform = TransformEntry::of(model.transform());
         insert(metadata::TRANSFORM, serde_json::to_string(&transform)?);
     }
-    insert(metadata::U8_SCALE, model.u8_scale().to_string());
+    if let Some(scale) = u8_scale::to_text(model.u8_scale()) {
+        insert(metadata::U8_SCALE, scale);
+    }
     insert(metadata::HEAD, model.head().name().to_owned());
     if let Some(labels) = model.labels() {
         insert(metadata::LABELS, serde_json::to_string(labels)?);
