@@ -2,12 +2,18 @@
 
 #![cfg(feature = "cli")]
 
+#[path = "cli/bytes.rs"]
+mod bytes;
 #[path = "cli/diff.rs"]
 mod diff;
 #[path = "cli/files.rs"]
 mod files;
+#[path = "cli/folders.rs"]
+mod folders;
 #[path = "cli/records.rs"]
 mod records;
+#[path = "cli/tables.rs"]
+mod tables;
 
 use std::io::{Read, Write};
 use std::path::Path;

@@ -41,3 +41,5 @@ mod torch_file;
 mod torch_script;
 #[path = "formats/torch_script_file.rs"]
 mod torch_script_file;
+#[path = "formats/u8_scale.rs"]
+mod u8_scale;

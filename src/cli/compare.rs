@@ -8,10 +8,9 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::Args;
 
-use super::bench::record;
 use super::options::{AnyModelArgs, DeviceArgs, PlanArgs};
 use super::output::{self, Show};
-use super::{FAILED, devices, options};
+use super::{FAILED, devices, options, record};
 use crate::bench::compare::{self, Candidate, CompareOptions, Comparison};
 use crate::bench::report::{Cell, DeviceReport, Report, State};
 use crate::model::Model;

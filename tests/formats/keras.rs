@@ -61,12 +61,12 @@ fn sequential(layers: &str) -> String {
     )
 }
 
-fn dense(units: usize, more: &str) -> String {
+pub fn dense(units: usize, more: &str) -> String {
     let config = format!(r#"{{"name": "NAME", "units": {units}, "use_bias": false{more}}}"#);
     format!(r#"{{"class_name": "Dense", "config": {config}}}"#)
 }
 
-fn layers(layers: &[String]) -> Vec<u8> {
+pub fn layers(layers: &[String]) -> Vec<u8> {
     let named = layers.iter().enumerate().map(|(n, layer)| layer.replace("NAME", &format!("d{n}")));
     archive(&sequential(&named.collect::<Vec<_>>().join(",")))
 }

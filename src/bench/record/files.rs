@@ -85,7 +85,7 @@ impl RecordFolder {
         Ok(RecordFolder { directory: directory.to_owned(), partial, named: Vec::new() })
     }
 
-    /// Where the experiment writes a file of this name, to be kept beside the record's own.
+    /// Where the experiment may write a file of this name, to be kept beside the record's own.
     pub fn file(&mut self, name: &str) -> PathBuf {
         self.named.push(name.to_owned());
         self.partial.path().join(name)
@@ -98,7 +98,8 @@ impl RecordFolder {
     ///
     /// Where a file cannot be written; those that are there already stay as they are.
     pub fn keep(self, record: &Record) -> Result<PathBuf, RecordError> {
-        let mut names = self.named.clone();
+        let is_there = |name: &&String| self.partial.path().join(name).is_file();
+        let mut names: Vec<String> = self.named.iter().filter(is_there).cloned().collect();
         let mut file = |name: String, bytes: &[u8]| {
             write(&self.partial.path().join(&name), bytes)
                 .map_err(at(&self.directory.join(&name)))?;

@@ -10,7 +10,7 @@ use clap::Args;
 
 use super::super::options::{self, AnyModelArgs, PlanArgs};
 use super::super::output::{self, Show};
-use super::record;
+use super::super::record;
 use crate::bench::handoff::{self, Beside, HandoffOptions, HandoffReport};
 
 const EXAMPLES: &str = "\

@@ -10,8 +10,8 @@ use clap::Args;
 
 use super::super::options::{self, AnyModelArgs, DeviceArgs, PlanArgs};
 use super::super::output::{self, Show};
+use super::super::record;
 use super::super::{FAILED, compare};
-use super::record;
 use crate::bench::kernel::{self, Ceilings, KernelCell, KernelOptions, KernelReport, Subject};
 
 const EXAMPLES: &str = "\

@@ -194,7 +194,8 @@ fn every_activation_transform_and_input_agrees_with_the_oracle() {
             offset: PerInput::Each(random.units(inputs)),
         };
         let model = network(&mut random, &[inputs, 40, 35, 10], activation);
-        let model = model.with_transform(transform).unwrap();
+        let model =
+            model.with_transform(transform).unwrap().with_u8_scale(Model::U8_SCALE).unwrap();
         let bytes: Vec<u8> = (0..inputs * 40).map(|_| random.next() as u8).collect();
         let floats = random.units(inputs * 40);
         for (device, rows) in devices()

@@ -5,17 +5,17 @@ use std::path::Path;
 
 use anyhow::Result;
 
-use super::super::output;
+use super::output;
 use crate::bench::record::{Record, RecordFolder, Section, Table};
 
 /// The folder that `--out` names, found fit before the experiment runs.
-pub(in super::super) fn folder(directory: Option<&Path>) -> Result<Option<RecordFolder>> {
+pub(super) fn folder(directory: Option<&Path>) -> Result<Option<RecordFolder>> {
     Ok(directory.map(RecordFolder::open).transpose()?)
 }
 
 /// Writes a record's files into the folder, and what `show` writes in any case: a folder that
 /// cannot be written to costs no figure.
-pub(in super::super) fn keep(
+pub(super) fn keep(
     out: &mut dyn Write,
     folder: Option<RecordFolder>,
     record: &Record,
