@@ -40,9 +40,9 @@ fn limits() -> Limits {
 fn factors_offsets_and_statistics_in_a_graph() {
     let unit: [&[f32]; 2] = [&[0.49, 0.46, 0.41], &[0.23, 0.22, 0.225]];
     let raw: [&[f32]; 2] = [&[124.0, 116.0, 104.0], &[58.0, 57.0, 57.5]];
-    for (nodes, expected) in [
-        (&[][..], U8Scale::Assumed),
-        (&[("Div", &[255.0][..])], RAW),
+    let cases: &[(&[(&str, &[f32])], U8Scale)] = &[
+        (&[], U8Scale::Assumed),
+        (&[("Div", &[255.0])], RAW),
         (&[("Mul", &[1.0 / 256.0])], RAW),
         (&[("Div", &[127.5]), ("Sub", &[1.0])], RAW),
         (&[("Sub", &[127.5]), ("Div", &[127.5])], RAW),
@@ -59,17 +59,18 @@ fn factors_offsets_and_statistics_in_a_graph() {
         (&[("Mul", &[2.0])], U8Scale::Unknown),
         (&[("Sub", &[-3.0, 4.0, 1.0]), ("Div", &[2.0])], U8Scale::Unknown),
         (&[("Sub", &[40.0, 50_000.0, 3.0]), ("Div", &[13.0, 9e3, 1.0])], U8Scale::Unknown),
-    ] {
-        assert_eq!(front(nodes), expected, "{nodes:?}");
+    ];
+    for (nodes, expected) in cases {
+        assert_eq!(front(nodes), *expected, "{nodes:?}");
     }
 }
 
 /// Statistics are told from what is learned: gamma and beta would hide them.
 #[test]
 fn a_batch_norm_on_the_input() {
-    let norm = |mean: &[f32], variance: &[f32]| {
+    let learned = |gamma: &[f32], mean: &[f32], variance: &[f32]| {
         let file = File::new(17, &[-1, 3])
-            .tensor("g", floats(&[3], &[0.05, 1.5, -2.0]))
+            .tensor("g", floats(&[3], gamma))
             .tensor("b", floats(&[3], &[3.0, -1.0, 0.0]))
             .tensor("m", floats(&[3], mean))
             .tensor("v", floats(&[3], variance))
@@ -78,9 +79,14 @@ fn a_batch_norm_on_the_input() {
         let file = file.node("BatchNormalization", &["x", "g", "b", "m", "v"], "n", &epsilon);
         scale(&file.node("MatMul", &["n", "w"], "y", &[]))
     };
+    let norm = |mean: &[f32], variance: &[f32]| learned(&[0.05, 1.5, -2.0], mean, variance);
     assert_eq!(norm(&[0.0, 70.0, 110.0], &[0.0, 8000.0, 9000.0]), RAW);
     assert_eq!(norm(&[0.0, 0.3, 0.4], &[0.0, 0.1, 0.12]), UNIT);
-    assert_eq!(norm(&[0.01, -0.02, 0.0], &[1.0, 0.97, 1.02]), U8Scale::Unknown);
+    // Rows that were brought to mean 0 and variance 1 before, behind gammas as small as you like.
+    for gamma in [[1.0; 3], [-0.05; 3]] {
+        let scale = learned(&gamma, &[0.01, -0.02, 0.0], &[1.0, 0.97, 1.02]);
+        assert_eq!(scale, U8Scale::Unknown);
+    }
 }
 
 /// scikit-learn's scalers, as its exporter writes them.

@@ -20,6 +20,8 @@ enum Kind {
     Empty,
     /// Offsets alone: a mean, or the least value, that is taken away.
     Offsets,
+    /// A mean was taken away, and a deviation divided by: what follows is learned, and says nothing.
+    Statistics,
     /// Anything else.
     Mixed,
 }
@@ -36,12 +38,10 @@ impl Front {
         match self.kind {
             Kind::Empty | Kind::Offsets if is_offset => {
                 self.kind = Kind::Offsets;
-                self.add_statistics(together);
+                self.decide_by_statistics(together);
             }
-            Kind::Offsets => {
-                self.kind = Kind::Mixed;
-                self.add_statistics(together);
-            }
+            Kind::Offsets => self.add_statistics(together),
+            Kind::Statistics => {}
             Kind::Empty | Kind::Mixed => {
                 self.kind = Kind::Mixed;
                 self.decide(together, |inputs, affine| {
@@ -53,6 +53,11 @@ impl Front {
 
     /// Looks at all steps so far, which take away a mean and divide by a deviation.
     pub(super) fn add_statistics(&mut self, together: &Affine) {
+        self.kind = Kind::Statistics;
+        self.decide_by_statistics(together);
+    }
+
+    fn decide_by_statistics(&mut self, together: &Affine) {
         self.decide(together, |inputs, affine| {
             of_statistics(inputs, |at| {
                 let (scale, offset) = (affine.scale.at(at), affine.offset.at(at));
