@@ -79,35 +79,38 @@ impl Classify {
     pub(super) fn run(self, out: &mut dyn Write) -> Result<ExitCode> {
         let classifier = self.run.classifier(self.model.load_for(&self.run.plan)?)?;
         let mut document = Document::new(&classifier);
+        let mut remarks = Vec::new();
         for file in &self.inputs {
-            self.answer(&classifier, file, |answer| {
+            let remark = self.answer(&classifier, file, |answer| {
                 if self.json {
                     document.results.push(answer);
                     return Ok(());
                 }
                 answer.write(out)
             })?;
+            remarks.extend(remark.filter(|remark| !remarks.contains(remark)));
         }
         if self.json {
             document.rows = document.results.len();
             output::json(out, &document)?;
+            return Ok(ExitCode::SUCCESS);
         }
+        // Standard error, because each line of the answer is a row.
+        out.flush()?;
+        remarks.iter().for_each(|remark| output::note(remark));
         Ok(ExitCode::SUCCESS)
     }
 
-    /// Hands the answer to each row of `file` to `each`.
+    /// Hands the answer to each row of `file` to `each`, and returns what is to be said of bytes.
     fn answer(
         &self,
         classifier: &Classifier,
         file: &str,
         mut each: impl FnMut(Answer) -> Result<()>,
-    ) -> Result<()> {
+    ) -> Result<Option<String>> {
         let model = classifier.model();
         let wanted = Wanted::new(model, self.run.plan.input);
         let read = input::read_rows(file, &wanted, &self.files)?;
-        if let Some(remark) = read.bytes.remark(model.u8_scale()).filter(|_| !self.json) {
-            output::note(&format!("{file}: {remark}"));
-        }
         let mut row = 0;
         self.run.score(classifier, read.rows.as_rows(), |scores| {
             for scores in scores.chunks_exact(model.classes()) {
@@ -121,7 +124,7 @@ impl Classify {
             }
             Ok(())
         })?;
-        Ok(())
+        Ok(read.bytes.remark(model.u8_scale()))
     }
 }
 

@@ -40,7 +40,7 @@ fn every_verb_says_whose_step_of_a_byte_it_took() {
             assert!(stdout(&eval).contains(&said), "{}", stdout(&eval));
             let output = run(&classify);
             assert_eq!(text(&output.stdout).lines().count(), 3);
-            assert_eq!(text(&output.stderr), format!("note: {images}: {said}"));
+            assert_eq!(text(&output.stderr), format!("note: {said}"));
         }
         let inspect = ["inspect", path, "--backend", "cpu"];
         assert_eq!(json(&inspect)["model"]["u8_scale_source"], source);

@@ -3,8 +3,8 @@
 use crate::backend::Rows;
 use crate::model::{Dense, Model};
 
-/// The scores of `rows`, `[n, classes]` row-major, computed one value at a time in f64; NaN for rows
-/// of bytes where what one stands for is unknown.
+/// The scores of `rows`, `[n, classes]` row-major, computed one value at a time in f64; NaN for
+/// rows of bytes where what one stands for is unknown.
 ///
 /// # Panics
 /// Where the values are no whole number of the model's rows.

@@ -2,8 +2,8 @@
 //!
 //! The kind is told by content, and what is of no known kind is refused. Raw values can look like
 //! anything, so they are read as such where the user says it: by `--raw`, by a name that ends in
-//! `.raw`, `.bin` or the type of the values, such as `.u8`, or by standard input, where only text is
-//! told from raw floats.
+//! `.raw`, `.bin` or the type of the values, such as `.u8`, or by standard input, where text alone
+//! is told from raw floats.
 
 mod columns;
 mod idx;

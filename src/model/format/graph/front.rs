@@ -20,7 +20,8 @@ enum Kind {
     Empty,
     /// Offsets alone: a mean, or the least value, that is taken away.
     Offsets,
-    /// A mean was taken away, and a deviation divided by: what follows is learned, and says nothing.
+    /// A mean was taken away, and a deviation divided by. What follows is learned, and says
+    /// nothing.
     Statistics,
     /// Anything else.
     Mixed,

@@ -3,7 +3,7 @@
 //! | key | value |
 //! |---|---|
 //! | `fusewire.name` | the model's name; the graph's where it is missing |
-//! | `fusewire.u8_scale` | what one step of a byte stands for, or `unknown`; missing: what the graph implies |
+//! | `fusewire.u8_scale` | the step of a byte, or `unknown`; missing: what the graph implies |
 //! | `fusewire.labels` | JSON: one string per class; missing: none |
 
 use super::malformed;

@@ -9,7 +9,7 @@
 //! | `fusewire.name` | the model's name; the file's own name where it is missing |
 //! | `fusewire.layers` | JSON: an array of layers, below |
 //! | `fusewire.transform` | JSON: `{"scale": n, "offset": n}`, each a number or one per input |
-//! | `fusewire.u8_scale` | what one step of a byte stands for, or `unknown`; missing: what the transform implies |
+//! | `fusewire.u8_scale` | the step of a byte, or `unknown`; missing: what the transform implies |
 //! | `fusewire.head` | `logits`, `softmax` or `log_softmax`; missing: `logits` |
 //! | `fusewire.labels` | JSON: one string per class; missing: none |
 //!
