@@ -23,13 +23,15 @@ pub(super) fn keep(
     show: impl FnOnce(&mut dyn Write) -> Result<()>,
 ) -> Result<()> {
     let kept = folder.map(|folder| folder.keep(record)).transpose();
-    show(out)?;
-    if let (Ok(Some(directory)), false) = (&kept, json) {
-        writeln!(out, "\n{}", directory.join("report.html").display())?;
-    }
-    out.flush()?;
+    let shown = show(out).and_then(|()| {
+        if let (Ok(Some(directory)), false) = (&kept, json) {
+            writeln!(out, "\n{}", directory.join("report.html").display())?;
+        }
+        Ok(out.flush()?)
+    });
+    // A reader that has seen enough is no reason to keep quiet about files that are missing.
     kept?;
-    Ok(())
+    shown
 }
 
 /// Writes a record's files where they are wanted, and the record itself as text or JSON.

@@ -110,7 +110,7 @@ fn what_is_no_number_is_named_by_line_and_column() {
     refused(b"1,2,3,7e4\n", &["--input", "f16"], "a number that fits f16, got '7e4'");
     let long = format!("1,2,3,4\n1,2,3,{}\n", "x".repeat(100_000));
     refused(long.as_bytes(), &[], "got 'xxxx");
-    refused(&vec![b','; 3 << 20], &[], "columns");
+    refused(&vec![b','; 3 << 20], &[], "fields");
     refused(&vec![b'1'; 40 << 20], &[], "longer than");
 }
 

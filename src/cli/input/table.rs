@@ -10,10 +10,14 @@ use half::{bf16, f16};
 use super::columns::{Columns, shown};
 use super::{FileArgs, ROWS_MAX, Wanted};
 use crate::bench::images::OwnedRows;
+use crate::model::WIDTH_MAX;
 use crate::plan::InputType;
 
 /// The longest record: the widest row in numbers of 32 characters.
 const RECORD_BYTES_MAX: u64 = 32 << 20;
+
+/// The most fields of a record: the widest row, and as many that are not read.
+const FIELDS_MAX: usize = 2 * WIDTH_MAX;
 
 /// Whether the bytes are text, in UTF-8 and without control characters.
 pub(super) fn is_text(bytes: &[u8]) -> bool {
@@ -106,6 +110,10 @@ impl<'a> Lines<'a> {
             let is_there = self.reader.read_record(record).context("CSV")?;
             if self.reader.get_ref().limit() == 0 {
                 bail!("CSV: line {}: longer than {RECORD_BYTES_MAX} bytes", self.line());
+            }
+            let got = record.len();
+            if got > FIELDS_MAX {
+                bail!("CSV: line {}: at most {FIELDS_MAX} fields, got {got}", self.line());
             }
             // A line of spaces is one empty field.
             if !is_there || record.len() != 1 || !record[0].is_empty() {
