@@ -66,12 +66,15 @@ pub(super) fn labels(bytes: &[u8], wanted: &Wanted<'_>) -> Result<Vec<usize>> {
     let mut labels = Labels::new(wanted.labels);
     let mut first = true;
     while lines.next(&mut record)? {
-        let (line, got) = (lines.line(), record.len());
-        ensure!(got == 1, "CSV: line {line}: expected one column of labels, got {got}");
-        let text = &record[0];
+        // The number of a line is counted from the beginning, and so asked for on errors alone.
+        let (got, text) = (record.len(), &record[0]);
+        ensure!(got == 1, "CSV: line {}: expected one column of labels, got {got}", lines.line());
         match labels.push(text) {
             Err(_) if first && text.parse::<f32>().is_err() => labels = Labels::new(wanted.labels),
-            Err(expected) => bail!("CSV: line {line}: expected {expected}, got '{}'", shown(text)),
+            Err(expected) => {
+                let line = lines.line();
+                bail!("CSV: line {line}: expected {expected}, got '{}'", shown(text));
+            }
             Ok(()) => {}
         }
         first = false;
