@@ -153,8 +153,8 @@ impl<'a> Lines<'a> {
 fn delimiter(text: &[u8]) -> u8 {
     let mut lines = text.split(|byte| b"\r\n".contains(byte));
     let line = lines.find(|line| !line.trim_ascii().is_empty()).unwrap_or_default();
-    let bare: Vec<&[u8]> = line.split(|byte| *byte == b'"').step_by(2).collect();
-    let is_there = |delimiter: &&u8| bare.iter().any(|part| part.contains(delimiter));
+    let bare = || line.split(|byte| *byte == b'"').step_by(2);
+    let is_there = |delimiter: &&u8| bare().any(|part| part.contains(delimiter));
     if let Some(delimiter) = b"\t;,".iter().find(is_there) {
         return *delimiter;
     }
