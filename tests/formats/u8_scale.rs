@@ -15,8 +15,11 @@ use super::torch_script_file::forward;
 const RAW: U8Scale = U8Scale::File(1.0);
 const UNIT: U8Scale = U8Scale::File(Model::U8_SCALE);
 
+/// An operator, and the constant on its right.
+type Step<'a> = (&'a str, &'a [f32]);
+
 /// What a graph of these nodes before its layer says; each has one constant of 3 numbers or of 1.
-fn front(nodes: &[(&str, &[f32])]) -> U8Scale {
+fn front(nodes: &[Step<'_>]) -> U8Scale {
     let mut file = File::new(17, &[-1, 3]).tensor("w", floats(&[3, 1], &[1.0; 3]));
     let mut value = String::from("x");
     for (index, (op, constant)) in nodes.iter().enumerate() {
@@ -40,7 +43,7 @@ fn limits() -> Limits {
 fn factors_offsets_and_statistics_in_a_graph() {
     let unit: [&[f32]; 2] = [&[0.49, 0.46, 0.41], &[0.23, 0.22, 0.225]];
     let raw: [&[f32]; 2] = [&[124.0, 116.0, 104.0], &[58.0, 57.0, 57.5]];
-    let cases: &[(&[(&str, &[f32])], U8Scale)] = &[
+    let cases: &[(&[Step<'_>], U8Scale)] = &[
         (&[], U8Scale::Assumed),
         (&[("Div", &[255.0])], RAW),
         (&[("Mul", &[1.0 / 256.0])], RAW),
