@@ -267,6 +267,47 @@ fn weights_of_int8_lie_where_the_layout_says() {
     assert!(other.layers()[0].scales.is_empty());
 }
 
+/// Weights, biases and scales nearer to 0 than 2^-126 are 0, whatever makes them so small.
+#[test]
+fn no_packed_number_is_subnormal() {
+    let layer = |weights, bias| Dense::new(4, 1, weights, bias, Activation::Identity).unwrap();
+    let tiny = layer(vec![1e-38, 2e-38, -1e-45, 1.0], Some(vec![-1e-39]));
+    let model = Model::from_layers(vec![tiny.clone()]).unwrap();
+    let by_scale = InputTransform {
+        scale: PerInput::Each(vec![1.0, 1e-3, 1.0, 1.0]),
+        offset: PerInput::Uniform(0.0),
+    };
+    let scaled = Model::from_layers(vec![layer(vec![0.0, 1e-37, 0.0, 1.0], None)]).unwrap();
+    let scaled = scaled.with_transform(by_scale).unwrap();
+    for precision in [Precision::F32, Precision::Bf16] {
+        let options = PlanOptions { precision, ..PlanOptions::default() };
+        for (model, want) in [(&model, [0.0, 2e-38, 0.0, 1.0]), (&scaled, [0.0, 0.0, 0.0, 1.0])] {
+            let plan = Plan::new(model, &SMALL, &options).unwrap();
+            let (layer, bytes) = (&plan.layers()[0], &plan.parameters()[..]);
+            let size = precision.bytes();
+            for (k, want) in want.into_iter().enumerate() {
+                let at = layer.weight.start + k * 4 * size;
+                let bits = &bytes[at..at + size];
+                let got = match precision {
+                    Precision::F32 => f32_at(bits, 0),
+                    _ => fusewire::bf16::from_le_bytes([bits[0], bits[1]]).to_f32(),
+                };
+                assert!((got - want).abs() <= want / 256.0, "{precision:?} {k}: {got}");
+                assert!(!got.is_subnormal());
+            }
+            assert_eq!(f32_at(&bytes[layer.bias.clone()], 0), 0.0);
+        }
+    }
+    // A step of int8 would be subnormal, and its weights lost with it; they take a larger one.
+    let small = Model::from_layers(vec![layer(vec![1e-36, -5e-37, 1e-39, 0.0], None)]).unwrap();
+    let options = PlanOptions { precision: Precision::Int8, ..PlanOptions::default() };
+    let plan = Plan::new(&small, &SMALL, &options).unwrap();
+    let layer = &plan.layers()[0];
+    assert_eq!(f32_at(&plan.parameters()[layer.scales.clone()], 0), f32::MIN_POSITIVE);
+    let steps = |k: usize| plan.parameters()[layer.weight.start + k * 4].cast_signed();
+    assert_eq!([0, 1, 2, 3].map(steps), [85, -43, 0, 0]);
+}
+
 #[test]
 fn what_does_not_fit_is_refused_or_made_smaller() {
     let model = relu_model(&[784, 2048, 10]);

@@ -198,6 +198,8 @@ pub struct Stage {
 /// `(output / panel * inputs + k) * panel + output % panel` of the weight span. Panels and biases
 /// are padded with zeros to whole panels; `k` is not padded. Weights of [`Precision::Int8`] are
 /// signed bytes; the weight of output `o` is one of them times `scales[o]`.
+///
+/// No packed number is subnormal: one nearer to 0 than 2^-126 is packed as 0.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PlannedLayer {
     /// Values read.

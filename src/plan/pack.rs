@@ -94,10 +94,10 @@ struct Entry<'a> {
 impl<'a> Entry<'a> {
     /// The weight of input `k` as it is packed.
     fn weight(&self, weight: f32, k: usize) -> f32 {
-        match &self.column {
+        flushed(match &self.column {
             Some(column) => (f64::from(weight) * column[k]) as f32,
             None => weight,
-        }
+        })
     }
 
     fn none() -> Entry<'a> {
@@ -115,17 +115,24 @@ impl<'a> Entry<'a> {
         };
         match &model.transform().scale {
             PerInput::Uniform(scale) => {
-                Entry { scale: (f64::from(*scale) * unit) as f32, column: None, offset }
+                let scale = flushed((f64::from(*scale) * unit) as f32);
+                Entry { scale, column: None, offset }
             }
             PerInput::Each(scales) => {
                 let largest = scales.iter().fold(0.0_f32, |most, scale| most.max(scale.abs()));
                 let largest = if largest == 0.0 { 1.0 } else { largest };
                 let column = scales.iter().map(|s| f64::from(*s) / f64::from(largest)).collect();
-                let scale = (f64::from(largest) * unit) as f32;
+                let scale = flushed((f64::from(largest) * unit) as f32);
                 Entry { scale, column: Some(column), offset }
             }
         }
     }
+}
+
+/// A number, or 0 where it is subnormal: many processors compute with such numbers a hundred times
+/// slower, and others take them for 0 already.
+fn flushed(number: f32) -> f32 {
+    if number.is_subnormal() { 0.0 } else { number }
 }
 
 fn pack_bias(planned: &PlannedLayer, dense: &Dense, entry: &Entry<'_>, block: &mut [u8]) {
@@ -137,7 +144,7 @@ fn pack_bias(planned: &PlannedLayer, dense: &Dense, entry: &Entry<'_>, block: &m
             let terms = row.iter().enumerate();
             terms.map(|(k, weight)| f64::from(*weight) * f64::from(offset.at(k))).sum()
         });
-        bytes.copy_from_slice(&((own + shift) as f32).to_le_bytes());
+        bytes.copy_from_slice(&flushed((own + shift) as f32).to_le_bytes());
     }
 }
 
@@ -164,7 +171,7 @@ fn pack_weight(
 }
 
 /// Packs the weights as signed bytes, and for each output what one step of them stands for: its
-/// largest weight is 127 or -127.
+/// largest weight is 127 or -127, unless that would take a subnormal step.
 fn pack_int8(
     planned: &PlannedLayer,
     dense: &Dense,
@@ -175,7 +182,8 @@ fn pack_int8(
     for (output, row) in dense.weight().chunks_exact(dense.inputs()).enumerate() {
         let weights = || row.iter().enumerate().map(|(k, weight)| entry.weight(*weight, k));
         let largest = weights().fold(0.0_f32, |most, weight| most.max(weight.abs()));
-        let step = largest / f32::from(INT8_MAX);
+        let least = if largest == 0.0 { 0.0 } else { f32::MIN_POSITIVE };
+        let step = (largest / f32::from(INT8_MAX)).max(least);
         let at = planned.scales.start + output * 4;
         block[at..at + 4].copy_from_slice(&step.to_le_bytes());
         let first = planned.weight.start + output / panel * dense.inputs() * panel + output % panel;
@@ -185,7 +193,7 @@ fn pack_int8(
     }
 }
 
-/// How many steps a weight is; none where a step is too small for an f32.
+/// How many steps a weight is; none where all weights are 0.
 fn steps(weight: f32, step: f32) -> i8 {
     let most = f64::from(INT8_MAX);
     let steps = f64::from(weight) / f64::from(step);

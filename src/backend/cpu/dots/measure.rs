@@ -173,15 +173,17 @@ impl Scale {
     #[inline(always)]
     fn of([low, high]: [f32; 2]) -> Scale {
         const SHARE: f32 = 1.0 / 255.0;
+        const SMALL: f32 = 1e-30;
         // The range itself may be past the largest f32.
         let step = high * SHARE - low * SHARE;
         if !step.is_finite() {
             return Scale { step: f32::NAN, inverse: 0.0, zero: 0 };
         }
-        // The inverse of a smaller step may be infinite; nothing is lost by calling all values 0.
-        if step < f32::MIN_POSITIVE {
-            return Scale { step: 0.0, inverse: 0.0, zero: 0 };
-        }
+        let step = match step < SMALL {
+            // Shares may have counted as 0 for being subnormal, the range itself does not.
+            true => ((high - low) * SHARE).max(f32::MIN_POSITIVE),
+            false => step,
+        };
         let inverse = 1.0 / step;
         Scale { step, inverse, zero: (-low * inverse).round_ties_even() as i32 }
     }

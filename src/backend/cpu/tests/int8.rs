@@ -16,8 +16,9 @@ fn clamps() -> [Activation; 4] {
 
 /// A layer's weights as whole numbers and what one step of them is, for one output.
 fn whole(weights: &[f32]) -> (Vec<i64>, f32) {
+    let weights: Vec<f32> = weights.iter().copied().map(flushed).collect();
     let largest = weights.iter().fold(0.0_f32, |most, weight| most.max(weight.abs()));
-    let step = largest / 127.0;
+    let step = if largest == 0.0 { 0.0 } else { (largest / 127.0).max(f32::MIN_POSITIVE) };
     let steps = |weight: &f32| (f64::from(*weight) / f64::from(step)).round_ties_even() as i64;
     (weights.iter().map(|weight| if step == 0.0 { 0 } else { steps(weight) }).collect(), step)
 }
@@ -27,10 +28,13 @@ fn measured(row: &[f32]) -> (Vec<i64>, i64, f32) {
     if !row.iter().all(|value| value.is_finite()) {
         return (vec![0; row.len()], 0, f32::NAN);
     }
+    let row: Vec<f32> = row.iter().copied().map(flushed).collect();
     let high = row.iter().fold(0.0_f32, |most, value| most.max(*value));
     let low = row.iter().fold(0.0_f32, |least, value| least.min(*value));
     let step = high * (1.0 / 255.0) - low * (1.0 / 255.0);
-    let (step, inverse) = if step < f32::MIN_POSITIVE { (0.0, 0.0) } else { (step, 1.0 / step) };
+    let small = || ((high - low) * (1.0 / 255.0)).max(f32::MIN_POSITIVE);
+    let step = if step < 1e-30 { small() } else { step };
+    let inverse = 1.0 / step;
     let zero = (-low * inverse).round_ties_even() as i64;
     let byte = |value: &f32| (((value * inverse).round_ties_even() as i64) + zero).min(255);
     (row.iter().map(byte).collect(), zero, step)
@@ -52,7 +56,8 @@ fn by_hand(model: &Model, first: (Vec<i64>, i64, f32), scale: f32) -> Vec<f32> {
             let sum: i64 = bytes.iter().zip(&weights).map(|(x, w)| (x - zero) * w).sum();
             assert_eq!(i64::from(sum as i32), sum, "sums fit");
             let bias = layer.bias().map_or(0.0, |bias| bias[output]);
-            let value = (sum as i32) as f32 * (step * (scale * weight_step)) + bias;
+            let scale = flushed(step * flushed(scale * weight_step));
+            let value = flushed(flushed((sum as i32) as f32 * scale) + flushed(bias));
             match layer.activation() {
                 _ if value.is_nan() => value,
                 Activation::Relu => value.max(0.0),

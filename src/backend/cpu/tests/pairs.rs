@@ -18,11 +18,6 @@ use crate::backend::cpu::portable::{FourLanes, Portable};
 use crate::backend::cpu::tile::{Ahead, Stored, TileJob};
 use crate::backend::cpu::{CpuDevice, Level, detect};
 
-/// A number, or 0 with its sign where it is denormal.
-fn flushed(x: f32) -> f32 {
-    if x.is_subnormal() { 0.0_f32.copysign(x) } else { x }
-}
-
 /// The two of a pair, the first one first.
 fn halves(pair: f32) -> [f64; 2] {
     let bits = pair.to_bits();

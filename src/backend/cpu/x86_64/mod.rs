@@ -3,6 +3,7 @@
 mod amx;
 mod avx2;
 mod avx512;
+pub(super) mod control;
 mod twice;
 mod vnni;
 
