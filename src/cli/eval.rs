@@ -11,16 +11,21 @@ use serde::Serialize;
 use super::input::{self, Wanted};
 use super::options::{ModelArgs, Ran, RunArgs};
 use super::output;
+use super::rounding::{self, RoundingPart};
 use crate::Classifier;
-use crate::backend::{Rows, arg_max};
+use crate::backend::{Rows, arg_max, cpu};
+use crate::bench::agreement::{Agreement, rows_affordable};
 
 const EXAMPLES: &str = "\
 Examples:
   fusewire eval model.onnx --images images-idx3-ubyte.gz --labels labels-idx1-ubyte.gz
   fusewire eval model.onnx --images rows.npy --labels labels.npy --input u8 --precision bf16
 
-rows/s is one caller handing over one batch after the other (a closed loop).";
+The scores of the first rows are compared with those in double precision: the error is a share of
+a row's largest score, or of 1. rows/s is one caller handing over one batch after the other (a closed loop).";
 
+/// Multiplications in double precision to compare scores with: a second or so.
+const ORACLE_PRODUCTS_MAX: usize = 500_000_000;
 /// The most classes that a confusion matrix is counted for.
 const CONFUSION_MAX: usize = 1024;
 /// The most classes whose matrix is readable in a terminal.
@@ -53,6 +58,9 @@ struct Document {
     correct: usize,
     accuracy: f64,
     rows_per_s: f64,
+    /// The first rows' scores against those in double precision.
+    agreement: Agreement,
+    rounding: Vec<RoundingPart>,
     classes: Vec<Class>,
     /// Rows of the class in the first index that were answered with the class in the second; null
     /// past [`CONFUSION_MAX`] classes.
@@ -79,7 +87,8 @@ impl Eval {
         self.check(&classifier, images.as_rows(), &labels)?;
 
         let tally = self.tally(&classifier, images.as_rows(), &labels)?;
-        let document = Document::new(&classifier, tally);
+        let agreement = self.agreement(&classifier, images.as_rows())?;
+        let document = Document::new(&classifier, tally, agreement);
         if self.json {
             output::json(out, &document)?;
         } else {
@@ -102,6 +111,20 @@ impl Eval {
             Ok(())
         })?;
         Ok(tally)
+    }
+
+    /// Compares the scores of as many rows as double precision is quick enough for.
+    fn agreement(&self, classifier: &Classifier, rows: Rows<'_>) -> Result<Agreement> {
+        let (model, tolerance) = (classifier.model(), classifier.plan().precision().tolerance());
+        let count = rows_affordable(model, ORACLE_PRODUCTS_MAX);
+        let count = count.min(rows.values() / model.inputs());
+        let rows = rows.slice(0..count, model.inputs());
+        let mut got = Vec::with_capacity(count * model.classes());
+        self.run.score(classifier, rows, |scores| {
+            got.extend_from_slice(scores);
+            Ok(())
+        })?;
+        Ok(Agreement::of(&got, &cpu::oracle(model, rows), model.classes(), tolerance))
     }
 
     fn check(&self, classifier: &Classifier, images: Rows<'_>, labels: &[usize]) -> Result<()> {
@@ -150,7 +173,7 @@ impl Tally {
 }
 
 impl Document {
-    fn new(classifier: &Classifier, tally: Tally) -> Document {
+    fn new(classifier: &Classifier, tally: Tally, agreement: Agreement) -> Document {
         let model = classifier.model();
         let class = |(class, (rows, correct)): (usize, &(usize, usize))| {
             let recall = (*rows > 0).then(|| *correct as f64 / *rows as f64);
@@ -166,6 +189,8 @@ impl Document {
             correct,
             accuracy: correct as f64 / rows as f64,
             rows_per_s: rows as f64 / tally.took.as_secs_f64(),
+            agreement,
+            rounding: rounding::of(classifier.plan()),
             classes,
             confusion: tally.confusion,
         }
@@ -179,6 +204,20 @@ impl Document {
         writeln!(out, "{rate} rows/s on {} ({}), closed loop", self.ran.backend, self.ran.device)?;
         let settings = (self.ran.input, self.ran.precision, self.ran.batch);
         writeln!(out, "{} rows, {} weights, batches of {}", settings.0, settings.1, settings.2)?;
+        let Agreement { rows, same_class, max_error_share, tolerance, agrees, .. } = self.agreement;
+        let verdict = if agrees { "within" } else { "warning: past" };
+        let (off, tolerance) = (max_error_share * 100.0, tolerance * 100.0);
+        writeln!(
+            out,
+            "scores are at most {off:.3} % off double precision's, {verdict} the {tolerance} % of \
+             {}; {} of {} rows have its class",
+            self.ran.precision,
+            count(same_class),
+            count(rows)
+        )?;
+        if let Some(table) = rounding::table(&self.rounding) {
+            writeln!(out, "\n{table}")?;
+        }
         match &self.confusion {
             Some(confusion) if self.classes.len() <= SHOWN_MAX => {
                 writeln!(out, "\nrows by true class (down) and answer (across)")?;

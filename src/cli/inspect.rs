@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use super::options::{DeviceArgs, ModelArgs, PlanArgs};
 use super::output;
+use super::rounding::{self, RoundingPart};
 use crate::backend::{self, Device};
 use crate::bench::report::DeviceReport;
 use crate::model::{Dense, InputTransform, Model, PerInput};
@@ -91,6 +92,7 @@ struct PlanPart {
     stages: Vec<StagePart>,
     flops_per_row: u64,
     parameter_bytes: u64,
+    rounding: Vec<RoundingPart>,
     #[serde(skip)]
     text: String,
 }
@@ -254,6 +256,7 @@ impl PlanPart {
             stages: plan.stages().iter().map(stage).collect(),
             flops_per_row: plan.cost().flops_per_row,
             parameter_bytes: plan.cost().parameter_bytes,
+            rounding: rounding::of(plan),
             text: plan.to_string(),
         }
     }
@@ -304,6 +307,9 @@ impl Document {
             writeln!(out, "  {stage} runs as {kernels}")?;
         }
         writeln!(out)?;
+        if let Some(table) = rounding::table(&self.plan.rounding) {
+            writeln!(out, "{table}\n")?;
+        }
         let header = ["batch", "FLOP", "bytes moved", "FLOP per byte", "roofline, us", "bound by"];
         let rows = self.costs.iter().map(CostPart::row).collect();
         writeln!(out, "{}", output::table(&header, &[], rows))?;

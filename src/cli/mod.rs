@@ -14,6 +14,7 @@ mod input;
 mod inspect;
 mod options;
 mod output;
+mod rounding;
 mod shipped;
 
 use std::io::{self, BufWriter, Write};

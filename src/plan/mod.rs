@@ -9,7 +9,9 @@ mod display;
 mod error;
 mod fuse;
 mod limits;
+mod outliers;
 mod pack;
+mod rounding;
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -17,6 +19,7 @@ use std::sync::Arc;
 pub use cost::{Cost, Link, Peak, Roofline};
 pub use error::PlanError;
 pub use limits::Limits;
+pub use rounding::Rounding;
 
 use crate::model::{Activation, ContentHash, Head, Model};
 
@@ -197,7 +200,8 @@ pub struct Stage {
 /// of [`Limits::panel`] outputs: weight `[output, k]` is element
 /// `(output / panel * inputs + k) * panel + output % panel` of the weight span. Panels and biases
 /// are padded with zeros to whole panels; `k` is not padded. Weights of [`Precision::Int8`] are
-/// signed bytes; the weight of output `o` is one of them times `scales[o]`.
+/// signed bytes; the weight of output `o` is one of them times `scales[o]`, and to the sum is added
+/// that of `x[exact_inputs[i]] * exact_weights[i, o]`.
 ///
 /// No packed number is subnormal: one nearer to 0 than 2^-126 is packed as 0.
 #[derive(Clone, Debug, PartialEq)]
@@ -219,6 +223,14 @@ pub struct PlannedLayer {
     pub scales: Range<usize>,
     /// Byte range of the `outputs_padded` f32 biases in [`Plan::parameters`].
     pub bias: Range<usize>,
+    /// The inputs whose weights [`Precision::Int8`] keeps as f32, ascending: those that hold an
+    /// outlier, beside which the other weights of its output would be lost. Their signed bytes are
+    /// 0.
+    pub exact_inputs: Vec<usize>,
+    /// Byte range of their f32 weights in [`Plan::parameters`], `[exact input][outputs_padded]`.
+    pub exact_weights: Range<usize>,
+    /// What packing took from the weights.
+    pub rounding: Rounding,
 }
 
 /// A fused program for one model on one kind of device: stages, packed parameters, cost.

@@ -48,6 +48,10 @@ fn neuron(plan: &Plan, layer: &PlannedLayer, output: usize, x: &[f64]) -> f64 {
     };
     let weight = |k: usize| weight_at(plan, layer, first + k * panel) * f64::from(step);
     let sum: f64 = x.iter().enumerate().map(|(k, x)| x * weight(k)).sum();
+    let exact = layer.exact_inputs.iter().enumerate().map(|(at, k)| {
+        x[*k] * f64::from(f32_at(plan, &layer.exact_weights, at * layer.outputs_padded + output))
+    });
+    let sum = sum + exact.sum::<f64>();
     let bias = f32_at(plan, &layer.bias, output);
     flushed(layer.activation.apply(sum * f64::from(layer.scale) + f64::from(bias)))
 }
