@@ -283,7 +283,7 @@ fn no_packed_number_is_subnormal() {
         let options = PlanOptions { precision, ..PlanOptions::default() };
         for (model, want) in [(&model, [0.0, 2e-38, 0.0, 1.0]), (&scaled, [0.0, 0.0, 0.0, 1.0])] {
             let plan = Plan::new(model, &SMALL, &options).unwrap();
-            let (layer, bytes) = (&plan.layers()[0], &plan.parameters()[..]);
+            let (layer, bytes) = (&plan.layers()[0], plan.parameters());
             let size = precision.bytes();
             for (k, want) in want.into_iter().enumerate() {
                 let at = layer.weight.start + k * 4 * size;

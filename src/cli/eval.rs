@@ -22,7 +22,8 @@ Examples:
   fusewire eval model.onnx --images rows.npy --labels labels.npy --input u8 --precision bf16
 
 The scores of the first rows are compared with those in double precision: the error is a share of
-a row's largest score, or of 1. rows/s is one caller handing over one batch after the other (a closed loop).";
+a row's largest score, or of 1.
+rows/s is one caller handing over one batch after the other (a closed loop).";
 
 /// Multiplications in double precision to compare scores with: a second or so.
 const ORACLE_PRODUCTS_MAX: usize = 500_000_000;

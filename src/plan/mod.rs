@@ -6,12 +6,14 @@
 
 mod cost;
 mod display;
+mod entry;
 mod error;
 mod fuse;
 mod limits;
 mod outliers;
 mod pack;
 mod rounding;
+mod steps;
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -66,6 +68,9 @@ impl InputType {
 /// What weights are rounded to. Products are summed in f32, but for those of [`Int8`], whose sums
 /// are exact.
 ///
+/// Numbers nearer to 0 than 2^-126, the smallest normal f32, count as 0: weights and biases on
+/// every backend, rows and results on the CPU. A GPU may compute with such rows and results.
+///
 /// [`Int8`]: Precision::Int8
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -82,7 +87,8 @@ pub enum Precision {
     Bf16,
     /// Whole numbers from -127 to 127 times one f32 for each output. What a layer reads becomes
     /// bytes, too: rows of bytes as they are, everything else measured row by row, from the row's
-    /// least value to its largest in 255 steps. On the CPU alone.
+    /// least value to its largest in 255 steps. On the CPU alone. Inputs that hold a weight far
+    /// above the others keep weights of f32: see [`PlannedLayer::exact_inputs`].
     Int8,
 }
 

@@ -1,8 +1,9 @@
 //! Which weights of int8 are kept as they are: a step is a share of an output's largest weight, so
 //! that one weight far above the others leaves them no steps.
 
-use super::pack::{Entry, Step};
+use super::entry::Entry;
 use super::rounding::{Output, Rounding};
+use super::steps::Step;
 use crate::model::Dense;
 
 /// Of so many inputs at most one is kept exact: with more of them it would be cheaper to compute

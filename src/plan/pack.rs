@@ -2,9 +2,11 @@
 
 use half::{bf16, f16};
 
+use super::entry::{Entry, flushed};
 use super::rounding::{Output, Rounding, Sum};
-use super::{InputType, Limits, PlanError, PlanOptions, PlannedLayer, Precision, outliers};
-use crate::model::{Dense, Model, PerInput};
+use super::steps::{INT8_MAX, Step};
+use super::{Limits, PlanError, PlanOptions, PlannedLayer, Precision, outliers};
+use crate::model::{Dense, Model};
 
 /// Packs every layer of `model` into one block; see [`PlannedLayer`] for the layout.
 pub(super) fn pack(
@@ -46,8 +48,6 @@ pub(super) fn pack(
 /// The most inputs of a layer of [`Precision::Int8`]: so many products of a byte by a weight fit an
 /// i32 whatever they are.
 const INT8_INPUTS_MAX: usize = i32::MAX as usize / (255 * INT8_MAX as usize);
-/// The largest weight of [`Precision::Int8`].
-const INT8_MAX: i8 = 127;
 
 fn check_widths(model: &Model, precision: Precision) -> Result<(), PlanError> {
     let inputs_max = if precision == Precision::Int8 { INT8_INPUTS_MAX } else { usize::MAX };
@@ -100,65 +100,6 @@ fn spans<'a>(
         }
     };
     model.layers().iter().enumerate().map(plan_layer).collect()
-}
-
-/// What stands between a row's raw values and the first layer: `x * scale * column[k] + offset[k]`.
-///
-/// The common factor stays out of the weights and is applied to the f32 sum, because weights that
-/// were divided by 255 would lose bits in f16; the offsets end in the bias.
-pub(super) struct Entry<'a> {
-    scale: f32,
-    column: Option<Vec<f64>>,
-    offset: Option<&'a PerInput>,
-}
-
-impl<'a> Entry<'a> {
-    /// The weight of input `k` as it is packed.
-    pub(super) fn weight(&self, weight: f32, k: usize) -> f32 {
-        flushed(self.unflushed(weight, k))
-    }
-
-    /// The same where a subnormal number is what it is.
-    fn unflushed(&self, weight: f32, k: usize) -> f32 {
-        match &self.column {
-            Some(column) => (f64::from(weight) * column[k]) as f32,
-            None => weight,
-        }
-    }
-
-    fn none() -> Entry<'a> {
-        Entry { scale: 1.0, column: None, offset: None }
-    }
-
-    fn of(model: &'a Model, input: InputType) -> Entry<'a> {
-        let unit = match input {
-            InputType::F32 | InputType::F16 | InputType::Bf16 => 1.0,
-            InputType::U8 => f64::from(model.u8_scale()),
-        };
-        let offset = match &model.transform().offset {
-            PerInput::Uniform(0.0) => None,
-            offset => Some(offset),
-        };
-        match &model.transform().scale {
-            PerInput::Uniform(scale) => {
-                let scale = flushed((f64::from(*scale) * unit) as f32);
-                Entry { scale, column: None, offset }
-            }
-            PerInput::Each(scales) => {
-                let largest = scales.iter().fold(0.0_f32, |most, scale| most.max(scale.abs()));
-                let largest = if largest == 0.0 { 1.0 } else { largest };
-                let column = scales.iter().map(|s| f64::from(*s) / f64::from(largest)).collect();
-                let scale = flushed((f64::from(largest) * unit) as f32);
-                Entry { scale, column: Some(column), offset }
-            }
-        }
-    }
-}
-
-/// A number, or 0 where it is subnormal: many processors compute with such numbers a hundred times
-/// slower, and others take them for 0 already.
-fn flushed(number: f32) -> f32 {
-    if number.is_subnormal() { 0.0 } else { number }
 }
 
 fn pack_bias(planned: &PlannedLayer, dense: &Dense, entry: &Entry<'_>, block: &mut [u8]) {
@@ -250,33 +191,6 @@ fn pack_int8(
 
 fn write_f32(block: &mut [u8], at: usize, number: f32) {
     block[at..at + 4].copy_from_slice(&number.to_le_bytes());
-}
-
-/// What one step of an output's signed bytes stands for.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Step {
-    size: f32,
-}
-
-impl Step {
-    /// The step of these weights.
-    pub(super) fn of(weights: impl Iterator<Item = f32>) -> Step {
-        let largest = weights.fold(0.0_f32, |most, weight| most.max(weight.abs()));
-        let least = if largest == 0.0 { 0.0 } else { f32::MIN_POSITIVE };
-        Step { size: (largest / f32::from(INT8_MAX)).max(least) }
-    }
-
-    /// How many steps a weight is; none where all weights are 0.
-    fn count(self, weight: f32) -> i8 {
-        let most = f64::from(INT8_MAX);
-        let steps = f64::from(weight) / f64::from(self.size);
-        if self.size == 0.0 { 0 } else { steps.round_ties_even().clamp(-most, most) as i8 }
-    }
-
-    /// What the steps of a weight stand for.
-    pub(super) fn rounded(self, weight: f32) -> f64 {
-        f64::from(self.count(weight)) * f64::from(self.size)
-    }
 }
 
 /// A weight as a float of the precision.

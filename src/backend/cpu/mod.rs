@@ -19,7 +19,7 @@
 //! granted and it sums what the plain version does. From then on Linux wants 8 KiB more of the
 //! stacks that a process gives it for signals.
 //!
-//! Kernels run in a mode of their own ([`mode`]): numbers nearer to 0 than 2^-126 count as 0, as they
+//! Kernels run in a mode of their own (`mode`): numbers nearer to 0 than 2^-126 count as 0, as they
 //! do in packed weights, and what a caller's thread has set changes no score.
 //!
 //! At one level, a row's scores are the same to the last bit whatever batch it is in. Levels differ

@@ -1,7 +1,7 @@
 //! The scalar oracle: slow, readable, in double precision. Everything else is tested against it.
 //!
-//! Subnormal numbers count as 0: a row's values, weights, biases and what layers hand to each other,
-//! wherever they are nearer to 0 than [`f32::MIN_POSITIVE`], 2^-126.
+//! Subnormal numbers count as 0: a row's values, weights, biases and what layers hand to each
+//! other, wherever they are nearer to 0 than [`f32::MIN_POSITIVE`], 2^-126.
 
 use crate::backend::Rows;
 use crate::model::{Dense, Model};

@@ -1,6 +1,5 @@
 //! AArch64: NEON, which every such processor with an operating system has.
 
-pub(super) mod control;
 mod neon;
 
 use super::dots::Dots;

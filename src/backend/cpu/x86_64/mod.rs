@@ -3,7 +3,6 @@
 mod amx;
 mod avx2;
 mod avx512;
-pub(super) mod control;
 mod twice;
 mod vnni;
 

@@ -1,7 +1,5 @@
 //! An architecture without kernels of its own.
 
-pub(super) mod control;
-
 use super::kernels::Kernels;
 use super::level::Level;
 

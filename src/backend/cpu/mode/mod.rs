@@ -1,23 +1,30 @@
 //! The processor's control register of float arithmetic: set for the kernels, restored after them.
 //!
-//! In this mode a subnormal number, one nearer to 0 than 2^-126, counts as 0 wherever a kernel reads
+//! In this mode a subnormal number, one nearer to 0 than 2^-126, counts as 0 where a kernel reads
 //! it, and becomes 0 where a kernel would make it. Processors compute with such numbers a hundred
 //! times slower, so that one row of them would delay every row behind it. Results are rounded to
 //! the nearest, and no exception traps.
 //!
-//! A caller's own register, which another library may have changed, so has no part in a score. It
+//! So the caller's own register, which another library may have changed, has no part in a score. It
 //! is the same after the call as before.
 
 #![allow(unsafe_code)]
 
+#[cfg(target_arch = "aarch64")]
+mod aarch64;
+#[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+mod other;
+#[cfg(target_arch = "x86_64")]
+mod x86_64;
+
 use std::marker::PhantomData;
 
 #[cfg(target_arch = "aarch64")]
-use super::aarch64::control as arch;
+use self::aarch64 as arch;
 #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
-use super::other::control as arch;
+use self::other as arch;
 #[cfg(target_arch = "x86_64")]
-use super::x86_64::control as arch;
+use self::x86_64 as arch;
 
 #[cfg(test)]
 pub(super) use arch::{CALLERS, Control, get, set};
