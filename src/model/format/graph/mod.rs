@@ -59,7 +59,10 @@ pub(super) fn model(
         for view in View::of(graph.input()) {
             graph.start_again();
             match chain::build(&graph, &steps, view) {
-                Ok(model) => return Ok(model.with_name(graph.name())),
+                Ok(model) => {
+                    let model = model.with_name(graph.name());
+                    return Ok(graph.unused().into_iter().fold(model, Model::with_note));
+                }
                 // Sizes are the same in every view.
                 Err(error @ ModelError::TooLarge { .. }) => return Err(first.unwrap_or(error)),
                 Err(error) => first = first.or(Some(error)),

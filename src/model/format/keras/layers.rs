@@ -31,8 +31,11 @@ pub(super) fn build(
     for layer in &config.layers {
         chain.layer(layer)?;
     }
-    let Chain { builder, value, norms, .. } = chain;
-    let model = builder.finish(&value)?;
+    let Chain { builder, value, norms, weights, .. } = chain;
+    let mut model = builder.finish(&value)?;
+    if let Some(note) = weights.left() {
+        model = model.with_note(note);
+    }
     Ok(match norms {
         0 => model,
         norms => model.with_note(format!("{norms} BatchNormalization folded into layers")),
