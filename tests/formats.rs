@@ -1,6 +1,9 @@
 //! Model files: what is read gives the right scores, what is damaged gives a typed error.
 
 mod common;
+#[cfg(feature = "cli")]
+#[path = "formats/documented.rs"]
+mod documented;
 #[path = "formats/external.rs"]
 mod external;
 #[path = "formats/hostile.rs"]

@@ -1,5 +1,6 @@
 //! Options that several verbs share.
 
+use std::convert::Infallible;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::{Duration, Instant};
@@ -71,22 +72,43 @@ pub(super) struct LayersArgs {
     /// What follows the last layer: none, softmax, log_softmax, or an activation.
     #[arg(long = "final", value_name = "NAME", value_parser = parsed::<Ending>)]
     ending: Option<Ending>,
-    /// The layers' names in order, separated by commas; activations may stand between them.
-    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
-    order: Option<Vec<String>>,
-    /// Which axis of a stored weight comes first, where widths do not tell.
-    #[arg(long, value_enum)]
-    layout: Option<LayoutName>,
+    /// The layers' names in order, separated by commas; activations may stand between them. What
+    /// it does not name is left out.
+    #[arg(long, value_name = "NAMES")]
+    order: Option<Order>,
+    /// Which axis of a stored weight comes first, where widths do not tell: outputs_first or
+    /// inputs_first.
+    #[arg(long, value_name = "NAME", value_parser = parsed::<Layout>)]
+    layout: Option<Layout>,
+    /// What each BatchNorm adds to its variance, in place of its framework's default.
+    #[arg(long, value_name = "NUMBER")]
+    epsilon: Option<f32>,
     /// Read tensors from other files in the model's folder, as large ONNX models have them.
     #[arg(long)]
     external_data: bool,
 }
 
-#[derive(Clone, Copy, Debug, ValueEnum)]
-#[value(rename_all = "snake_case")]
-enum LayoutName {
-    OutputsFirst,
-    InputsFirst,
+/// Names of layers and activations; an activation's second number follows a comma, too.
+#[derive(Clone, Debug, PartialEq)]
+struct Order(Vec<String>);
+
+impl FromStr for Order {
+    type Err = Infallible;
+
+    fn from_str(text: &str) -> Result<Order, Infallible> {
+        let mut names: Vec<String> = Vec::new();
+        for part in text.split(',') {
+            if let Some(last) = names.last_mut().filter(|last| last.contains(':')) {
+                let longer = format!("{last},{part}");
+                if longer.parse::<Activation>().is_ok() {
+                    *last = longer;
+                    continue;
+                }
+            }
+            names.push(part.to_owned());
+        }
+        Ok(Order(names))
+    }
 }
 
 impl LayersArgs {
@@ -94,11 +116,9 @@ impl LayersArgs {
         LoadOptions {
             activation: self.activation,
             ending: self.ending,
-            order: self.order.clone(),
-            layout: self.layout.map(|layout| match layout {
-                LayoutName::OutputsFirst => Layout::OutputsFirst,
-                LayoutName::InputsFirst => Layout::InputsFirst,
-            }),
+            order: self.order.as_ref().map(|order| order.0.clone()),
+            layout: self.layout,
+            epsilon: self.epsilon,
             ..self.said_of_files()
         }
     }
@@ -312,4 +332,21 @@ fn named<T: Copy + Send + Sync + 'static>(
     PossibleValuesParser::new(names).try_map(move |text| {
         all.iter().copied().find(|value| name(*value) == text).ok_or("unknown name")
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_order_keeps_the_numbers_of_an_activation_together() {
+        for (text, names) in [
+            ("fc1,relu,fc2", &["fc1", "relu", "fc2"][..]),
+            ("0,clip:0,6,6", &["0", "clip:0,6", "6"]),
+            ("0,leaky_relu:0.2,2", &["0", "leaky_relu:0.2", "2"]),
+            ("0,clip:-1,fc2", &["0", "clip:-1", "fc2"]),
+        ] {
+            assert_eq!(text.parse::<Order>().unwrap().0, names, "{text}");
+        }
+    }
 }

@@ -5,8 +5,9 @@
 //! name = "ffnn"            # else the weights' own
 //! order = ["fc1", "norm1", "relu", "fc2"]   # modules by name, activations between them
 //! activation = "relu"      # in place of activations in `order`: after every layer but the last
-//! final = "none"           # and after the last: none, softmax, log_softmax or an activation
+//! final = "none"           # after the last: none, softmax, log_softmax or an activation
 //! layout = "outputs_first" # or "inputs_first": which axis of a weight comes first
+//! epsilon = 0.001          # of each BatchNorm, which a state_dict does not hold
 //! labels = ["cat", "dog"]  # one per class
 //! u8_scale = 0.00392157    # what one step of a byte stands for in rows of bytes
 //!
@@ -21,7 +22,7 @@ use std::path::{Component, Path, PathBuf};
 
 use serde::Deserialize;
 
-use crate::model::{Format, InputTransform, Layout, LoadOptions, Model, ModelError, PerInput};
+use crate::model::{Format, InputTransform, LoadOptions, Model, ModelError, PerInput};
 
 /// The longest manifest that is read; ten thousand labels fit. Reading takes a hundred times the
 /// memory of the text at worst.
@@ -36,17 +37,11 @@ pub(super) struct Manifest {
     order: Option<Vec<String>>,
     activation: Option<String>,
     r#final: Option<String>,
-    layout: Option<LayoutName>,
+    layout: Option<String>,
+    epsilon: Option<f32>,
     labels: Option<Vec<String>>,
     u8_scale: Option<f32>,
     input: Option<Input>,
-}
-
-#[derive(Clone, Copy, Debug, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum LayoutName {
-    OutputsFirst,
-    InputsFirst,
 }
 
 #[derive(Debug, Deserialize)]
@@ -108,10 +103,8 @@ impl Manifest {
             activation: self.activation.as_ref().map(|text| text.parse()).transpose()?,
             ending: self.r#final.as_ref().map(|text| text.parse()).transpose()?,
             order: self.order.clone(),
-            layout: self.layout.map(|layout| match layout {
-                LayoutName::OutputsFirst => Layout::OutputsFirst,
-                LayoutName::InputsFirst => Layout::InputsFirst,
-            }),
+            layout: self.layout.as_ref().map(|text| text.parse()).transpose()?,
+            epsilon: self.epsilon,
             external_data: caller.external_data,
         })
     }
@@ -152,7 +145,7 @@ fn per_input(numbers: Option<Numbers>, default: f32) -> PerInput {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Activation, Dense};
+    use crate::model::{Activation, Dense, Layout};
 
     fn model() -> Model {
         let weight = vec![1.0, 2.0, 3.0, 4.0];
@@ -167,6 +160,7 @@ mod tests {
             order = ['a', 'tanh', 'b']
             final = 'log_softmax'
             layout = 'inputs_first'
+            epsilon = 0.25
             labels = ['left', 'right']
             u8_scale = 1.0
             [input]
@@ -179,6 +173,7 @@ mod tests {
         assert_eq!(options.order.unwrap(), ["a", "tanh", "b"]);
         assert_eq!(options.ending.unwrap().to_string(), "log_softmax");
         assert_eq!(options.layout, Some(Layout::InputsFirst));
+        assert_eq!(options.epsilon, Some(0.25));
         let model = manifest.complete(model()).unwrap();
         assert_eq!((model.name(), model.u8_scale()), ("shoes", 1.0));
         assert_eq!(model.labels().unwrap(), ["left", "right"]);
@@ -194,7 +189,6 @@ mod tests {
             ("weights = '/etc/passwd'", "inside the manifest's folder"),
             ("weights = '../a'", "inside the manifest's folder"),
             ("weights = 'a/../../b'", "inside the manifest's folder"),
-            ("weights = 'a'\nlayout = 'sideways'", "line 2"),
             ("weights = ", "line 1"),
             ("name = 'no weights'", "weights"),
         ];
@@ -202,7 +196,11 @@ mod tests {
             let error = Manifest::read(text.as_bytes()).unwrap_err().to_string();
             assert!(error.contains(part) && !error.contains('\n'), "{text}: {error}");
         }
-        for (text, part) in [("activation = 'rely'", "'rely'"), ("final = 'soft'", "'soft'")] {
+        for (text, part) in [
+            ("activation = 'rely'", "'rely'"),
+            ("final = 'soft'", "'soft'"),
+            ("layout = 'sideways'", "layout: expected outputs_first or inputs_first"),
+        ] {
             let manifest = Manifest::read(format!("weights = 'a'\n{text}").as_bytes()).unwrap();
             let error = manifest.options(&LoadOptions::default()).unwrap_err().to_string();
             assert!(error.contains(part), "{error}");

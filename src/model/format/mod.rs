@@ -90,6 +90,7 @@ impl LoadOptions {
             ("final", self.ending.is_some()),
             ("order", self.order.is_some()),
             ("layout", self.layout.is_some()),
+            ("epsilon", self.epsilon.is_some()),
         ];
         match said.into_iter().find(|(_, is_said)| *is_said) {
             Some((what, _)) => Err(ModelError::invalid(
