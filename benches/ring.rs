@@ -52,7 +52,7 @@ impl Alone {
         let first_number = self.number;
         for _ in 0..count {
             let number = self.number;
-            let first = self.ring.claim(0, rows, |request| *request = number);
+            let first = self.ring.claim(0, rows, 0, |request| *request = number);
             self.ring.commit(first.expect("the ring has room"));
             self.number += 1;
         }

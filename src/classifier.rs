@@ -3,7 +3,9 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::backend::{self, DeviceInfo, Executable, OpenOptions, Rows, arg_max};
+use crate::backend::{
+    self, BackendError, DeviceInfo, Executable, Gathered, OpenOptions, Rows, arg_max,
+};
 use crate::model::Model;
 use crate::plan::{InputType, Plan, PlanOptions, Precision};
 use crate::{BackendKind, Error};
@@ -72,12 +74,18 @@ impl Classifier {
     /// [`Error::Backend`] where the row is of another type or width than planned, or the device
     /// failed.
     pub fn classify<'a>(&self, row: impl Into<Rows<'a>>) -> Result<usize, Error> {
+        let row = row.into();
+        if row.count(self.executable.plan())? != 1 {
+            let (inputs, values) = (self.model.inputs(), row.values());
+            return Err(BackendError::WrongRow { row: 0, inputs, values }.into());
+        }
         let mut scores = vec![0.0; self.model.classes()];
         self.scores_into(row, &mut scores)?;
         Ok(arg_max(&scores))
     }
 
-    /// The class of each of many rows, `[n, inputs]` row-major.
+    /// The class of each of many rows, `[n, inputs]` row-major; of none where there are none. What
+    /// shape they had is not known: see [`Classifier::classify_rows`].
     ///
     /// # Errors
     /// As [`Classifier::classify`].
@@ -85,7 +93,21 @@ impl Classifier {
         Ok(self.scores(rows)?.chunks_exact(self.model.classes()).map(arg_max).collect())
     }
 
-    /// The scores of many rows, `[n, classes]` row-major.
+    /// The class of each of many rows that are given one by one, such as `&Vec<Vec<f32>>` or
+    /// `&[[f32; 784]]`; of none where there are none. Each is checked for its width, and copied.
+    ///
+    /// # Errors
+    /// As [`Classifier::classify`].
+    pub fn classify_rows<'a, I>(&self, rows: I) -> Result<Vec<usize>, Error>
+    where
+        I: IntoIterator,
+        I::Item: Into<Rows<'a>>,
+    {
+        let gathered = Gathered::of(self.executable.plan(), rows.into_iter().map(Into::into))?;
+        self.classify_many(gathered.rows())
+    }
+
+    /// The scores of many rows, `[n, inputs]` row-major, as `[n, classes]` row-major.
     ///
     /// # Errors
     /// As [`Classifier::classify`].

@@ -42,6 +42,7 @@ pub use finding::{Finding, OpenOptions};
 pub use host::HostMemory;
 pub use open::{open, open_with, survey};
 pub use rows::Rows;
+pub(crate) use rows::{Gathered, width_got};
 
 use crate::plan::{Limits, Peak, Plan};
 

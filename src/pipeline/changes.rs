@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::super::backend::{BackendError, Executable};
 use super::super::model::Model;
+use super::super::plan::Plan;
 use super::super::sync::{Arc, lock, now, thread};
 use super::backends::{Backend, Seat};
 use super::bell::WORKERS_MAX;
@@ -62,8 +63,8 @@ impl Pipeline {
     /// loaded on it. It is measured first, and serves from then on.
     ///
     /// # Errors
-    /// [`PipelineError`]: another model, rows of another shape or type, or a device that failed;
-    /// the pipeline goes on without it.
+    /// [`PipelineError`]: another model, rows of another shape or type, another precision, or a
+    /// device that failed; the pipeline goes on without it.
     pub fn attach(&self, executable: Arc<dyn Executable>) -> Result<(), PipelineError> {
         let _one_at_a_time = lock(&self.owner.changes);
         self.attach_alone(executable)
@@ -77,6 +78,7 @@ impl Pipeline {
         self.check_running()?;
         let core = self.core();
         check_shape(core.store.shape(), executable.plan())?;
+        check_model(lock(&core.dispatcher).current(), executable.plan())?;
         let (backend, workers) = seat(core, measure(executable, &core.config)?)?;
         // Workers leave a backend that takes no batches, so it does before they begin.
         backend.set_ready();
@@ -197,12 +199,6 @@ pub(crate) fn seat(
 ) -> Result<(Arc<Backend>, Vec<Worker>), PipelineError> {
     let Joining { executable, cost, contexts } = joining;
     let generation = Arc::clone(lock(&core.dispatcher).current());
-    if executable.plan().content_hash() != generation.hash {
-        return Err(PipelineError::WrongModel {
-            expected: generation.hash.short(),
-            got: executable.plan().content_hash().short(),
-        });
-    }
     let mut backends = lock(&core.backends);
     let number = place_for(&backends, &*executable)?;
     let seats = seats_for(&backends, contexts.len(), &core.config)?;
@@ -230,6 +226,19 @@ pub(crate) fn seat(
         None => backends.push(Arc::clone(&backend)),
     }
     Ok((backend, workers))
+}
+
+/// Whether a plan computes what the present version does: the same model, rounded alike.
+fn check_model(generation: &Generation, plan: &Plan) -> Result<(), PipelineError> {
+    if plan.content_hash() != generation.hash {
+        let (expected, got) = (generation.hash.short(), plan.content_hash().short());
+        return Err(PipelineError::WrongModel { expected, got });
+    }
+    if plan.precision() != generation.precision {
+        let (expected, got) = (generation.precision, plan.precision());
+        return Err(PipelineError::WrongPrecision { expected, got });
+    }
+    Ok(())
 }
 
 /// A number for a backend: that of a lost one of the same device, where nothing runs any more.

@@ -21,7 +21,8 @@ pub struct PipelineConfig {
     /// The most rows in a batch; where a plan takes fewer, that many.
     pub max_rows: usize,
     /// How long rows may wait for others before a device that is free takes them. Zero, the
-    /// default, takes them at once: batches grow while devices are busy.
+    /// default, takes them at once: batches grow while devices are busy. A row with a deadline is
+    /// taken in time for it.
     pub max_delay: Duration,
     /// Batches in flight on one worker of a device that computes by itself, at most
     /// [`DEPTH_MAX`](PipelineConfig::DEPTH_MAX).
@@ -102,7 +103,8 @@ pub enum Priority {
     /// Somebody waits for the answer.
     #[default]
     Interactive,
-    /// Fills the room that interactive rows leave in a batch.
+    /// Fills the room that interactive rows leave in a batch. Where they would leave none, it gets
+    /// one row for sixteen of theirs, so that it never waits for the end of a load.
     Bulk,
 }
 

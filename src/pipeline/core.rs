@@ -95,7 +95,7 @@ impl Core {
             ring,
             store,
             bell,
-            spaces: (0..lanes).map(|_| Space::new()).collect(),
+            spaces: (0..lanes).map(Space::new).collect(),
             tally: SharedTally::default(),
             dispatcher: Mutex::new(dispatcher),
             backends: Mutex::default(),
@@ -133,11 +133,6 @@ impl Core {
     /// Rows in the ring that takes requests with these options.
     pub(crate) fn capacity(&self, options: &SubmitOptions) -> Result<usize, SubmitError> {
         self.space(options).map(|_| self.ring.capacity(options.priority.lane()))
-    }
-
-    /// Lets those who wait for room know of some.
-    pub(crate) fn freed(&self) {
-        self.spaces.iter().for_each(Space::freed);
     }
 
     /// Whether the pipeline takes rows at all.
@@ -180,7 +175,7 @@ impl Core {
             return Offer::Nothing;
         }
         let now_ns = self.clock.now();
-        if let Some(until_ns) = self.too_early(&dispatcher, rows, now_ns) {
+        if let Some(until_ns) = self.too_early(&dispatcher, backend, rows, now_ns) {
             return Offer::Later(until_ns);
         }
         if self.waits_for_older(&mut dispatcher, backend, aftermath) {
@@ -200,7 +195,7 @@ impl Core {
         let left = dispatcher.waiting(&self.ring) > 0;
         drop(dispatcher);
         // What was visited no longer bars the way to free rows behind it.
-        self.freed();
+        self.visited();
         if batch.rows.is_empty() {
             return Offer::Nothing;
         }
@@ -239,7 +234,13 @@ impl Core {
     }
 
     /// Until when rows are to wait for others, if they are.
-    fn too_early(&self, dispatcher: &Dispatcher, rows: u64, now_ns: u64) -> Option<u64> {
+    fn too_early(
+        &self,
+        dispatcher: &Dispatcher,
+        backend: &Backend,
+        rows: u64,
+        now_ns: u64,
+    ) -> Option<u64> {
         if self.config.max_delay.is_zero() {
             return None;
         }
@@ -248,9 +249,17 @@ impl Core {
             // Nothing is committed, but something was given up, and is to be cleared away.
             return None;
         }
-        let waiting = Waiting { rows, oldest_ns, closing: !self.is_running() };
+        let max_rows = self.config.max_rows;
+        // A request with a deadline is committed, then noted, and then announced.
+        let start_by_ns = match self.next_deadline_ns.load(Ordering::Relaxed) {
+            // Where more rows wait than fit a batch, they are not looked at one by one.
+            _ if rows >= max_rows as u64 => NEVER,
+            NEVER => NEVER,
+            _ => dispatcher.start_by_ns(&self.ring, backend.cost.estimate_ns(rows as usize)),
+        };
+        let waiting = Waiting { rows, oldest_ns, start_by_ns, closing: !self.is_running() };
         let max_delay_ns = nanoseconds(self.config.max_delay);
-        match decide(now_ns, waiting, self.config.max_rows, max_delay_ns) {
+        match decide(now_ns, waiting, max_rows, max_delay_ns) {
             Decision::Take => None,
             Decision::WaitUntil(until_ns) => Some(until_ns),
         }
@@ -292,8 +301,9 @@ impl Core {
         for waiter in aftermath.wake.drain(..) {
             waiter.wake();
         }
-        if std::mem::take(&mut aftermath.freed) > 0 {
-            self.freed();
+        match std::mem::take(&mut aftermath.freed) {
+            0 => {}
+            rows => self.freed(rows),
         }
     }
 
@@ -391,10 +401,11 @@ impl Core {
         self.spaces.iter().for_each(Space::wake_all);
     }
 
-    /// Answers what waits and has expired. Returns when to look again.
-    pub(crate) fn expire(&self) -> u64 {
+    /// Answers what waits and has expired. Returns when to look again: when the first deadline of
+    /// those that wait passes, or earlier. It is found out `anew` where that is asked for.
+    pub(crate) fn expire(&self, anew: bool) -> u64 {
         let next_ns = self.next_deadline_ns.load(Ordering::Relaxed);
-        if self.clock.now() < next_ns {
+        if next_ns == NEVER || (self.clock.now() < next_ns && !anew) {
             return next_ns;
         }
         let mut aftermath = Aftermath::default();

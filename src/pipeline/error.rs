@@ -1,7 +1,7 @@
 //! Why the pipeline could not be started, would not take rows, or has no answer.
 
 use super::super::backend::BackendError;
-use super::super::plan::{InputType, PlanError};
+use super::super::plan::{InputType, PlanError, Precision};
 
 /// Why a pipeline could not be started or changed. What ran before goes on.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
@@ -39,6 +39,19 @@ pub enum PipelineError {
         expected: String,
         /// The beginning of the other's.
         got: String,
+    },
+    /// A backend whose plan rounds weights to another precision than the pipeline's.
+    #[error(
+        "precision: expected {}, which the pipeline runs, got {}; plan for that one, or start \
+         another pipeline",
+        expected.name(),
+        got.name()
+    )]
+    WrongPrecision {
+        /// The precision that runs.
+        expected: Precision,
+        /// The other plan's.
+        got: Precision,
     },
     /// The model cannot be planned for one of the devices.
     #[error(transparent)]
@@ -83,11 +96,21 @@ pub enum SubmitError {
         got: InputType,
     },
     /// Not the values of one row, or of a whole number of rows.
-    #[error("row: expected {inputs} values, got {values}")]
+    #[error("row: expected {}", super::super::backend::width_got(*inputs, *values))]
     WrongWidth {
         /// Values in a row.
         inputs: usize,
         /// Values handed over.
+        values: usize,
+    },
+    /// One of several rows that has another width than the others have to have.
+    #[error("row {row}: expected {inputs} values, got {values}")]
+    WrongRow {
+        /// Which of the rows handed over.
+        row: usize,
+        /// Values in a row.
+        inputs: usize,
+        /// Its values.
         values: usize,
     },
     /// A NaN or an infinity, where the pipeline was told to refuse them.

@@ -81,16 +81,20 @@ pub(crate) fn watch(mut watchdog: Watchdog) {
     core.watch.introduce(thread::current());
     while !watchdog.is_done() {
         let wait = watchdog.step();
-        if wait != Duration::MAX {
+        if wait <= watchdog.tick() {
             thread::park_timeout(wait);
             continue;
         }
         core.watch.lie_down();
-        // Looks once more: whoever wakes it looks for somebody asleep after the fact.
-        if watchdog.step() == Duration::MAX && !watchdog.is_done() {
-            while core.watch.is_asleep() {
-                thread::park();
+        // Looks once more: a thread that wakes it looks whether it sleeps after the fact.
+        match watchdog.step() {
+            wait if wait <= watchdog.tick() || watchdog.is_done() => {}
+            Duration::MAX => {
+                while core.watch.is_asleep() {
+                    thread::park();
+                }
             }
+            wait => thread::park_timeout(wait),
         }
         core.watch.get_up();
     }

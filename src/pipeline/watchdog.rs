@@ -1,8 +1,9 @@
 //! The watchdog: sees to what no worker can, because it is stuck in a driver or busy computing.
 //!
 //! It takes overdue batches from workers that do not come back, answers rows whose deadline passes
-//! while they wait, and drops what workers are done with. While nothing is in flight and no
-//! deadline is near, it sleeps and costs nothing.
+//! while they wait, passes over callers that do not come for room they were woken for, and drops
+//! what workers are done with. While nothing is in flight it sleeps until the first deadline of
+//! those that wait, and costs nothing.
 
 use std::time::Duration;
 
@@ -43,19 +44,33 @@ impl Watchdog {
         self.core.is_stopped() || self.core.is_drained()
     }
 
-    /// Looks after everything once. Returns how long to wait; [`Duration::MAX`] until woken.
+    /// The longest wait between two looks while there is something to watch.
+    pub(crate) fn tick(&self) -> Duration {
+        self.tick
+    }
+
+    /// Looks after everything once. Returns how long to wait: more than a [tick](Self::tick) unless
+    /// woken, and [`Duration::MAX`] until woken.
     pub(crate) fn step(&mut self) -> Duration {
         self.backends.clone_from(&lock(&self.core.backends));
         self.take_overdue();
         self.drop_retired();
         self.backends.clear();
-        let next_ns = self.core.expire();
-        let busy = self.core.in_flight() > 0 || next_ns != NEVER || !self.core.is_running();
-        self.quiet = if busy { 0 } else { self.quiet + 1 };
-        if self.quiet > QUIET_ROUNDS {
-            return Duration::MAX;
+        let mut turns = false;
+        for space in &self.core.spaces {
+            turns |= space.pass_over();
         }
-        self.core.clock.until(next_ns).clamp(TICK_MIN, self.tick)
+        let next_ns = self.core.expire(false);
+        let busy = self.core.in_flight() > 0 || turns || !self.core.is_running();
+        self.quiet = if busy { 0 } else { self.quiet.saturating_add(1) };
+        if self.quiet <= QUIET_ROUNDS {
+            return self.core.clock.until(next_ns).clamp(TICK_MIN, self.tick);
+        }
+        // Rows with deadlines may have been answered since those were noted.
+        match self.core.expire(true) {
+            NEVER => Duration::MAX,
+            next_ns => self.core.clock.until(next_ns).max(TICK_MIN),
+        }
     }
 
     /// Takes batches from workers that are overdue with them.

@@ -130,6 +130,12 @@ impl<Q, A> Ring<Q, A> {
         1 << self.lanes[lane].shift
     }
 
+    /// The lane of a row.
+    pub(crate) fn lane_of(&self, row: u32) -> usize {
+        // The first lane begins with row 0.
+        self.lanes.iter().rposition(|lane| row >= lane.first_row).unwrap_or(0)
+    }
+
     /// Claims of a lane that were not visited yet: about what waits there.
     pub(crate) fn waiting(&self, lane: usize) -> u64 {
         let lane = &self.lanes[lane];

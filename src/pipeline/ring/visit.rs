@@ -109,14 +109,10 @@ impl Reader {
         }
     }
 
-    /// Lets producers know how far the dispatcher has come. Returns the rows visited since the last
-    /// time: claims may go past them now, where others behind them are free.
-    pub(crate) fn publish<Q, A>(&self, ring: &Ring<Q, A>) -> u32 {
-        let head = &ring.lanes[self.lane].head;
-        let visited = self.head - head.load(Ordering::Relaxed);
-        head.store(self.head, Ordering::Release);
-        // No more than a few laps.
-        visited as u32
+    /// Lets producers know how far the dispatcher has come: claims may go past the rows visited
+    /// now, where others behind them are free.
+    pub(crate) fn publish<Q, A>(&self, ring: &Ring<Q, A>) {
+        ring.lanes[self.lane].head.store(self.head, Ordering::Release);
     }
 
     /// The first rows of the requests that wait, in order, without taking them.

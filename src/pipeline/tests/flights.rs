@@ -105,7 +105,7 @@ impl World {
 
     /// Two rows are there for every batch, unless one of them was lost.
     fn take_off(&mut self) {
-        let first = self.ring.claim(0, 2, |_| {}).expect("every row is free");
+        let first = self.ring.claim(0, 2, 0, |_| {}).expect("every row is free");
         self.ring.commit(first);
         let mut freed = 0;
         assert_eq!(self.reader.next(&self.ring, &mut freed).map(|it| it.first), Some(first));

@@ -1,10 +1,13 @@
 //! The whole pipeline on one thread, in time that the tests move.
 
 mod flights;
+mod guard;
 mod leaving;
 mod overlap;
+mod resting;
 mod ring;
 mod room;
+mod shares;
 mod simulation;
 
 use std::sync::Arc;

@@ -66,7 +66,7 @@ fn submit(ring: &Rows, value: u64) -> Result<u32, Refused> {
 
 /// Claims rows for one request and commits it.
 fn submit_rows(ring: &Rows, rows: u32, value: u64) -> Result<u32, Refused> {
-    let first = ring.claim(0, rows, |request| request.set(value))?;
+    let first = ring.claim(0, rows, 0, |request| request.set(value))?;
     ring.commit(first);
     Ok(first)
 }
