@@ -152,3 +152,44 @@ impl Classifier {
         &self.device
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Activation, Dense};
+
+    fn classifier() -> Classifier {
+        let weight = vec![1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0];
+        let layer = Dense::new(3, 3, weight, None, Activation::Identity).unwrap();
+        let model = Model::from_layers(vec![layer]).unwrap();
+        Classifier::new(model, &ClassifierOptions::default().backend(BackendKind::Cpu)).unwrap()
+    }
+
+    #[test]
+    fn rows_given_one_by_one_are_checked_one_by_one() {
+        let classifier = classifier();
+        let rows = [[0.0_f32, 1.0, 0.0], [0.0, 0.0, 1.0], [1.0, 0.0, 0.0]];
+        assert_eq!(classifier.classify_rows(&rows).unwrap(), [1, 2, 0]);
+        let vectors: Vec<Vec<f32>> = rows.iter().map(|row| row.to_vec()).collect();
+        assert_eq!(classifier.classify_rows(&vectors).unwrap(), [1, 2, 0]);
+        assert_eq!(classifier.classify_many(rows.as_flattened()).unwrap(), [1, 2, 0]);
+        let ragged = [vec![1.0_f32; 3], vec![1.0; 2], vec![1.0; 4]];
+        let error = classifier.classify_rows(&ragged).unwrap_err().to_string();
+        assert_eq!(error, "row 1: expected 3 values, got 2");
+        let error = classifier.classify_many(&[1.0_f32; 7]).unwrap_err().to_string();
+        assert_eq!(error, "rows: expected a multiple of 3 values, got 7: 2 rows and 1 value");
+        let error = classifier.classify(&[1.0_f32; 6]).unwrap_err().to_string();
+        assert_eq!(error, "row 0: expected 3 values, got 6");
+    }
+
+    #[test]
+    fn no_rows_have_no_classes() {
+        let (classifier, none) = (classifier(), [0.0_f32; 0]);
+        let no_rows: [[f32; 3]; 0] = [];
+        assert!(classifier.classify_rows(&no_rows).unwrap().is_empty());
+        assert!(classifier.classify_many(&none).unwrap().is_empty());
+        assert!(classifier.scores(&none).unwrap().is_empty());
+        let error = classifier.classify(&none).unwrap_err().to_string();
+        assert_eq!(error, "row 0: expected 3 values, got 0");
+    }
+}

@@ -8,8 +8,10 @@
 //! 3. As many rows are kept as there are turns. A caller that is not in line gets none of them, and
 //!    none at all while others sleep: every free row is somebody's turn then.
 //! 4. A turn ends when its caller comes back and takes a row, or sleeps again. Where it leaves
-//!    without a row, its turn goes to the next sleeper. A caller that does not come back is passed
-//!    over: see [`Space::pass_over`].
+//!    without a row, its turn goes to the next sleeper.
+//! 5. A caller that does not come back is passed over after a while: the next sleeper is *called*.
+//!    From then on the row is kept for nobody, and the first to come has it. So neither a task that
+//!    is not polled nor threads that wake late keep a row from being used.
 //!
 //! A lane that was found full is marked so, for as many rows as did not fit, and the mark is wiped
 //! off by the next thread that frees a row. A caller says that it looks before it looks, and marks
@@ -34,7 +36,7 @@ pub(crate) struct Space {
 /// What is looked at without the lock.
 #[derive(Debug)]
 struct Signs {
-    /// Callers that sleep or have a turn. Written under the lock.
+    /// Callers that sleep, have a turn or were called. Written under the lock.
     waiting: AtomicU64,
     /// Low half: 0, [`LOOKING`], or how many rows did not fit when a caller looked. High half: the
     /// number of the last look. Written by callers that found no room and by those that free rows.
@@ -50,8 +52,10 @@ struct Queue {
     next_place: u64,
     /// Callers that sleep, by their places in line.
     asleep: BTreeMap<u64, Waiter>,
-    /// Places of callers that were woken and have not come back, and the round of each wake-up.
+    /// Callers that were woken and have not come back, by their places, and the round of each
+    /// wake-up: those for which a row is kept, and those that were called.
     turns: BTreeMap<u64, u64>,
+    called: BTreeMap<u64, u64>,
     /// Rounds of [`Space::pass_over`].
     round: u64,
 }
@@ -99,6 +103,7 @@ impl Space {
             line.next_place
         });
         line.turns.remove(&place);
+        line.called.remove(&place);
         let before = line.asleep.insert(place, waiter);
         self.count(&line);
         drop(line);
@@ -113,16 +118,17 @@ impl Space {
         let mut line = lock(&self.line);
         let left = line.asleep.remove(&place);
         let had_turn = line.turns.remove(&place).is_some();
+        let was_called = line.called.remove(&place).is_some();
         let (others_sleep, turns) = (!line.asleep.is_empty(), line.turns.len() as u32);
         self.count(&line);
         drop(line);
         drop(left);
-        let is_passed_on = match took {
+        if took {
             // One row that was visited may have barred the way to several that are free.
-            true => others_sleep && ring.has_room(self.lane, turns + 1),
-            false => had_turn && planted::PASSES_TURNS,
-        };
-        is_passed_on && self.give_turns(1)
+            return others_sleep && ring.has_room(self.lane, turns + 1) && self.give_turns(1);
+        }
+        let passes = u32::from(planted::PASSES_TURNS);
+        (had_turn && self.give_turns(passes)) || (was_called && self.call(passes))
     }
 
     /// To be called after rows were freed. Returns whether a caller has a turn now.
@@ -162,23 +168,23 @@ impl Space {
         asleep.into_values().for_each(Waiter::wake);
     }
 
-    /// To be called now and then while there are turns. A turn that is as old as one such call is
-    /// over, and the next sleeper has it: a task that is not polled bars nobody for longer. It
-    /// keeps its place. Returns whether there are turns.
+    /// To be called at intervals. Passes over callers that were woken before the last time: the
+    /// next sleepers are called. A caller that is passed over keeps its place. Returns whether there
+    /// are callers that were woken and have not come back.
     pub(crate) fn pass_over(&self) -> bool {
         if self.signs.waiting.load(Ordering::Relaxed) == 0 {
             return false;
         }
         let mut line = lock(&self.line);
-        let before = line.turns.len();
-        let round = line.round;
-        line.turns.retain(|_, given| *given == round);
-        line.round += 1;
-        let over = (before - line.turns.len()) as u32;
-        let left = !line.turns.is_empty();
+        let Queue { turns, called, round, .. } = &mut *line;
+        let before = turns.len() + called.len();
+        turns.retain(|_, woken| woken == round);
+        called.retain(|_, woken| woken == round);
+        *round += 1;
+        let left = turns.len() + called.len();
         self.count(&line);
         drop(line);
-        self.give_turns(over) || left
+        self.call((before - left) as u32) || left > 0
     }
 
     /// How many rows a claim has to leave to others; `None` where all are others'.
@@ -190,25 +196,35 @@ impl Space {
         let turns = line.turns.len() as u32;
         match place {
             Some(place) => Some(turns - u32::from(line.turns.contains_key(&place))),
-            None => line.asleep.is_empty().then_some(turns),
+            None => (line.asleep.is_empty() || !line.called.is_empty()).then_some(turns),
         }
     }
 
-    /// Wakes so many sleepers, the first in line first. Returns whether there was one.
-    fn give_turns(&self, turns: u32) -> bool {
-        for given in 0..turns {
+    /// Wakes so many sleepers, for each of which a row is kept. Returns whether there was one.
+    fn give_turns(&self, sleepers: u32) -> bool {
+        self.wake(sleepers, |line| &mut line.turns)
+    }
+
+    /// Wakes so many sleepers, for which no row is kept. Returns whether there was one.
+    fn call(&self, sleepers: u32) -> bool {
+        self.wake(sleepers, |line| &mut line.called)
+    }
+
+    /// Wakes so many sleepers, the first in line first.
+    fn wake(&self, sleepers: u32, woken: fn(&mut Queue) -> &mut BTreeMap<u64, u64>) -> bool {
+        for count in 0..sleepers {
             let mut line = lock(&self.line);
-            let Some((place, waiter)) = line.asleep.pop_first() else { return given > 0 };
+            let Some((place, waiter)) = line.asleep.pop_first() else { return count > 0 };
             let round = line.round;
-            line.turns.insert(place, round);
+            woken(&mut line).insert(place, round);
             drop(line);
             waiter.wake();
         }
-        turns > 0
+        sleepers > 0
     }
 
     fn count(&self, line: &Queue) {
-        let waiting = line.asleep.len() + line.turns.len();
+        let waiting = line.asleep.len() + line.turns.len() + line.called.len();
         self.signs.waiting.store(waiting as u64, Ordering::Relaxed);
     }
 

@@ -12,7 +12,7 @@ use proptest::prelude::*;
 use super::super::ring::{Reader, Refused, Ring};
 use super::super::waiter::Waiter;
 
-const CASES: u32 = 1500;
+const CASES: u32 = if cfg!(miri) { 10 } else { 1500 };
 
 /// One thing that is done. Numbers choose among what there is, modulo how much there is.
 #[derive(Clone, Debug)]

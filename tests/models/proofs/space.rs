@@ -8,7 +8,7 @@ use super::super::pipeline::waiter::Waiter;
 use super::super::sync::Thread;
 use super::tickets::Alarm;
 use super::{Rows, Server, read, ring, spawn, submit};
-use crate::check::Orders::{All, Preempted};
+use crate::check::Orders::Preempted;
 use crate::check::{Seen, check};
 
 struct Room {
@@ -73,7 +73,7 @@ impl Room {
 
 /// Room that comes while somebody begins to wait is not missed. 7.
 pub(crate) fn is_not_missed() {
-    check(All, Seen::of(["did not sleep", "slept"]), |seen| {
+    check(Preempted(3), Seen::of(["did not sleep", "slept"]), |seen| {
         let (room, replies, _) = Room::full(1);
         let asks = spawn(&room, |room| room.submit(1));
         room.let_go(replies[0]);
@@ -111,7 +111,7 @@ pub(crate) fn is_left_to_the_next() {
 
 /// Whoever waits is told that there will be none. 7, 11.
 pub(crate) fn may_never_come() {
-    check(All, Seen::of(["told"]), |seen| {
+    check(Preempted(3), Seen::of(["told"]), |seen| {
         let (room, _, _) = Room::full(1);
         let asks = spawn(&room, |room| room.submit(1));
         room.ring.close();
