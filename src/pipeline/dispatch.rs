@@ -164,8 +164,8 @@ impl Dispatcher {
     }
 
     /// Fills `batch` with up to `max_rows` rows: what has to run again, else the share of the bulk
-    /// lane, and then what waits longest, lane by lane. Rows whose ticket is gone, or whose deadline
-    /// has passed, are answered instead.
+    /// lane, and then what waits longest, lane by lane. Rows whose ticket is gone, or whose
+    /// deadline has passed, are answered instead.
     pub(crate) fn form(
         &mut self,
         scene: Scene<'_>,

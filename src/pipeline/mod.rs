@@ -36,8 +36,8 @@
 //!   none left they fail, and say why. Nobody waits for ever.
 //! * Rows submitted by one thread with one priority begin in the order they were submitted. Replies
 //!   come in whatever order devices finish.
-//! * Callers that wait for room get it in the order they came, and one that does not come for it bars
-//!   the others for a few watchdog ticks at most.
+//! * Callers that wait for room get it in the order they came, and one that does not come for it
+//!   bars the others for a few watchdog ticks at most.
 //! * Nothing is allocated for a request after it has been warm once, but for the list of
 //!   [`Pipeline::submit_rows`] and the copies of [`Pipeline::feed`].
 

@@ -169,8 +169,8 @@ impl Space {
     }
 
     /// To be called at intervals. Passes over callers that were woken before the last time: the
-    /// next sleepers are called. A caller that is passed over keeps its place. Returns whether there
-    /// are callers that were woken and have not come back.
+    /// next sleepers are called. A caller that is passed over keeps its place. Returns whether
+    /// there are callers that were woken and have not come back.
     pub(crate) fn pass_over(&self) -> bool {
         if self.signs.waiting.load(Ordering::Relaxed) == 0 {
             return false;

@@ -170,8 +170,8 @@ impl Caller {
         shared: &Arc<Shared>,
         others: Sender<Asked>,
     ) -> Caller {
-        let next_id = 100 * (number as u64 + 1);
-        Caller { pipeline, shared: Arc::clone(shared), others, next_id, kept: None, forgotten: None }
+        let (shared, next_id) = (Arc::clone(shared), 100 * (number as u64 + 1));
+        Caller { pipeline, shared, others, next_id, kept: None, forgotten: None }
     }
 
     /// Does a number of things, unless the pipeline is shut down before.
