@@ -194,8 +194,8 @@ impl Dispatcher {
         self.share.note(interactive, bulk, waits, max_rows);
     }
 
-    /// Adds rows of one lane to a batch, until it has so many or nothing waits in the lane. Returns
-    /// their number.
+    /// Adds rows of one lane to a batch, until it has `rows` or nothing waits in the lane. Returns
+    /// the number added.
     fn fill(
         &mut self,
         number: usize,

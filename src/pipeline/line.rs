@@ -19,7 +19,7 @@ impl Core {
         self.spaces[lane].claim(&self.ring, rows, place, |it| *it = request)
     }
 
-    /// Gives room to callers that wait for it, once so many rows were freed in whichever lane.
+    /// Gives room to callers that wait for it, after `rows` rows were freed in any lane.
     pub(super) fn freed(&self, rows: u32) {
         self.give(|space| space.freed(rows));
     }

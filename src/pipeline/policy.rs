@@ -51,7 +51,7 @@ pub(crate) fn start_by_ns(submitted_ns: u64, deadline_ns: u64, run_ns: u64) -> u
     deadline_ns.saturating_sub(run_ns).saturating_sub(spare_ns)
 }
 
-/// Where interactive rows would fill every batch, bulk rows get one row for so many of those.
+/// Where interactive rows would fill every batch, bulk gets one row for this many of theirs.
 pub(crate) const BULK_ONE_IN: usize = 16;
 
 /// What bulk rows have a claim to. Interactive rows go first; those that do while bulk rows wait

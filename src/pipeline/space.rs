@@ -5,13 +5,13 @@
 //! 2. A thread that frees rows looks for the line afterwards, and gives each row to a sleeper, the
 //!    first in line first: it wakes it, and the sleeper has a *turn*. Fences on both sides between
 //!    saying and looking make at least one of them see the other, as in [`bell`](super::bell).
-//! 3. As many rows are kept as there are turns. A caller that is not in line gets none of them, and
-//!    none at all while others sleep: every free row is somebody's turn then.
+//! 3. As many rows are kept as there are turns. A caller that is not in line gets none of them,
+//!    and none at all while others sleep: every free row belongs to a turn then.
 //! 4. A turn ends when its caller comes back and takes a row, or sleeps again. Where it leaves
 //!    without a row, its turn goes to the next sleeper.
 //! 5. A caller that does not come back is passed over after a while: the next sleeper is *called*.
-//!    From then on the row is kept for nobody, and the first to come has it. So neither a task that
-//!    is not polled nor threads that wake late keep a row from being used.
+//!    From then on the row is not kept any more, and the first to come has it. So neither a task
+//!    that is not polled nor threads that wake late keep a row from being used.
 //!
 //! A lane that was found full is marked so, for as many rows as did not fit, and the mark is wiped
 //! off by the next thread that frees a row. A caller says that it looks before it looks, and marks
@@ -135,7 +135,7 @@ impl Space {
     pub(crate) fn freed(&self, rows: u32) -> bool {
         fence(Ordering::SeqCst);
         if self.wipe() {
-            // Whoever joins the line sees the mark gone, or is seen.
+            // A caller that joins the line sees the mark gone, or is seen.
             fence(Ordering::SeqCst);
         }
         self.signs.waiting.load(Ordering::Relaxed) != 0 && self.give_turns(rows)
@@ -200,17 +200,18 @@ impl Space {
         }
     }
 
-    /// Wakes so many sleepers, for each of which a row is kept. Returns whether there was one.
+    /// Wakes up to `sleepers` callers, for each of which a row is kept. Returns whether there was
+    /// one.
     fn give_turns(&self, sleepers: u32) -> bool {
         self.wake(sleepers, |line| &mut line.turns)
     }
 
-    /// Wakes so many sleepers, for which no row is kept. Returns whether there was one.
+    /// Wakes up to `sleepers` callers, for which no row is kept. Returns whether there was one.
     fn call(&self, sleepers: u32) -> bool {
         self.wake(sleepers, |line| &mut line.called)
     }
 
-    /// Wakes so many sleepers, the first in line first.
+    /// Wakes up to `sleepers` callers, the first in line first.
     fn wake(&self, sleepers: u32, woken: fn(&mut Queue) -> &mut BTreeMap<u64, u64>) -> bool {
         for count in 0..sleepers {
             let mut line = lock(&self.line);
@@ -228,7 +229,7 @@ impl Space {
         self.signs.waiting.store(waiting as u64, Ordering::Relaxed);
     }
 
-    /// Whether so many rows are known not to fit.
+    /// Whether `rows` rows are known not to fit.
     fn is_marked(&self, rows: u32) -> bool {
         let marked = self.signs.full.load(Ordering::Relaxed) & LOW;
         marked != 0 && marked != LOOKING && u64::from(rows) >= marked
@@ -250,7 +251,7 @@ impl Space {
         }
     }
 
-    /// Marks the lane as full for so many rows, unless rows were freed since the look began, or
+    /// Marks the lane as full for `rows` rows, unless rows were freed since the look began, or
     /// another caller has looked.
     fn mark(&self, look: u64, rows: u32) {
         let marked = (look & !LOW) | u64::from(rows);

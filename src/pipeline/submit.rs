@@ -344,7 +344,7 @@ impl Pipeline {
     }
 }
 
-/// The bytes of each of so many rows.
+/// The bytes of each of `count` rows.
 fn apart<'a>(rows: Rows<'a>, count: usize) -> impl ExactSizeIterator<Item = &'a [u8]> {
     let bytes = rows.bytes();
     bytes.chunks_exact(bytes.len() / count)

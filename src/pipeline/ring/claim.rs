@@ -26,8 +26,8 @@ enum Row {
 
 impl<Q, A> Ring<Q, A> {
     /// Claims rows of a lane for one request and lets `write` say what it is; the caller then
-    /// writes its values and commits or discards it. Returns its first row. Where so many rows more
-    /// are `kept` for others, those have to be free, too.
+    /// writes its values and commits or discards it. Returns its first row. Beside
+    /// its rows, `kept` more have to be free, which others have a claim to.
     ///
     /// # Panics
     /// Where the lane has fewer rows than asked for, or none are.
@@ -83,8 +83,8 @@ impl<Q, A> Ring<Q, A> {
     }
 
     /// Looks from the tail on for as many free rows as asked for, lets taken ones between them sit
-    /// out, and returns the tail behind them; `None` where the tail has moved meanwhile. Where rows
-    /// are kept, so many more have to be free.
+    /// out, and returns the tail behind them; `None` where the tail has moved meanwhile. Beside
+    /// them, `kept` more have to be free.
     fn find(
         &self,
         lane: &Lane,

@@ -28,7 +28,7 @@ fn rest(watchdog: &mut Watchdog) -> Duration {
 }
 
 #[test]
-fn a_deadline_of_an_answered_row_wakes_nobody() {
+fn a_deadline_of_an_answered_row_wakes_no_thread() {
     let (mut bench, mut watchdog) = bench(Duration::ZERO);
     assert_eq!(rest(&mut watchdog), Duration::MAX);
     let options = due_in(&bench, HOUR);

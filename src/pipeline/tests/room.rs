@@ -157,7 +157,7 @@ fn a_row_that_becomes_free_is_the_first_callers_in_line() {
 
 /// As many are woken as rows became free, and none of them waits for another to be polled.
 #[test]
-fn a_task_that_is_not_polled_bars_nobody() {
+fn a_task_that_is_not_polled_blocks_no_other() {
     let (bench, replies) = full();
     let mut waiting = [3.0, 4.0, 5.0].map(|x| asks(&bench.pipeline, x));
     assert!(waiting.iter_mut().all(|asks| asks.poll().is_none()));

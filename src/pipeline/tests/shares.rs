@@ -1,4 +1,4 @@
-//! Who goes first, and that nobody else waits for ever.
+//! Which rows go first, and that the others do not wait for ever.
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;

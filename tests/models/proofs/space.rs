@@ -174,7 +174,7 @@ pub(crate) fn is_kept_for_the_first() {
     });
 }
 
-/// A caller that is woken and does not come bars nobody for ever. 7.
+/// A caller that is woken and does not come does not block others for ever. 7.
 pub(crate) fn is_passed_over() {
     check(Preempted(2), Seen::of(["did not sleep", "slept"]), |seen| {
         let (room, replies, _) = Room::full(1);
