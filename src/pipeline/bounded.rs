@@ -19,7 +19,7 @@ pub(crate) fn within<T: Send + 'static>(
     let name = device.to_owned();
     let body = move || {
         let outcome = catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
-            let message = super::threads::message_of(&*panic);
+            let message = super::threads::message_of(panic);
             Err(BackendError::Device { device: name, message })
         });
         // Nobody receives what comes too late.

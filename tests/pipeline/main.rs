@@ -20,3 +20,4 @@ mod routing;
 mod stopping;
 mod submitting;
 mod swapping;
+mod wakers;
