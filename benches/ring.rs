@@ -42,8 +42,8 @@ struct Alone {
 
 impl Alone {
     fn new() -> Alone {
-        let ring = Ring::new(&[ROWS]);
-        let reader = Reader::new(&ring, 0);
+        let ring = Ring::new(&[ROWS]).unwrap();
+        let reader = Reader::new(&ring, 0).unwrap();
         Alone { ring, reader, firsts: Vec::with_capacity(ROWS as usize), number: 0 }
     }
 

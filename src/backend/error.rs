@@ -102,6 +102,13 @@ pub enum BackendError {
         /// The driver's own words.
         message: String,
     },
+    /// The device was opened before this process was forked from the one that opened it, and is
+    /// still that one's.
+    #[error("{device}: it is the parent's of this process; open devices after the fork")]
+    Forked {
+        /// The device's name.
+        device: String,
+    },
     /// The device failed in some other way.
     #[error("{device}: {message}")]
     Device {

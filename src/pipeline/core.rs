@@ -1,6 +1,8 @@
 //! What producers, workers, the watchdog and tickets share.
 
+use super::super::backend::process::Process;
 use super::super::backend::{BackendError, BackendKind};
+use super::super::model::ContentHash;
 use super::super::sync::{
     Arc, AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Mutex, Ordering, Thread, fence, lock,
 };
@@ -26,6 +28,8 @@ const DEFER_NS: u64 = 50_000;
 #[derive(Debug)]
 pub(crate) struct Core {
     pub(crate) config: PipelineConfig,
+    /// The content hash of the first version.
+    pub(crate) first_hash: ContentHash,
     pub(crate) clock: Clock,
     pub(crate) ring: Rows,
     pub(crate) store: Store,
@@ -50,6 +54,8 @@ pub(crate) struct Core {
     /// What backends did whose entry is another's now. Locked after the backends.
     pub(crate) past: Mutex<Metrics>,
     pub(crate) watch: Watch,
+    /// The process that has the threads.
+    process: Process,
 }
 
 const RUNNING: u8 = 0;
@@ -58,9 +64,12 @@ const DRAINING: u8 = 1;
 /// What is left is turned away.
 const STOPPED: u8 = 2;
 
-/// How the watchdog is woken.
+/// How the watchdog is woken, and the time it has seen pass.
 #[derive(Debug, Default)]
 pub(crate) struct Watch {
+    /// Nanoseconds that passed while batches were watched, pauses of the process left out. Written
+    /// by the watchdog.
+    seen_ns: AtomicU64,
     asleep: AtomicBool,
     thread: Mutex<Option<Thread>>,
 }
@@ -77,20 +86,22 @@ pub(crate) enum Offer {
 }
 
 impl Core {
-    /// A pipeline without backends.
+    /// A pipeline without backends; `None` where memory runs out.
     pub(crate) fn new(
         config: PipelineConfig,
         clock: Clock,
         ring: Rows,
         store: Store,
         generation: Arc<Generation>,
-    ) -> Core {
+    ) -> Option<Core> {
         let lanes = config.lanes().len();
-        let dispatcher = Dispatcher::new(&ring, lanes, generation);
+        let first_hash = generation.hash;
+        let dispatcher = Dispatcher::new(&ring, lanes, generation)?;
         let bell = Bell::new();
         bell.set_deserted(true);
-        Core {
+        Some(Core {
             config,
+            first_hash,
             clock,
             ring,
             store,
@@ -107,7 +118,8 @@ impl Core {
             reason: Mutex::new(String::from("none was attached")),
             past: Mutex::default(),
             watch: Watch::default(),
-        }
+            process: Process::this(),
+        })
     }
 
     // --- producers ---
@@ -140,6 +152,12 @@ impl Core {
         self.spaces.iter().for_each(Space::freed);
     }
 
+    /// Whether this is a child of the pipeline's process: nobody runs its rows here, and a thread
+    /// that is not here may have held any of its locks.
+    pub(crate) fn is_forked(&self) -> bool {
+        !self.process.is_this()
+    }
+
     /// Whether the pipeline takes rows at all.
     pub(crate) fn is_running(&self) -> bool {
         self.stage.load(Ordering::Acquire) == RUNNING
@@ -157,8 +175,13 @@ impl Core {
 
     /// The family and name of a backend, by its number.
     pub(crate) fn backend_info(&self, number: u8) -> (BackendKind, String) {
-        let backends = lock(&self.backends);
-        let info = backends.get(usize::from(number)).map(|backend| &backend.info);
+        let backends = if self.is_forked() {
+            self.backends.try_lock().ok()
+        } else {
+            Some(lock(&self.backends))
+        };
+        let found = backends.as_ref().and_then(|them| them.get(usize::from(number)));
+        let info = found.map(|backend| &backend.info);
         // Numbers in answers are those of backends that ran something.
         info.map_or((BackendKind::Auto, String::new()), |info| (info.backend, info.name.clone()))
     }
@@ -180,7 +203,8 @@ impl Core {
             return Offer::Nothing;
         }
         let now_ns = self.clock.now();
-        if let Some(until_ns) = self.too_early(&dispatcher, rows, now_ns) {
+        let max_rows = backend.rows_in_time();
+        if let Some(until_ns) = self.too_early(&dispatcher, (rows, max_rows), now_ns) {
             return Offer::Later(until_ns);
         }
         if self.waits_for_older(&mut dispatcher, backend, aftermath) {
@@ -194,7 +218,7 @@ impl Core {
             return Offer::Later(now_ns + DEFER_NS);
         }
         let scene = Scene { ring: &self.ring, tally: &self.tally, now_ns };
-        dispatcher.form(scene, backend.max_rows, batch, aftermath);
+        dispatcher.form(scene, max_rows, batch, aftermath);
         // Counted before the lock is free, so that nobody sees the rows neither wait nor fly.
         self.in_flight.fetch_add(batch.rows.len(), Ordering::AcqRel);
         let left = dispatcher.waiting(&self.ring) > 0;
@@ -239,7 +263,12 @@ impl Core {
     }
 
     /// Until when rows are to wait for others, if they are.
-    fn too_early(&self, dispatcher: &Dispatcher, rows: u64, now_ns: u64) -> Option<u64> {
+    fn too_early(
+        &self,
+        dispatcher: &Dispatcher,
+        (rows, max_rows): (u64, usize),
+        now_ns: u64,
+    ) -> Option<u64> {
         if self.config.max_delay.is_zero() {
             return None;
         }
@@ -250,7 +279,7 @@ impl Core {
         }
         let waiting = Waiting { rows, oldest_ns, closing: !self.is_running() };
         let max_delay_ns = nanoseconds(self.config.max_delay);
-        match decide(now_ns, waiting, self.config.max_rows, max_delay_ns) {
+        match decide(now_ns, waiting, max_rows, max_delay_ns) {
             Decision::Take => None,
             Decision::WaitUntil(until_ns) => Some(until_ns),
         }
@@ -328,7 +357,6 @@ impl Core {
         if !backend.set_lost(&error.to_string()) {
             return;
         }
-        tracing::warn!(backend = backend.kind().name(), %error, "backend lost");
         *lock(&self.reason) = error.to_string();
         self.count_ready(&backends);
         drop(backends);
@@ -337,6 +365,7 @@ impl Core {
         if self.is_deserted() {
             self.turn_all_away();
         }
+        tracing::warn!(backend = backend.kind().name(), %error, "backend lost");
     }
 
     /// Has everything run again that a backend has in flight.
@@ -461,6 +490,16 @@ impl Watch {
                 thread.unpark();
             }
         }
+    }
+
+    /// Counts time that the watchdog saw pass.
+    pub(crate) fn see(&self, seen_ns: u64) {
+        self.seen_ns.store(seen_ns, Ordering::Relaxed);
+    }
+
+    /// The time counted so far: what batches in flight are timed by.
+    pub(crate) fn seen_ns(&self) -> u64 {
+        self.seen_ns.load(Ordering::Relaxed)
     }
 
     /// Says that the watchdog is going to sleep until it is woken; it has to look once more.

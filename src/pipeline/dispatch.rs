@@ -50,14 +50,14 @@ pub(crate) struct Scene<'a> {
 }
 
 impl Dispatcher {
-    /// At the beginning of every lane.
-    pub(crate) fn new(ring: &Rows, lanes: usize, current: Arc<Generation>) -> Dispatcher {
-        let lanes = (0..lanes).map(|lane| Lane {
-            reader: Reader::new(ring, lane),
-            open: None,
-            generation: Arc::clone(&current),
-        });
-        Dispatcher { lanes: lanes.collect(), retries: VecDeque::new(), current }
+    /// At the beginning of every lane; `None` where memory runs out.
+    pub(crate) fn new(ring: &Rows, lanes: usize, current: Arc<Generation>) -> Option<Dispatcher> {
+        let lane = |lane| {
+            let (reader, generation) = (Reader::new(ring, lane)?, Arc::clone(&current));
+            Some(Lane { reader, open: None, generation })
+        };
+        let lanes = (0..lanes).map(lane).collect::<Option<_>>()?;
+        Some(Dispatcher { lanes, retries: VecDeque::new(), current })
     }
 
     /// The version that new requests run with.

@@ -61,6 +61,9 @@ pub enum PipelineError {
     /// The pipeline was shut down.
     #[error("pipeline: it was shut down; start another one")]
     ShutDown,
+    /// The pipeline was started before this process was forked from its parent.
+    #[error("pipeline: it is the parent's of this process; start one after the fork")]
+    Forked,
 }
 
 /// Why rows were not taken. Nothing was: they are still the caller's.
@@ -124,6 +127,10 @@ pub enum SubmitError {
     /// The pipeline was shut down.
     #[error("pipeline: it was shut down")]
     ShutDown,
+    /// The pipeline was started before this process was forked from its parent, which alone has the
+    /// threads that run rows.
+    #[error("pipeline: it is the parent's of this process; start one after the fork")]
+    Forked,
 }
 
 impl SubmitError {
@@ -149,6 +156,9 @@ pub enum ReplyError {
     /// The pipeline was shut down before the rows were run.
     #[error("pipeline: it was shut down before the rows were run")]
     ShutDown,
+    /// The rows were taken before this process was forked from its parent, where they are answered.
+    #[error("ticket: it is the parent's of this process; submit the rows again after the fork")]
+    Forked,
     /// The ticket was polled before, and has given its reply.
     #[error("ticket: it has given its reply already")]
     Taken,

@@ -67,7 +67,11 @@ impl<T: Value> RowGuard<T> {
     ///
     /// # Errors
     /// [`SubmitError::NotFinite`], where the pipeline refuses such rows; it is given back then.
+    /// [`SubmitError::Forked`] in a child of the process that reserved it.
     pub fn commit(self) -> Result<Ticket, SubmitError> {
+        if self.shard.core.is_forked() {
+            return Err(SubmitError::Forked);
+        }
         if self.shard.core.config.not_finite == NotFinite::Refuse {
             let row = Rows::of_bytes(T::INPUT, bytemuck::cast_slice(&self));
             finite(row, self.len())?;
@@ -99,6 +103,9 @@ impl<T: Value> DerefMut for RowGuard<T> {
 impl<T: Value> Drop for RowGuard<T> {
     fn drop(&mut self) {
         let core = &self.shard.core;
+        if core.is_forked() {
+            return;
+        }
         core.ring.discard(self.row);
         // Somebody has to clear it away.
         core.announce();

@@ -25,7 +25,9 @@ impl Line {
 
     /// Leaves the line.
     pub(crate) fn leave(&mut self) {
-        if let Some(place) = self.place.take() {
+        if let Some(place) = self.place.take()
+            && !self.core.is_forked()
+        {
             self.core.spaces[self.lane].leave(place);
         }
     }

@@ -1,12 +1,15 @@
 //! From a model to a pipeline on whatever this machine has.
 
+use std::time::Duration;
+
 use super::super::backend::{BackendKind, Device, OpenOptions, open_with};
 use super::super::model::Model;
 use super::super::plan::{Plan, PlanOptions, Precision};
-use super::super::sync::{Arc, Weak, lock};
+use super::super::sync::{Arc, lock};
 use super::config::PipelineConfig;
+use super::engine::Engine;
 use super::error::PipelineError;
-use super::handle::{Owner, Pipeline};
+use super::handle::Pipeline;
 
 /// What a caller chooses about a pipeline that opens its devices itself.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -42,44 +45,46 @@ impl Pipeline {
         }
         if joins {
             *lock(&pipeline.owner.joining) = Some(Arc::new(model.clone()));
-            let owner = Arc::downgrade(&pipeline.owner);
-            let options = options.clone();
-            pipeline.spawn("fusewire-join", move || join_all(&owner, &options))?;
+            let (engine, options) = (Arc::clone(&pipeline.owner.engine), options.clone());
+            let join = move || join_all(&engine, &options);
+            if let Err(error) = pipeline.owner.spawn("fusewire-join", true, join) {
+                *lock(&pipeline.owner.joining) = None;
+                pipeline.shutdown(Duration::ZERO);
+                return Err(error);
+            }
         }
         Ok(pipeline)
     }
 
     /// Whether devices are still being opened that may join.
     pub fn is_joining(&self) -> bool {
-        lock(&self.owner.joining).is_some()
-    }
-
-    /// Has a device join with the model that runs now.
-    fn join(&self, device: &dyn Device, options: &PlanOptions) -> Result<(), PipelineError> {
-        let _one_at_a_time = lock(&self.owner.changes);
-        let Some(model) = lock(&self.owner.joining).clone() else { return Ok(()) };
-        let plan = Plan::new(&model, device.limits(), options)?;
-        self.attach_alone(device.load(plan)?)
+        self.owner.is_joining()
     }
 }
 
-/// Opens one GPU of each family and has it join, as long as somebody holds the pipeline.
-fn join_all(owner: &Weak<Owner>, options: &PipelineOptions) {
+/// Opens one GPU of each family and has it join, as long as the pipeline runs.
+fn join_all(engine: &Engine, options: &PipelineOptions) {
     for backend in [BackendKind::Cuda, BackendKind::Wgpu] {
-        if !owner.upgrade().is_some_and(|owner| owner.core.is_running()) {
+        if !engine.core.is_running() {
             break;
         }
         let opened = open_with(&OpenOptions { backend, ..options.device.clone() });
-        let Some(pipeline) = owner.upgrade().map(Pipeline::from) else { return };
         let joined = opened
             .map_err(PipelineError::from)
-            .and_then(|device| pipeline.join(&*device, &options.plan));
+            .and_then(|device| join(engine, &*device, &options.plan));
         match joined {
             Ok(()) => tracing::info!(backend = backend.name(), "backend joined"),
             Err(error) => tracing::info!(backend = backend.name(), %error, "no backend joined"),
         }
     }
-    if let Some(owner) = owner.upgrade() {
-        *lock(&owner.joining) = None;
-    }
+    *lock(&engine.joining) = None;
+}
+
+/// Has a device join with the model that runs now.
+fn join(engine: &Engine, device: &dyn Device, options: &PlanOptions) -> Result<(), PipelineError> {
+    let _one_at_a_time = lock(&engine.changes);
+    engine.check_running()?;
+    let Some(model) = lock(&engine.joining).clone() else { return Ok(()) };
+    let plan = Plan::new(&model, device.limits(), options)?;
+    engine.attach_alone(device.load(plan)?)
 }

@@ -51,6 +51,9 @@ impl Shard {
 
 impl Drop for Shard {
     fn drop(&mut self) {
+        if self.core.is_forked() {
+            return;
+        }
         let admitted = self.admitted.load(Ordering::Relaxed);
         self.shards.gone.fetch_add(admitted, Ordering::Release);
     }

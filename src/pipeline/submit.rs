@@ -228,6 +228,9 @@ impl Pipeline {
     /// Claims rows, where the pipeline takes any now. Returns the first and the deadline.
     fn claim(&self, rows: u32, options: &SubmitOptions) -> Result<(u32, u64), SubmitError> {
         let core = self.core();
+        if core.is_forked() {
+            return Err(SubmitError::Forked);
+        }
         let deadline_ns = self.deadline_ns(options)?;
         core.space(options)?;
         if core.is_deserted() && core.is_running() {

@@ -34,6 +34,14 @@ struct Held {
     first: u32,
 }
 
+impl Held {
+    /// Whether there is nothing to wait for.
+    fn is_settled(&self) -> bool {
+        let core = &self.shard.core;
+        core.is_forked() || core.ring.is_complete(self.first)
+    }
+}
+
 impl Ticket {
     /// The ticket of a committed request.
     pub(crate) fn new(shard: Arc<Shard>, first: u32) -> Ticket {
@@ -42,7 +50,7 @@ impl Ticket {
 
     /// Whether waiting would return at once.
     pub fn is_ready(&self) -> bool {
-        self.held.as_ref().is_some_and(|held| held.shard.core.ring.is_complete(held.first))
+        self.held.as_ref().is_some_and(|held| held.is_settled())
     }
 
     /// Waits for the answer on the caller's thread.
@@ -69,6 +77,9 @@ impl Ticket {
     pub(crate) fn register(&self, context: &Context<'_>) -> bool {
         let Some(Held { shard, first }) = &self.held else { return true };
         let ring = &shard.core.ring;
+        if shard.core.is_forked() {
+            return false;
+        }
         let waiter = || Waiter::Task(context.waker().clone());
         // SAFETY: this is the request's ticket.
         !ring.is_complete(*first) && !unsafe { ring.wait(*first, waiter()) }
@@ -78,6 +89,9 @@ impl Ticket {
     fn block_until(&self, then_ns: u64) -> bool {
         let Some(Held { shard, first }) = &self.held else { return true };
         let core = &shard.core;
+        if core.is_forked() {
+            return true;
+        }
         let is_complete = || core.ring.is_complete(*first);
         let mut patience = Patience::new(core.config.waiting);
         while !is_complete() && patience.is_left() {}
@@ -102,6 +116,9 @@ impl Ticket {
     /// The reply of a complete request; from here on it holds the rows.
     fn reply(&mut self) -> Result<Reply, ReplyError> {
         let reply = Reply { held: self.held.take().ok_or(ReplyError::Taken)? };
+        if reply.held.shard.core.is_forked() {
+            return Err(ReplyError::Forked);
+        }
         let mut outcomes = reply.rows().map(|row| row.answer().outcome);
         let wrong = outcomes.find(|outcome| *outcome != Outcome::Completed);
         drop(outcomes);
@@ -128,7 +145,7 @@ impl Drop for Ticket {
     fn drop(&mut self) {
         let Some(Held { shard, first }) = self.held.take() else { return };
         // SAFETY: this is the request's ticket, at its end.
-        if unsafe { shard.core.ring.abandon(first) } > 0 {
+        if !shard.core.is_forked() && unsafe { shard.core.ring.abandon(first) } > 0 {
             shard.core.freed();
         }
     }
@@ -185,6 +202,9 @@ impl Reply {
 
 impl Drop for Reply {
     fn drop(&mut self) {
+        if self.held.shard.core.is_forked() {
+            return;
+        }
         // SAFETY: the request is complete, and held by the reply alone, which is at its end.
         unsafe { self.held.shard.core.ring.release(self.held.first) };
         self.held.shard.core.freed();

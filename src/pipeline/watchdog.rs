@@ -3,18 +3,20 @@
 //! It takes overdue batches from workers that do not come back, answers rows whose deadline passes
 //! while they wait, and drops what workers are done with. While nothing is in flight and no
 //! deadline is near, it sleeps and costs nothing.
+//!
+//! Batches are timed by its own looks at the clock, so that a pause of the whole process, in which
+//! no worker could land its batch either, is no time that a device took. Callers' deadlines are
+//! instants, and pass during a pause as well.
 
 use std::time::Duration;
 
 use super::super::backend::BackendError;
+use super::super::backend::stopwatch::{Stopwatch, TICK_MIN};
 use super::super::sync::{Arc, lock};
 use super::backends::Backend;
 use super::clock::{NEVER, nanoseconds};
 use super::core::Core;
 
-/// How often it looks while there is something to watch.
-const TICK_MIN: Duration = Duration::from_millis(1);
-const TICK_MAX: Duration = Duration::from_millis(20);
 /// Rounds without anything to watch before it sleeps for good.
 const QUIET_ROUNDS: u32 = 8;
 
@@ -24,14 +26,15 @@ pub(crate) struct Watchdog {
     core: Arc<Core>,
     /// The backends, while it looks after them.
     backends: Vec<Arc<Backend>>,
-    tick: Duration,
+    stopwatch: Stopwatch,
     quiet: u32,
 }
 
 impl Watchdog {
     pub(crate) fn new(core: Arc<Core>) -> Watchdog {
-        let tick = (core.config.batch_timeout / 16).clamp(TICK_MIN, TICK_MAX);
-        Watchdog { core, backends: Vec::new(), tick, quiet: 0 }
+        let now = Duration::from_nanos(core.clock.now());
+        let stopwatch = Stopwatch::new(core.config.batch_timeout, now);
+        Watchdog { core, backends: Vec::new(), stopwatch, quiet: 0 }
     }
 
     pub(crate) fn core(&self) -> &Arc<Core> {
@@ -55,17 +58,19 @@ impl Watchdog {
         if self.quiet > QUIET_ROUNDS {
             return Duration::MAX;
         }
-        self.core.clock.until(next_ns).clamp(TICK_MIN, self.tick)
+        self.core.clock.until(next_ns).clamp(TICK_MIN, self.stopwatch.tick())
     }
 
     /// Takes batches from workers that are overdue with them.
-    fn take_overdue(&self) {
+    fn take_overdue(&mut self) {
         let core = &self.core;
-        let (now_ns, grace_ns) = (core.clock.now(), nanoseconds(self.tick));
+        let seen = self.stopwatch.look(Duration::from_nanos(core.clock.now()));
+        let (seen_ns, grace_ns) = (nanoseconds(seen), nanoseconds(self.stopwatch.tick()));
+        core.watch.see(seen_ns);
         for backend in self.backends.iter().filter(|backend| backend.is_ready()) {
             let flights = backend.seats.iter().flat_map(|seat| &seat.flights);
             for flight in flights {
-                if let Some(batch) = flight.revoke_overdue(&core.ring, now_ns, grace_ns) {
+                if let Some(batch) = flight.revoke_overdue(&core.ring, seen_ns, grace_ns) {
                     let device = backend.info.name.clone();
                     core.lose(backend, &BackendError::Timeout { device });
                     core.retry(batch);

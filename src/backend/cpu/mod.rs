@@ -146,6 +146,10 @@ impl Device for CpuDevice {
         Some(peak::measure(&self.kernels, working_set_bytes))
     }
 
+    fn computes_in_call(&self) -> bool {
+        true
+    }
+
     fn load(&self, plan: Arc<Plan>) -> Result<Arc<dyn Executable>, BackendError> {
         if *plan.limits() != self.limits {
             return Err(BackendError::WrongPlan);

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use super::super::super::sync::Ordering;
 use super::super::word;
-use super::Ring;
+use super::{Ring, room};
 
 /// How far the dispatcher has come in one lane. There is one for each lane.
 #[derive(Debug)]
@@ -42,17 +42,19 @@ enum Found {
 }
 
 impl Reader {
-    /// At the beginning of a lane.
-    pub(crate) fn new<Q, A>(ring: &Ring<Q, A>, lane: usize) -> Reader {
+    /// At the beginning of a lane; `None` where memory runs out.
+    pub(crate) fn new<Q, A>(ring: &Ring<Q, A>, lane: usize) -> Option<Reader> {
         let rows = ring.capacity(lane);
-        Reader {
+        let mut is_hole = room(rows)?;
+        is_hole.resize(rows, false);
+        Some(Reader {
             lane,
             first_row: ring.lanes[lane].first_row,
             head: 0,
-            holes: Vec::with_capacity(rows),
-            is_hole: vec![false; rows].into(),
-            late: VecDeque::with_capacity(rows),
-        }
+            holes: room(rows)?,
+            is_hole: is_hole.into(),
+            late: room(rows)?.into(),
+        })
     }
 
     /// Visits the holes again: what was committed meanwhile comes first. Returns the number of rows

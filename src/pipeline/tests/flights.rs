@@ -155,8 +155,8 @@ proptest! {
         ],
         1..60,
     )) {
-        let ring = Ring::new(&[2]);
-        let reader = Reader::new(&ring, 0);
+        let ring = Ring::new(&[2]).unwrap();
+        let reader = Reader::new(&ring, 0).unwrap();
         let (flight, stands) = (Flight::new(), Stands::Idle);
         let mut world = World { ring, reader, flight, stands, elsewhere: None, held: 0, tried: 1 };
         ops.into_iter().for_each(|op| world.apply(op));

@@ -124,7 +124,7 @@ struct World {
 impl World {
     fn new(shifts: &[u32]) -> World {
         let capacities: Vec<u32> = shifts.iter().map(|shift| 1 << shift).collect();
-        let ring = Ring::new(&capacities);
+        let ring = Ring::new(&capacities).unwrap();
         let mut first_row = 0;
         let lanes = capacities.iter().map(|capacity| {
             first_row += capacity;
@@ -140,7 +140,7 @@ impl World {
         });
         World {
             lanes: lanes.collect(),
-            readers: (0..capacities.len()).map(|lane| Reader::new(&ring, lane)).collect(),
+            readers: (0..capacities.len()).map(|lane| Reader::new(&ring, lane).unwrap()).collect(),
             ring,
             requests: BTreeMap::new(),
             next: 1,

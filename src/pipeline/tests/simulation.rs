@@ -49,10 +49,11 @@ struct Seen {
     lost: u64,
     swaps: u64,
     leaked: u64,
+    pauses: u64,
 }
 
 impl Seen {
-    fn numbers(&mut self) -> [&mut u64; 10] {
+    fn numbers(&mut self) -> [&mut u64; 11] {
         [
             &mut self.completed,
             &mut self.expired,
@@ -64,6 +65,7 @@ impl Seen {
             &mut self.lost,
             &mut self.swaps,
             &mut self.leaked,
+            &mut self.pauses,
         ]
     }
 
@@ -114,6 +116,8 @@ impl World {
             depth: random.between(1, 3),
             workers: random.between(1, 2),
             batch_timeout: Duration::from_millis(1),
+            // In real time: a device may hang while it loads another version.
+            load_timeout: Duration::from_millis(5),
             attempts: random.between(1, 4) as u32,
             ..PipelineConfig::default()
         };
@@ -173,6 +177,7 @@ impl World {
                 let ns = self.random.between(1, 4_000) as u64;
                 self.advance(ns);
             }
+            92 if self.random.between(0, 3) == 0 => self.stand_still(),
             92 => self.advance(400_000),
             93..=95 => self.fault(),
             96 => self.attach(),
@@ -311,6 +316,18 @@ impl World {
             let index = self.random.between(0, self.bench.workers.len() - 1);
             self.paused_ns[index] = self.now_ns() + 3_000_000;
         }
+    }
+
+    /// As if the process did not run for a while, with the watchdog the first to go on. Nothing is
+    /// lost for that alone.
+    fn stand_still(&mut self) {
+        self.watchdog.step();
+        self.advance(3_600_000_000_000);
+        let before_ns = self.bench.core.watch.seen_ns();
+        self.watchdog.step();
+        let seen_ns = self.bench.core.watch.seen_ns() - before_ns;
+        assert!(seen_ns <= 125_000, "an eighth of what a batch may take: {seen_ns}");
+        self.seen.pauses += 1;
     }
 
     fn fault(&mut self) {

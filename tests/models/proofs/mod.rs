@@ -48,7 +48,7 @@ where
 
 /// A ring of one lane and its dispatcher; `begin` requests have been there and are gone.
 fn ring(capacity: u32, begin: u64) -> (Arc<Rows>, Server) {
-    let ring = Arc::new(Rows::new(&[capacity]));
+    let ring = Arc::new(Rows::new(&[capacity]).unwrap());
     let mut server = Server::new(&ring);
     for _ in 0..begin {
         let first = submit(&ring, 7).unwrap();
@@ -121,7 +121,7 @@ struct Server {
 
 impl Server {
     fn new(ring: &Rows) -> Server {
-        Server { reader: Reader::new(ring, 0), served: Vec::new(), freed: 0 }
+        Server { reader: Reader::new(ring, 0).unwrap(), served: Vec::new(), freed: 0 }
     }
 
     fn take(&mut self, ring: &Rows) -> Option<Visited> {
