@@ -17,6 +17,7 @@ mod order;
 mod refusals;
 mod replies;
 mod routing;
+mod slow;
 mod stopping;
 mod submitting;
 mod swapping;
