@@ -58,6 +58,38 @@ fn levels(criterion: &mut Criterion) {
     }
 }
 
+/// Rows and weights nearer to 0 than 2^-126, and ordinary ones whose products are, beside ordinary
+/// ones: all should take the same time.
+fn subnormal(criterion: &mut Criterion) {
+    let ordinary = model();
+    let scaled = |by: f32| {
+        let layer = |layer: &Dense| {
+            let weight = layer.weight().iter().map(|weight| weight * by).collect();
+            let (inputs, outputs) = (layer.inputs(), layer.outputs());
+            Dense::new(inputs, outputs, weight, None, Activation::Relu).expect("a sound layer")
+        };
+        Model::from_layers(ordinary.layers().iter().map(layer).collect()).expect("widths chain")
+    };
+    let (small, tiny) = (scaled(1e-20), scaled(1e-38));
+    let floats = random_bytes(ROWS * WIDTHS[0]).into_iter().map(|byte| f32::from(byte) / 255.0);
+    let floats: Vec<f32> = floats.collect();
+    let times = |by: f32| -> Vec<f32> { floats.iter().map(|value| value * by).collect() };
+    let (small_rows, tiny_rows) = (times(1e-20), times(1e-39));
+    let device = cpu::open();
+    for precision in PRECISIONS {
+        for (what, model, rows) in [
+            ("none", &ordinary, &floats),
+            ("rows", &ordinary, &tiny_rows),
+            ("weights", &tiny, &floats),
+            ("products", &small, &small_rows),
+        ] {
+            let name = format!("subnormal/{}/{what}", precision.name());
+            let (device, rows, batches) = (&*device, Rows::F32(rows), &[1, 1000]);
+            time(criterion, &Case { name, model, device, precision, rows, batches });
+        }
+    }
+}
+
 fn time(criterion: &mut Criterion, case: &Case<'_>) {
     let Case { model, device, precision, rows: all, .. } = *case;
     let options = PlanOptions { input: all.input(), precision, ..PlanOptions::default() };
@@ -125,6 +157,6 @@ criterion_group! {
     config = Criterion::default()
         .warm_up_time(Duration::from_millis(300))
         .measurement_time(Duration::from_secs(1));
-    targets = batches, levels
+    targets = batches, levels, subnormal
 }
 criterion_main!(cpu_backend);

@@ -1,5 +1,6 @@
 //! Loading: the classifier of the papers from ONNX, and 100 MB of safetensors beside a floor, which
-//! maps the same file and reads every number of it once.
+//! maps the same file and reads every number of it once. Loading copies the file, with all
+//! processors up to four, and looks at every number of the copy.
 //!
 //! Files are in the system's cache. Not measured: reading from a disk, packing.
 

@@ -42,8 +42,8 @@ struct Alone {
 
 impl Alone {
     fn new() -> Alone {
-        let ring = Ring::new(&[ROWS]);
-        let reader = Reader::new(&ring, 0);
+        let ring = Ring::new(&[ROWS]).unwrap();
+        let reader = Reader::new(&ring, 0).unwrap();
         Alone { ring, reader, firsts: Vec::with_capacity(ROWS as usize), number: 0 }
     }
 
@@ -52,7 +52,7 @@ impl Alone {
         let first_number = self.number;
         for _ in 0..count {
             let number = self.number;
-            let first = self.ring.claim(0, rows, |request| *request = number);
+            let first = self.ring.claim(0, rows, 0, |request| *request = number);
             self.ring.commit(first.expect("the ring has room"));
             self.number += 1;
         }

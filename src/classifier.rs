@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::backend::{
-    self, BackendError, DeviceInfo, Executable, OpenOptions, Opening, Rows, arg_max,
+    self, BackendError, DeviceInfo, Executable, Gathered, OpenOptions, Opening, Rows, arg_max,
 };
 use crate::model::Model;
 use crate::plan::{InputType, Plan, PlanOptions, Precision};
@@ -76,12 +76,18 @@ impl Classifier {
     /// [`Error::Backend`] where the row is of another type or width than planned, or the device
     /// failed.
     pub fn classify<'a>(&self, row: impl Into<Rows<'a>>) -> Result<usize, Error> {
+        let row = row.into();
+        if row.count(self.executable.plan())? != 1 {
+            let (inputs, values) = (self.model.inputs(), row.values());
+            return Err(BackendError::WrongRow { row: 0, inputs, values }.into());
+        }
         let mut scores = vec![0.0; self.model.classes()];
         self.scores_into(row, &mut scores)?;
         Ok(arg_max(&scores))
     }
 
-    /// The class of each of many rows, `[n, inputs]` row-major.
+    /// The class of each of many rows, `[n, inputs]` row-major; of none where there are none. What
+    /// shape they had is not known: see [`Classifier::classify_rows`].
     ///
     /// # Errors
     /// As [`Classifier::classify`].
@@ -89,7 +95,21 @@ impl Classifier {
         Ok(self.scores(rows)?.chunks_exact(self.model.classes()).map(arg_max).collect())
     }
 
-    /// The scores of many rows, `[n, classes]` row-major.
+    /// The class of each of many rows that are given one by one, such as `&Vec<Vec<f32>>` or
+    /// `&[[f32; 784]]`; of none where there are none. Each is checked for its width, and copied.
+    ///
+    /// # Errors
+    /// As [`Classifier::classify`].
+    pub fn classify_rows<'a, I>(&self, rows: I) -> Result<Vec<usize>, Error>
+    where
+        I: IntoIterator,
+        I::Item: Into<Rows<'a>>,
+    {
+        let gathered = Gathered::of(self.executable.plan(), rows.into_iter().map(Into::into))?;
+        self.classify_many(gathered.rows())
+    }
+
+    /// The scores of many rows, `[n, inputs]` row-major, as `[n, classes]` row-major.
     ///
     /// # Errors
     /// As [`Classifier::classify`].
@@ -138,5 +158,46 @@ impl Classifier {
     /// none of their devices could be opened.
     pub fn passed_over(&self) -> &[BackendError] {
         &self.passed_over
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Activation, Dense};
+
+    fn classifier() -> Classifier {
+        let weight = vec![1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0];
+        let layer = Dense::new(3, 3, weight, None, Activation::Identity).unwrap();
+        let model = Model::from_layers(vec![layer]).unwrap();
+        Classifier::new(model, &ClassifierOptions::default().backend(BackendKind::Cpu)).unwrap()
+    }
+
+    #[test]
+    fn rows_given_one_by_one_are_checked_one_by_one() {
+        let classifier = classifier();
+        let rows = [[0.0_f32, 1.0, 0.0], [0.0, 0.0, 1.0], [1.0, 0.0, 0.0]];
+        assert_eq!(classifier.classify_rows(&rows).unwrap(), [1, 2, 0]);
+        let vectors: Vec<Vec<f32>> = rows.iter().map(|row| row.to_vec()).collect();
+        assert_eq!(classifier.classify_rows(&vectors).unwrap(), [1, 2, 0]);
+        assert_eq!(classifier.classify_many(rows.as_flattened()).unwrap(), [1, 2, 0]);
+        let ragged = [vec![1.0_f32; 3], vec![1.0; 2], vec![1.0; 4]];
+        let error = classifier.classify_rows(&ragged).unwrap_err().to_string();
+        assert_eq!(error, "row 1: expected 3 values, got 2");
+        let error = classifier.classify_many(&[1.0_f32; 7]).unwrap_err().to_string();
+        assert_eq!(error, "rows: expected a multiple of 3 values, got 7: 2 rows and 1 value");
+        let error = classifier.classify(&[1.0_f32; 6]).unwrap_err().to_string();
+        assert_eq!(error, "row 0: expected 3 values, got 6");
+    }
+
+    #[test]
+    fn no_rows_have_no_classes() {
+        let (classifier, none) = (classifier(), [0.0_f32; 0]);
+        let no_rows: [[f32; 3]; 0] = [];
+        assert!(classifier.classify_rows(&no_rows).unwrap().is_empty());
+        assert!(classifier.classify_many(&none).unwrap().is_empty());
+        assert!(classifier.scores(&none).unwrap().is_empty());
+        let error = classifier.classify(&none).unwrap_err().to_string();
+        assert_eq!(error, "row 0: expected 3 values, got 0");
     }
 }

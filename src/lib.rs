@@ -66,7 +66,7 @@ pub use backend::{BackendError, BackendKind, Rows};
 pub use classifier::{Classifier, ClassifierOptions};
 pub use error::Error;
 pub use half::{bf16, f16};
-pub use model::{Activation, Dense, Head, InputTransform, Model, ModelError};
+pub use model::{Activation, Dense, Head, InputTransform, Model, ModelError, U8Scale};
 pub use pipeline::{Pipeline, PipelineConfig, PipelineOptions, Reply, SubmitOptions, Ticket};
 pub use plan::{InputType, Limits, Plan, PlanError, PlanOptions, Precision};
 

@@ -7,7 +7,7 @@
 pub(crate) use std::sync::atomic::{
     AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence,
 };
-pub(crate) use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak, mpsc};
+pub(crate) use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 pub(crate) use std::thread::{self, Thread};
 use std::time::Instant;
 
@@ -59,4 +59,10 @@ pub(crate) mod planted {
     pub(crate) const CHECKS_ATTEMPT: bool = true;
     /// Whether a producer looks for a sleeping worker after it published.
     pub(crate) const WAKES: bool = true;
+    /// Whether a caller says that it looks for room before it finds none and marks the lane full.
+    pub(crate) const SAYS_IT_LOOKS: bool = true;
+    /// Whether a caller that was woken for room and leaves without gives its turn to the next.
+    pub(crate) const PASSES_TURNS: bool = true;
+    /// Whether rows that callers were woken for are kept from others.
+    pub(crate) const KEEPS_ROWS: bool = true;
 }

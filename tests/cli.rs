@@ -2,12 +2,20 @@
 
 #![cfg(feature = "cli")]
 
+#[path = "cli/bytes.rs"]
+mod bytes;
 #[path = "cli/diff.rs"]
 mod diff;
 #[path = "cli/files.rs"]
 mod files;
+#[path = "cli/folders.rs"]
+mod folders;
 #[path = "cli/records.rs"]
 mod records;
+#[path = "cli/rounding.rs"]
+mod rounding;
+#[path = "cli/tables.rs"]
+mod tables;
 
 use std::io::{Read, Write};
 use std::path::Path;
@@ -15,7 +23,7 @@ use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use files::Files;
-use fusewire::{Activation, Dense, Model, bf16, f16};
+use fusewire::{Activation, Dense, Model, U8Scale, bf16, f16};
 use serde_json::Value;
 
 /// The scores of a row are its first three values, so that a test sees at once what must come out.
@@ -293,7 +301,7 @@ fn convert_keeps_the_content_hash_and_overwrites_nothing() {
     assert_eq!(Model::load(&out).unwrap().labels(), model().labels());
     assert!(error(1, &["convert", &model_path, &out]).contains("--force"));
     stdout(&["convert", &model_path, &out, "--force", "--u8-scale", "0.5"]);
-    assert_eq!(Model::load(&out).unwrap().u8_scale(), 0.5);
+    assert_eq!(Model::load(&out).unwrap().u8_scale(), U8Scale::File(0.5));
     let onnx = files.path("out.onnx");
     let document = json(&["convert", &out, &onnx]);
     assert_eq!(document["content_hash"], Model::load(&out).unwrap().content_hash().to_string());

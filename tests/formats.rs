@@ -1,14 +1,23 @@
 //! Model files: what is read gives the right scores, what is damaged gives a typed error.
 
+#[path = "formats/changed.rs"]
+mod changed;
 mod common;
+#[cfg(feature = "cli")]
+#[path = "formats/documented.rs"]
+mod documented;
 #[path = "formats/external.rs"]
 mod external;
+#[path = "formats/foreign.rs"]
+mod foreign;
 #[path = "formats/hostile.rs"]
 mod hostile;
 #[path = "formats/hostile_torch.rs"]
 mod hostile_torch;
 #[path = "formats/hostile_torch_script.rs"]
 mod hostile_torch_script;
+#[path = "formats/irregular.rs"]
+mod irregular;
 #[path = "formats/keras.rs"]
 mod keras;
 #[path = "formats/manifest.rs"]
@@ -31,6 +40,8 @@ mod paper;
 mod peer;
 #[path = "formats/saved_model.rs"]
 mod saved_model;
+#[path = "formats/shards.rs"]
+mod shards;
 #[path = "formats/suite.rs"]
 mod suite;
 #[path = "formats/torch.rs"]
@@ -41,3 +52,7 @@ mod torch_file;
 mod torch_script;
 #[path = "formats/torch_script_file.rs"]
 mod torch_script_file;
+#[path = "formats/u8_scale.rs"]
+mod u8_scale;
+#[path = "formats/zips.rs"]
+mod zips;

@@ -267,6 +267,110 @@ fn weights_of_int8_lie_where_the_layout_says() {
     assert!(other.layers()[0].scales.is_empty());
 }
 
+/// Weights, biases and scales nearer to 0 than 2^-126 are 0, whatever makes them so small.
+#[test]
+fn no_packed_number_is_subnormal() {
+    let layer = |weights, bias| Dense::new(4, 1, weights, bias, Activation::Identity).unwrap();
+    let tiny = layer(vec![1e-38, 2e-38, -1e-45, 1.0], Some(vec![-1e-39]));
+    let model = Model::from_layers(vec![tiny.clone()]).unwrap();
+    let by_scale = InputTransform {
+        scale: PerInput::Each(vec![1.0, 1e-3, 1.0, 1.0]),
+        offset: PerInput::Uniform(0.0),
+    };
+    let scaled = Model::from_layers(vec![layer(vec![0.0, 1e-37, 0.0, 1.0], None)]).unwrap();
+    let scaled = scaled.with_transform(by_scale).unwrap();
+    for precision in [Precision::F32, Precision::Bf16] {
+        let options = PlanOptions { precision, ..PlanOptions::default() };
+        for (model, want) in [(&model, [0.0, 2e-38, 0.0, 1.0]), (&scaled, [0.0, 0.0, 0.0, 1.0])] {
+            let plan = Plan::new(model, &SMALL, &options).unwrap();
+            let (layer, bytes) = (&plan.layers()[0], plan.parameters());
+            let size = precision.bytes();
+            for (k, want) in want.into_iter().enumerate() {
+                let at = layer.weight.start + k * 4 * size;
+                let bits = &bytes[at..at + size];
+                let got = match precision {
+                    Precision::F32 => f32_at(bits, 0),
+                    _ => fusewire::bf16::from_le_bytes([bits[0], bits[1]]).to_f32(),
+                };
+                assert!((got - want).abs() <= want / 256.0, "{precision:?} {k}: {got}");
+                assert!(!got.is_subnormal());
+            }
+            assert_eq!(f32_at(&bytes[layer.bias.clone()], 0), 0.0);
+        }
+    }
+    // A step of int8 would be subnormal, and its weights lost with it; they take a larger one.
+    let small = Model::from_layers(vec![layer(vec![1e-36, -5e-37, 1e-39, 0.0], None)]).unwrap();
+    let options = PlanOptions { precision: Precision::Int8, ..PlanOptions::default() };
+    let plan = Plan::new(&small, &SMALL, &options).unwrap();
+    let layer = &plan.layers()[0];
+    assert_eq!(f32_at(&plan.parameters()[layer.scales.clone()], 0), f32::MIN_POSITIVE);
+    let steps = |k: usize| plan.parameters()[layer.weight.start + k * 4].cast_signed();
+    assert_eq!([0, 1, 2, 3].map(steps), [85, -43, 0, 0]);
+}
+
+/// A weight of 100 beside 63 of 0.25, which have less than half a step of int8 left: its input
+/// keeps f32 weights, and no other output pays for it.
+#[test]
+fn an_outlier_of_int8_is_packed_beside_the_bytes() {
+    let mut weights = [0.25; 64 * 3];
+    weights[64 + 9] = 100.0;
+    let layer = |weights| Dense::new(64, 3, weights, None, Activation::Identity).unwrap();
+    let model = Model::from_layers(vec![layer(weights.to_vec())]).unwrap();
+    let plan = |model: &Model, precision| {
+        let options = PlanOptions { precision, ..PlanOptions::default() };
+        Plan::new(model, &SMALL, &options).unwrap()
+    };
+    let int8 = plan(&model, Precision::Int8);
+    let (layer_0, bytes) = (&int8.layers()[0], int8.parameters());
+    assert_eq!(layer_0.exact_inputs, [9]);
+    let exact = &bytes[layer_0.exact_weights.clone()];
+    assert_eq!([0, 1, 2, 3].map(|output| f32_at(exact, output)), [0.25, 100.0, 0.25, 0.0]);
+    let packed = |output: usize, k: usize| bytes[layer_0.weight.start + k * 4 + output] as i8;
+    assert_eq!([packed(0, 9), packed(1, 9), packed(0, 8), packed(1, 8)], [0, 0, 127, 127]);
+    assert!(layer_0.rounding.worst < 1e-6 && !layer_0.rounding.is_large());
+    let text = int8.to_string();
+    assert!(text.contains("layer 0 keeps the weights of 1 input in f32"), "{text}");
+
+    // Outliers before too many inputs stay bytes, and the plan says what that costs.
+    let many: Vec<f32> =
+        (0..64 * 32).map(|at| if at % 64 == at / 64 { 1e3 } else { 0.25 }).collect();
+    let many = Dense::new(64, 32, many, None, Activation::Identity).unwrap();
+    let many = Model::from_layers(vec![many]).unwrap();
+    let int8 = plan(&many, Precision::Int8);
+    let planned = &int8.layers()[0];
+    assert!(planned.exact_inputs.is_empty() && planned.exact_weights.is_empty());
+    assert_eq!(planned.rounding.worst, 1.0);
+    assert!(planned.rounding.is_large());
+    let text = int8.to_string();
+    assert!(text.contains("warning: in int8, layer 0 loses 100.0 %"), "{text}");
+    // The other precisions keep most of them.
+    assert_eq!(plan(&many, Precision::F32).layers()[0].rounding.worst, 0.0);
+    for (precision, most) in [(Precision::F16, 3e-4), (Precision::Bf16, 2e-3)] {
+        let random = common::model(&mut Random(8), &[64, 32], || Activation::Relu);
+        let rounding = plan(&random, precision).layers()[0].rounding;
+        assert!(0.0 < rounding.rms && rounding.rms < most && rounding.worst < 2.0 * most);
+    }
+    // What is too small for a half is gone.
+    let small = Model::from_layers(vec![layer(vec![1e-9; 192])]).unwrap();
+    assert_eq!(plan(&small, Precision::F16).layers()[0].rounding.rms, 1.0);
+    assert!(plan(&small, Precision::F16).to_string().contains("warning: in f16"));
+    // And so is what is subnormal, in any precision.
+    let tiny = Model::from_layers(vec![layer(vec![1e-40; 192])]).unwrap();
+    assert_eq!(plan(&tiny, Precision::F32).layers()[0].rounding.worst, 1.0);
+}
+
+/// Ordinary weights lose about what the steps of int8 are wide, and keep all of them.
+#[test]
+fn ordinary_weights_of_int8_have_no_outliers() {
+    let options = PlanOptions { precision: Precision::Int8, ..PlanOptions::default() };
+    let plan = Plan::new(&relu_model(&[784, 32, 32, 10]), &SMALL, &options).unwrap();
+    for layer in plan.layers() {
+        assert!(layer.exact_inputs.is_empty());
+        let rounding = layer.rounding;
+        assert!((0.002..0.01).contains(&rounding.rms) && !rounding.is_large(), "{rounding:?}");
+    }
+}
+
 #[test]
 fn what_does_not_fit_is_refused_or_made_smaller() {
     let model = relu_model(&[784, 2048, 10]);

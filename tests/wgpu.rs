@@ -245,8 +245,8 @@ fn the_input_transform_ends_in_scale_weights_and_bias() {
         scale: PerInput::Each(numbers.values(50)),
         offset: PerInput::Each(numbers.values(50)),
     };
-    let model =
-        network(&mut numbers, &[50, 24, 5], Activation::Gelu).with_transform(transform).unwrap();
+    let model = network(&mut numbers, &[50, 24, 5], Activation::Gelu);
+    let model = model.with_transform(transform).unwrap().with_u8_scale(Model::U8_SCALE).unwrap();
     for precision in [Precision::F32, Precision::F16, Precision::Bf16] {
         for input in InputType::ALL {
             let batch = Batch::random(input, 17 * 50, &mut numbers);

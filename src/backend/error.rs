@@ -29,12 +29,22 @@ pub enum BackendError {
         /// The type handed over.
         got: InputType,
     },
-    /// A number of values that is no whole number of rows.
-    #[error("rows: expected a multiple of {inputs} values, got {values}")]
+    /// A number of values that is no whole number of rows, or not one row where one was asked for.
+    #[error("rows: expected a multiple of {}", super::width_got(*inputs, *values))]
     WrongRowLength {
         /// Values in a row.
         inputs: usize,
         /// Values handed over.
+        values: usize,
+    },
+    /// One of several rows that has another width than planned.
+    #[error("row {row}: expected {inputs} values, got {values}")]
+    WrongRow {
+        /// Which of the rows handed over.
+        row: usize,
+        /// Values in a row.
+        inputs: usize,
+        /// Its values.
         values: usize,
     },
     /// A score buffer of the wrong length.
@@ -101,6 +111,13 @@ pub enum BackendError {
         device: String,
         /// The driver's own words.
         message: String,
+    },
+    /// The device was opened before this process was forked from the one that opened it, and is
+    /// still that one's.
+    #[error("{device}: it is the parent's of this process; open devices after the fork")]
+    Forked {
+        /// The device's name.
+        device: String,
     },
     /// The device failed in some other way.
     #[error("{device}: {message}")]

@@ -20,24 +20,42 @@ const ALIGN: usize = 4096;
 /// It hands out a pointer and nothing else: who writes where, and who may read it when, is up to
 /// those who dereference it.
 pub struct HostMemory {
+    /// On a page.
     start: NonNull<u8>,
-    layout: Layout,
-    /// Whom the bytes belong to where they are a driver's, and who gives them back to it.
-    owner: Option<Arc<dyn Any + Send + Sync>>,
+    len: usize,
+    origin: Origin,
+}
+
+/// Where the bytes are from.
+enum Origin {
+    /// There is not a single byte.
+    Nowhere,
+    /// The allocator, which gave a block of this layout that begins there.
+    Allocator(NonNull<u8>, Layout),
+    /// A driver, whom the owner gives them back to once the block is dropped.
+    #[cfg_attr(not(feature = "cuda"), allow(dead_code))]
+    Driver { _owner: Arc<dyn Any + Send + Sync> },
 }
 
 impl HostMemory {
     /// A block of so many zeros, also 0; `None` where memory runs out.
+    ///
+    /// The system brings in a large block's pages as they are written first. That takes an ordinary
+    /// alignment: allocators write the zeros of a block that is to begin on a page, so a larger one
+    /// is asked for, and a page is found in it.
     pub fn new(bytes: usize) -> Option<HostMemory> {
-        let layout = Layout::from_size_align(bytes, ALIGN).ok()?;
         if bytes == 0 {
             // Never read, written or handed back: only its alignment is looked at.
             let start = NonNull::new(std::ptr::without_provenance_mut(ALIGN))?;
-            return Some(HostMemory { start, layout, owner: None });
+            return Some(HostMemory { start, len: 0, origin: Origin::Nowhere });
         }
+        let layout = Layout::from_size_align(bytes.checked_add(ALIGN)?, size_of::<u64>()).ok()?;
         // SAFETY: the layout is of one byte or more.
-        let start = NonNull::new(unsafe { alloc_zeroed(layout) })?;
-        Some(HostMemory { start, layout, owner: None })
+        let block = NonNull::new(unsafe { alloc_zeroed(layout) })?;
+        let offset = block.addr().get().next_multiple_of(ALIGN) - block.addr().get();
+        // SAFETY: less than a page, which is how much larger than `bytes` the block is.
+        let start = unsafe { block.add(offset) };
+        Some(HostMemory { start, len: bytes, origin: Origin::Allocator(block, layout) })
     }
 
     /// The first byte, on a boundary of 4096. Valid for [`len`](HostMemory::len) bytes as long as
@@ -46,9 +64,16 @@ impl HostMemory {
         self.start.as_ptr()
     }
 
+    /// The bytes, to read: nobody else may use the address while they are borrowed.
+    pub(crate) fn bytes(&mut self) -> &[u8] {
+        // SAFETY: the block holds so many bytes, zeros or what was written since; the borrow is the
+        // only one, and whoever has the address keeps clear of its owner.
+        unsafe { std::slice::from_raw_parts(self.start.as_ptr(), self.len) }
+    }
+
     /// The number of bytes.
     pub fn len(&self) -> usize {
-        self.layout.size()
+        self.len
     }
 
     /// Whether there is not a single byte.
@@ -72,9 +97,9 @@ unsafe impl Sync for HostMemory {}
 
 impl Drop for HostMemory {
     fn drop(&mut self) {
-        if self.owner.is_none() && !self.is_empty() {
+        if let Origin::Allocator(block, layout) = self.origin {
             // SAFETY: allocated in `new` with this layout, and not handed back before.
-            unsafe { dealloc(self.start.as_ptr(), self.layout) };
+            unsafe { dealloc(block.as_ptr(), layout) };
         }
     }
 }

@@ -23,9 +23,11 @@ pub mod null;
 mod open;
 #[cfg(any(feature = "cuda", feature = "wgpu"))]
 mod overlap;
+pub(crate) mod process;
 #[cfg(any(test, feature = "cuda", feature = "testing", feature = "wgpu"))]
 mod refusal;
 mod rows;
+pub(crate) mod stopwatch;
 #[cfg(feature = "wgpu")]
 mod wgpu;
 
@@ -43,6 +45,7 @@ pub use host::HostMemory;
 pub(crate) use open::{Gpu, Opening, gpus, is_same_card, open_noting};
 pub use open::{open, open_with, survey};
 pub use rows::Rows;
+pub(crate) use rows::{Gathered, width_got};
 
 use crate::plan::{Limits, Peak, Plan};
 
@@ -105,6 +108,12 @@ pub trait Device: sealed::Sealed + Send + Sync + Debug {
     /// The device's ceilings for batches that move `working_set_bytes` each, measured now for some
     /// milliseconds, where it can tell: what is small stays in a cache between batches.
     fn peak(&self, working_set_bytes: u64) -> Option<Peak>;
+
+    /// Whether a batch is computed by the call that hands it over, on the caller's thread: there is
+    /// no driver that could hang, and a batch that takes long is at work for all of that time.
+    fn computes_in_call(&self) -> bool {
+        false
+    }
 
     /// Uploads the plan's parameters and prepares its kernels.
     ///

@@ -46,6 +46,10 @@ impl Device for NullDevice {
         None
     }
 
+    fn computes_in_call(&self) -> bool {
+        true
+    }
+
     fn load(&self, plan: Arc<Plan>) -> Result<Arc<dyn Executable>, BackendError> {
         if *plan.limits() != self.limits {
             return Err(BackendError::WrongPlan);
@@ -87,7 +91,6 @@ impl Executable for NullExecutable {
                 message: String::from("no room for a batch of scores"),
             });
         }
-        scores.resize(len, 0.0);
         Ok(Box::new(NullContext { plan, scores, filled: None }))
     }
 }
@@ -105,7 +108,11 @@ impl Sealed for NullContext {}
 
 impl ExecutionContext for NullContext {
     fn submit_pieces(&mut self, pieces: &[Rows<'_>]) -> Result<(), BackendError> {
-        Rows::count_batch(pieces, &self.plan)?;
+        let values = Rows::count_batch(pieces, &self.plan)? * self.plan.classes();
+        if self.scores.len() < values {
+            // There is room for the largest batch.
+            self.scores.resize(values, 0.0);
+        }
         let mut filled = 0;
         for piece in pieces {
             let end = filled + piece.values() / self.plan.inputs() * self.plan.classes();

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use crossbeam::queue::ArrayQueue;
 
+use super::stopwatch::complete;
 use super::{BackendError, ExecutionContext, Rows};
 use crate::plan::Plan;
 
@@ -57,7 +58,7 @@ impl<C: ExecutionContext> Overlap<C> {
 
 /// Waits for the batch in `context` and hands its scores over.
 fn collect<C: ExecutionContext>(mut context: C, scores: &mut [f32]) -> Result<C, BackendError> {
-    context.wait(Instant::now() + RUN_LIMIT)?;
+    complete(&mut context, RUN_LIMIT, Instant::now)?;
     scores.copy_from_slice(context.scores());
     Ok(context)
 }

@@ -121,6 +121,56 @@ impl<'a> Rows<'a> {
     }
 }
 
+/// What `values` are in rows of `inputs`: "784 values, got 1000: 1 row and 216 values".
+pub(crate) fn width_got(inputs: usize, values: usize) -> String {
+    let expected = format!("{inputs} values, got {values}");
+    let count = |number: usize, what: &str| match number {
+        1 => format!("1 {what}"),
+        _ => format!("{number} {what}s"),
+    };
+    match (values / inputs.max(1), values % inputs.max(1)) {
+        (0, _) => expected,
+        (rows, 0) => format!("{expected}: {}", count(rows, "row")),
+        (rows, rest) => format!("{expected}: {} and {}", count(rows, "row"), count(rest, "value")),
+    }
+}
+
+/// Rows that lie apart, copied one behind the other.
+pub(crate) struct Gathered {
+    input: InputType,
+    /// Words, so that values of every type may begin there; and how many bytes of them are rows.
+    words: Vec<u32>,
+    bytes: usize,
+}
+
+impl Gathered {
+    /// Copies rows of the type and width that `plan` takes.
+    pub(crate) fn of<'a>(
+        plan: &Plan,
+        rows: impl IntoIterator<Item = Rows<'a>>,
+    ) -> Result<Gathered, BackendError> {
+        let (input, inputs) = (plan.input(), plan.inputs());
+        let mut bytes = Vec::new();
+        for (row, values) in rows.into_iter().enumerate() {
+            if values.input() != input {
+                return Err(BackendError::WrongInput { expected: input, got: values.input() });
+            }
+            if values.values() != inputs {
+                return Err(BackendError::WrongRow { row, inputs, values: values.values() });
+            }
+            bytes.extend_from_slice(values.bytes());
+        }
+        let mut words = vec![0; bytes.len().div_ceil(4)];
+        bytemuck::cast_slice_mut(&mut words)[..bytes.len()].copy_from_slice(&bytes);
+        Ok(Gathered { input, words, bytes: bytes.len() })
+    }
+
+    /// The rows, `[n, inputs]` row-major.
+    pub(crate) fn rows(&self) -> Rows<'_> {
+        Rows::of_bytes(self.input, &bytemuck::cast_slice(&self.words)[..self.bytes])
+    }
+}
+
 /// What holds values of a type, as rows of that type.
 macro_rules! from_values {
     ($value:ty, $rows:ident) => {
@@ -132,6 +182,18 @@ macro_rules! from_values {
 
         impl<'a> From<&'a Vec<$value>> for Rows<'a> {
             fn from(values: &'a Vec<$value>) -> Rows<'a> {
+                Rows::$rows(values)
+            }
+        }
+
+        impl<'a> From<&&'a [$value]> for Rows<'a> {
+            fn from(values: &&'a [$value]) -> Rows<'a> {
+                Rows::$rows(values)
+            }
+        }
+
+        impl<'a> From<&'a Box<[$value]>> for Rows<'a> {
+            fn from(values: &'a Box<[$value]>) -> Rows<'a> {
                 Rows::$rows(values)
             }
         }

@@ -25,7 +25,7 @@ pub struct Agreement {
 
 /// Rows that the oracle scores with at most so many multiplications, one at least: fewer of a large
 /// model.
-pub(super) fn rows_affordable(model: &Model, products_max: usize) -> usize {
+pub(crate) fn rows_affordable(model: &Model, products_max: usize) -> usize {
     let products: usize = model.layers().iter().map(|layer| layer.weight().len()).sum();
     (products_max / products.max(1)).max(1)
 }

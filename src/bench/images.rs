@@ -3,6 +3,7 @@
 use half::{bf16, f16};
 
 use crate::backend::Rows;
+use crate::model::Model;
 use crate::plan::InputType;
 
 /// The seed used where nobody chooses one.
@@ -32,6 +33,13 @@ impl OwnedRows {
             InputType::F16 => OwnedRows::F16(values.map(f16::from_f32).collect()),
             InputType::Bf16 => OwnedRows::Bf16(values.map(bf16::from_f32).collect()),
         }
+    }
+
+    /// Generated pixels as rows of `input`, scaled as the model says; where it does not, its values
+    /// are scaled to 0..1, and rows of bytes are for its plan to refuse.
+    pub(super) fn generated(pixels: Vec<u8>, input: InputType, model: &Model) -> OwnedRows {
+        let u8_scale = model.u8_scale().value().unwrap_or(Model::U8_SCALE);
+        OwnedRows::from_pixels(pixels, input, u8_scale)
     }
 
     /// Values in all rows together.

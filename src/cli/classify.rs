@@ -7,7 +7,7 @@ use anyhow::Result;
 use clap::Args;
 use serde::Serialize;
 
-use super::input::{self, Wanted};
+use super::input::{self, FileArgs, Wanted};
 use super::options;
 use super::options::{ModelArgs, Ran, RunArgs};
 use super::output::{self, Scored};
@@ -21,12 +21,18 @@ Inputs:
   .raw .bin    nothing but values, of the type --input says, little-endian
   .f32 .f16 .bf16 .u8
                the same; the name does not say the type, --input does
-  -            the same, from standard input
+  -            the same, from standard input; there, text is CSV unless --input is u8
+  .csv .tsv .txt
+               numbers between commas, semicolons, tabs or spaces, a row a line, with or without a
+               line of names; as they are, so that 0 to 255 are bytes with --input u8 alone
+A file is told by its content; names count for raw values alone. --raw takes any file as those.
 
 Examples:
   fusewire classify model.onnx image.png
   fusewire classify model.onnx rows.npy --top-k 3 --json
   fusewire classify model.onnx images-idx3-ubyte.gz --input u8 --precision f16
+  fusewire classify model.onnx rows.csv --columns 1-784 --input u8
+  fusewire classify model.onnx iris.csv --label-column species
   head -c 784 images.u8 | fusewire classify model.onnx - --input u8";
 
 /// Classify the rows of files.
@@ -41,6 +47,8 @@ pub(super) struct Classify {
     /// Classes to show for each row, best first.
     #[arg(long, value_name = "COUNT", default_value = "1", value_parser = options::parse_batch)]
     top_k: usize,
+    #[command(flatten)]
+    files: FileArgs,
     #[command(flatten)]
     run: RunArgs,
     /// Print one JSON document.
@@ -69,35 +77,42 @@ struct Answer {
 
 impl Classify {
     pub(super) fn run(self, out: &mut dyn Write) -> Result<ExitCode> {
-        let classifier = self.run.classifier(self.model.load()?)?;
+        let classifier = self.run.classifier(self.model.load_for(&self.run.plan)?)?;
         let mut document = Document::new(&classifier);
+        let mut remarks = Vec::new();
         for file in &self.inputs {
-            self.answer(&classifier, file, |answer| {
+            let remark = self.answer(&classifier, file, |answer| {
                 if self.json {
                     document.results.push(answer);
                     return Ok(());
                 }
                 answer.write(out)
             })?;
+            remarks.extend(remark.filter(|remark| !remarks.contains(remark)));
         }
         if self.json {
             document.rows = document.results.len();
             output::json(out, &document)?;
+            return Ok(ExitCode::SUCCESS);
         }
+        // Standard error, because each line of the answer is a row.
+        out.flush()?;
+        remarks.iter().for_each(|remark| output::note(remark));
         Ok(ExitCode::SUCCESS)
     }
 
-    /// Hands the answer to each row of `file` to `each`.
+    /// Hands the answer to each row of `file` to `each`, and returns what is to be said of bytes.
     fn answer(
         &self,
         classifier: &Classifier,
         file: &str,
         mut each: impl FnMut(Answer) -> Result<()>,
-    ) -> Result<()> {
+    ) -> Result<Option<String>> {
         let model = classifier.model();
-        let rows = input::read_rows(file, &Wanted::new(model, self.run.plan.input))?;
+        let wanted = Wanted::new(model, self.run.plan.input);
+        let read = input::read_rows(file, &wanted, &self.files)?;
         let mut row = 0;
-        self.run.score(classifier, rows.as_rows(), |scores| {
+        self.run.score(classifier, read.rows.as_rows(), |scores| {
             for scores in scores.chunks_exact(model.classes()) {
                 let mut top = output::best(scores, self.top_k, model.labels());
                 let best = top[0].clone();
@@ -109,7 +124,7 @@ impl Classify {
             }
             Ok(())
         })?;
-        Ok(())
+        Ok(read.bytes.remark(model.u8_scale()))
     }
 }
 

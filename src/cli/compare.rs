@@ -1,17 +1,16 @@
 //! `fusewire compare`: which backend is fastest here, and whether all of them are right.
 
 use std::collections::BTreeSet;
-use std::fs;
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clap::Args;
 
 use super::options::{AnyModelArgs, DeviceArgs, PlanArgs};
 use super::output::{self, Show};
-use super::{FAILED, devices, options};
+use super::{FAILED, devices, options, record};
 use crate::bench::compare::{self, Candidate, CompareOptions, Comparison};
 use crate::bench::report::{Cell, DeviceReport, Report, State};
 use crate::model::Model;
@@ -56,27 +55,18 @@ pub(super) struct Compare {
 
 impl Compare {
     pub(super) fn run(self, out: &mut dyn Write) -> Result<ExitCode> {
-        let model = self.model.load()?;
+        let model = self.model.load_for(&self.plan)?;
         let candidates = compare::candidates(&self.device.open_options())?;
+        let folder = record::folder(self.out.as_deref())?;
         if !self.json {
             write_start(out, &model, &candidates)?;
             out.flush()?;
         }
-        if let Some(directory) = &self.out {
-            fs::create_dir_all(directory).with_context(|| directory.display().to_string())?;
-        }
         let comparison = self.measure(&model, &candidates)?;
-        if let Some(directory) = &self.out {
-            comparison.record.write(directory)?;
-        }
-        if self.json {
-            output::json(out, &comparison.report)?;
-        } else {
-            write_findings(out, &comparison)?;
-            if let Some(directory) = &self.out {
-                writeln!(out, "\n{}", directory.join("report.html").display())?;
-            }
-        }
+        record::keep(out, folder, &comparison.record, self.json, |out| match self.json {
+            true => output::json(out, &comparison.report),
+            false => write_findings(out, &comparison),
+        })?;
         let is_sound = comparison.report.is_sound();
         Ok(if is_sound { ExitCode::SUCCESS } else { ExitCode::from(FAILED) })
     }

@@ -8,19 +8,27 @@ use anyhow::{Result, ensure};
 use clap::Args;
 use serde::Serialize;
 
-use super::input::{self, Wanted};
+use super::input::{self, FileArgs, Wanted};
 use super::options::{ModelArgs, Ran, RunArgs};
 use super::output;
+use super::rounding::{self, RoundingPart};
 use crate::Classifier;
-use crate::backend::{Rows, arg_max};
+use crate::backend::{Rows, arg_max, cpu};
+use crate::bench::agreement::{Agreement, rows_affordable};
 
 const EXAMPLES: &str = "\
 Examples:
   fusewire eval model.onnx --images images-idx3-ubyte.gz --labels labels-idx1-ubyte.gz
   fusewire eval model.onnx --images rows.npy --labels labels.npy --input u8 --precision bf16
+  fusewire eval model.onnx --data iris.csv --label-column species
+  fusewire eval model.onnx --data train.csv --label-column 0 --columns 1-784 --input u8
 
+The scores of the first rows are compared with those in double precision: the error is a share of
+a row's largest score, or of 1.
 rows/s is one caller handing over one batch after the other (a closed loop).";
 
+/// Multiplications in double precision to compare scores with: a second or so.
+const ORACLE_PRODUCTS_MAX: usize = 500_000_000;
 /// The most classes that a confusion matrix is counted for.
 const CONFUSION_MAX: usize = 1024;
 /// The most classes whose matrix is readable in a terminal.
@@ -32,12 +40,20 @@ const SHOWN_MAX: usize = 32;
 pub(super) struct Eval {
     #[command(flatten)]
     model: ModelArgs,
-    /// The rows: idx (with or without gzip), npy, or raw values.
-    #[arg(long, value_name = "FILE")]
+    /// The rows: idx (with or without gzip), npy, CSV, or raw values.
+    #[arg(long, visible_alias = "data", value_name = "FILE")]
     images: String,
-    /// The class of each row: idx (with or without gzip) or npy.
-    #[arg(long, value_name = "FILE")]
-    labels: String,
+    /// The class of each row: idx (with or without gzip), npy, or CSV of one column; numbers from
+    /// 0 or the model's labels.
+    #[arg(
+        long,
+        value_name = "FILE",
+        required_unless_present = "label_column",
+        conflicts_with = "label_column"
+    )]
+    labels: Option<String>,
+    #[command(flatten)]
+    files: FileArgs,
     #[command(flatten)]
     run: RunArgs,
     /// Print one JSON document.
@@ -49,10 +65,16 @@ pub(super) struct Eval {
 struct Document {
     #[serde(flatten)]
     ran: Ran,
+    /// What is to be said of bytes, for people.
+    #[serde(skip)]
+    remark: Option<String>,
     rows: usize,
     correct: usize,
     accuracy: f64,
     rows_per_s: f64,
+    /// The first rows' scores against those in double precision.
+    agreement: Agreement,
+    rounding: Vec<RoundingPart>,
     classes: Vec<Class>,
     /// Rows of the class in the first index that were answered with the class in the second; null
     /// past [`CONFUSION_MAX`] classes.
@@ -72,14 +94,20 @@ struct Class {
 
 impl Eval {
     pub(super) fn run(self, out: &mut dyn Write) -> Result<ExitCode> {
-        let classifier = self.run.classifier(self.model.load()?)?;
+        let classifier = self.run.classifier(self.model.load_for(&self.run.plan)?)?;
         let wanted = Wanted::new(classifier.model(), self.run.plan.input);
-        let images = input::read_rows(&self.images, &wanted)?;
-        let labels = input::read_labels(&self.labels)?;
-        self.check(&classifier, images.as_rows(), &labels)?;
+        let images = input::read_rows(&self.images, &wanted, &self.files)?;
+        let labels = match (&self.labels, images.labels) {
+            (Some(path), _) => input::read_labels(path, &wanted)?,
+            (None, labels) => labels.unwrap_or_default(),
+        };
+        let rows = images.rows.as_rows();
+        self.check(&classifier, rows, &labels)?;
 
-        let tally = self.tally(&classifier, images.as_rows(), &labels)?;
-        let document = Document::new(&classifier, tally);
+        let tally = self.tally(&classifier, rows, &labels)?;
+        let agreement = self.agreement(&classifier, rows)?;
+        let remark = images.bytes.remark(classifier.model().u8_scale());
+        let document = Document::new(&classifier, tally, agreement, remark);
         if self.json {
             output::json(out, &document)?;
         } else {
@@ -104,22 +132,32 @@ impl Eval {
         Ok(tally)
     }
 
+    /// Compares the scores of as many rows as double precision is quick enough for.
+    fn agreement(&self, classifier: &Classifier, rows: Rows<'_>) -> Result<Agreement> {
+        let (model, tolerance) = (classifier.model(), classifier.plan().precision().tolerance());
+        let count = rows_affordable(model, ORACLE_PRODUCTS_MAX);
+        let count = count.min(rows.values() / model.inputs());
+        let rows = rows.slice(0..count, model.inputs());
+        let mut got = Vec::with_capacity(count * model.classes());
+        self.run.score(classifier, rows, |scores| {
+            got.extend_from_slice(scores);
+            Ok(())
+        })?;
+        Ok(Agreement::of(&got, &cpu::oracle(model, rows), model.classes(), tolerance))
+    }
+
     fn check(&self, classifier: &Classifier, images: Rows<'_>, labels: &[usize]) -> Result<()> {
         let (rows, classes) =
             (images.values() / classifier.model().inputs(), classifier.model().classes());
+        let (images, got) = (&self.images, labels.len());
+        let file = self.labels.as_ref().unwrap_or(images);
         ensure!(
-            labels.len() == rows,
-            "{}: expected {rows} labels, one for each row of {}, got {}",
-            self.labels,
-            self.images,
-            labels.len()
+            got == rows,
+            "{file}: expected {rows} labels, one for each row of {images}, got {got}"
         );
         if let Some(index) = labels.iter().position(|label| *label >= classes) {
-            anyhow::bail!(
-                "{}: label {index}: expected a class below {classes}, got {}",
-                self.labels,
-                labels[index]
-            );
+            let got = labels[index];
+            anyhow::bail!("{file}: label {index}: expected a class below {classes}, got {got}");
         }
         Ok(())
     }
@@ -150,7 +188,12 @@ impl Tally {
 }
 
 impl Document {
-    fn new(classifier: &Classifier, tally: Tally) -> Document {
+    fn new(
+        classifier: &Classifier,
+        tally: Tally,
+        agreement: Agreement,
+        remark: Option<String>,
+    ) -> Document {
         let model = classifier.model();
         let class = |(class, (rows, correct)): (usize, &(usize, usize))| {
             let recall = (*rows > 0).then(|| *correct as f64 / *rows as f64);
@@ -162,10 +205,13 @@ impl Document {
         let correct: usize = tally.classes.iter().map(|(_, correct)| correct).sum();
         Document {
             ran: Ran::of(classifier),
+            remark,
             rows,
             correct,
             accuracy: correct as f64 / rows as f64,
             rows_per_s: rows as f64 / tally.took.as_secs_f64(),
+            agreement,
+            rounding: rounding::of(classifier.plan()),
             classes,
             confusion: tally.confusion,
         }
@@ -179,6 +225,23 @@ impl Document {
         writeln!(out, "{rate} rows/s on {} ({}), closed loop", self.ran.backend, self.ran.device)?;
         let settings = (self.ran.input, self.ran.precision, self.ran.batch);
         writeln!(out, "{} rows, {} weights, batches of {}", settings.0, settings.1, settings.2)?;
+        if let Some(remark) = &self.remark {
+            writeln!(out, "{}", output::wrapped(remark))?;
+        }
+        let Agreement { rows, same_class, max_error_share, tolerance, agrees, .. } = self.agreement;
+        let verdict = if agrees { "within" } else { "warning: past" };
+        let (off, tolerance) = (max_error_share * 100.0, tolerance * 100.0);
+        writeln!(
+            out,
+            "scores are at most {off:.3} % off double precision's, {verdict} the {tolerance} % of \
+             {}; {} of {} rows have its class",
+            self.ran.precision,
+            count(same_class),
+            count(rows)
+        )?;
+        if let Some(table) = rounding::table(&self.rounding) {
+            writeln!(out, "\n{table}")?;
+        }
         match &self.confusion {
             Some(confusion) if self.classes.len() <= SHOWN_MAX => {
                 writeln!(out, "\nrows by true class (down) and answer (across)")?;

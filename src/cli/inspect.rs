@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use super::options::{DeviceArgs, ModelArgs, PlanArgs};
 use super::output;
+use super::rounding::{self, RoundingPart};
 use crate::backend::{self, Device};
 use crate::bench::report::DeviceReport;
 use crate::model::{Dense, InputTransform, Model, PerInput};
@@ -59,7 +60,11 @@ struct ModelPart {
     parameters: usize,
     content_hash: String,
     transform: TransformPart,
-    u8_scale: f32,
+    /// Null where it is unknown.
+    u8_scale: Option<f32>,
+    u8_scale_source: &'static str,
+    #[serde(skip)]
+    u8_scale_text: String,
     layers: Vec<LayerPart>,
     head: &'static str,
     labels: Option<Vec<String>>,
@@ -91,6 +96,7 @@ struct PlanPart {
     stages: Vec<StagePart>,
     flops_per_row: u64,
     parameter_bytes: u64,
+    rounding: Vec<RoundingPart>,
     #[serde(skip)]
     text: String,
 }
@@ -119,7 +125,7 @@ struct CostPart {
 
 impl Inspect {
     pub(super) fn run(self, out: &mut dyn Write) -> Result<ExitCode> {
-        let model = self.model.load()?;
+        let model = self.model.load_for(&self.plan)?;
         let options = self.plan.plan_options();
         let wanted = self.device.open_options().for_precision(options.precision);
         let device = backend::open_with(&wanted)?;
@@ -151,7 +157,9 @@ impl ModelPart {
             parameters: model.parameters(),
             content_hash: model.content_hash().to_string(),
             transform: TransformPart::of(model.transform()),
-            u8_scale: model.u8_scale(),
+            u8_scale: model.u8_scale().value(),
+            u8_scale_source: model.u8_scale().source(),
+            u8_scale_text: model.u8_scale().to_string(),
             layers: model.layers().iter().map(LayerPart::of).collect(),
             head: model.head().name(),
             labels: model.labels().map(<[String]>::to_vec),
@@ -168,7 +176,9 @@ impl ModelPart {
         }
         writeln!(out, "content hash  {}", self.content_hash)?;
         writeln!(out, "transform     {}", self.transform.describe())?;
-        writeln!(out, "u8 scale      {} (what one step of a byte stands for)", self.u8_scale)?;
+        let how = if self.u8_scale.is_none() { "; --u8-scale says it" } else { "" };
+        let scale = &self.u8_scale_text;
+        writeln!(out, "u8 scale      {scale}: what one step of a byte stands for{how}")?;
         writeln!(out, "head          {}", self.head)?;
         if let Some(labels) = &self.labels {
             writeln!(out, "labels        {}", output::one_line(&labels.join(", ")))?;
@@ -254,6 +264,7 @@ impl PlanPart {
             stages: plan.stages().iter().map(stage).collect(),
             flops_per_row: plan.cost().flops_per_row,
             parameter_bytes: plan.cost().parameter_bytes,
+            rounding: rounding::of(plan),
             text: plan.to_string(),
         }
     }
@@ -304,6 +315,9 @@ impl Document {
             writeln!(out, "  {stage} runs as {kernels}")?;
         }
         writeln!(out)?;
+        if let Some(table) = rounding::table(&self.plan.rounding) {
+            writeln!(out, "{table}\n")?;
+        }
         let header = ["batch", "FLOP", "bytes moved", "FLOP per byte", "roofline, us", "bound by"];
         let rows = self.costs.iter().map(CostPart::row).collect();
         writeln!(out, "{}", output::table(&header, &[], rows))?;

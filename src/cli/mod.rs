@@ -14,6 +14,8 @@ mod input;
 mod inspect;
 mod options;
 mod output;
+mod record;
+mod rounding;
 mod shipped;
 
 use std::io::{self, BufWriter, Write};

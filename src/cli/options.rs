@@ -1,10 +1,11 @@
 //! Options that several verbs share.
 
+use std::convert::Infallible;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, ValueEnum};
 use serde::Serialize;
@@ -12,7 +13,7 @@ use serde::Serialize;
 use super::shipped;
 use crate::backend::{BackendKind, OpenOptions, Rows};
 use crate::model::{Activation, Ending, Layout, LoadOptions, Model, ModelError};
-use crate::plan::{InputType, PlanOptions, Precision};
+use crate::plan::{InputType, PlanError, PlanOptions, Precision};
 use crate::{Classifier, ClassifierOptions};
 
 /// The model file and how bytes are read by it.
@@ -30,6 +31,11 @@ impl ModelArgs {
     pub(super) fn load(&self) -> Result<Model> {
         self.scale.apply(load(&self.model, &self.layers.said())?)
     }
+
+    /// The model, where it can be planned for rows of this type.
+    pub(super) fn load_for(&self, plan: &PlanArgs) -> Result<Model> {
+        plan.check(self.load()?)
+    }
 }
 
 /// The model file, where one is given, and how bytes are read by it.
@@ -45,11 +51,12 @@ pub(super) struct AnyModelArgs {
 }
 
 impl AnyModelArgs {
-    pub(super) fn load(&self) -> Result<Model> {
-        self.scale.apply(match &self.model {
+    /// The model, where it can be planned for rows of this type.
+    pub(super) fn load_for(&self, plan: &PlanArgs) -> Result<Model> {
+        plan.check(self.scale.apply(match &self.model {
             Some(path) => load(path, &self.layers.said())?,
             None => shipped::model()?,
-        })
+        })?)
     }
 }
 
@@ -71,22 +78,43 @@ pub(super) struct LayersArgs {
     /// What follows the last layer: none, softmax, log_softmax, or an activation.
     #[arg(long = "final", value_name = "NAME", value_parser = parsed::<Ending>)]
     ending: Option<Ending>,
-    /// The layers' names in order, separated by commas; activations may stand between them.
-    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
-    order: Option<Vec<String>>,
-    /// Which axis of a stored weight comes first, where widths do not tell.
-    #[arg(long, value_enum)]
-    layout: Option<LayoutName>,
+    /// The layers' names in order, separated by commas; activations may stand between them. What
+    /// it does not name is left out.
+    #[arg(long, value_name = "NAMES")]
+    order: Option<Order>,
+    /// Which axis of a stored weight comes first, where widths do not tell: outputs_first or
+    /// inputs_first.
+    #[arg(long, value_name = "NAME", value_parser = parsed::<Layout>)]
+    layout: Option<Layout>,
+    /// What each BatchNorm adds to its variance, in place of its framework's default.
+    #[arg(long, value_name = "NUMBER")]
+    epsilon: Option<f32>,
     /// Read tensors from other files in the model's folder, as large ONNX models have them.
     #[arg(long)]
     external_data: bool,
 }
 
-#[derive(Clone, Copy, Debug, ValueEnum)]
-#[value(rename_all = "snake_case")]
-enum LayoutName {
-    OutputsFirst,
-    InputsFirst,
+/// Names of layers and activations; an activation's second number follows a comma, too.
+#[derive(Clone, Debug, PartialEq)]
+struct Order(Vec<String>);
+
+impl FromStr for Order {
+    type Err = Infallible;
+
+    fn from_str(text: &str) -> Result<Order, Infallible> {
+        let mut names: Vec<String> = Vec::new();
+        for part in text.split(',') {
+            if let Some(last) = names.last_mut().filter(|last| last.contains(':')) {
+                let longer = format!("{last},{part}");
+                if longer.parse::<Activation>().is_ok() {
+                    *last = longer;
+                    continue;
+                }
+            }
+            names.push(part.to_owned());
+        }
+        Ok(Order(names))
+    }
 }
 
 impl LayersArgs {
@@ -94,11 +122,9 @@ impl LayersArgs {
         LoadOptions {
             activation: self.activation,
             ending: self.ending,
-            order: self.order.clone(),
-            layout: self.layout.map(|layout| match layout {
-                LayoutName::OutputsFirst => Layout::OutputsFirst,
-                LayoutName::InputsFirst => Layout::InputsFirst,
-            }),
+            order: self.order.as_ref().map(|order| order.0.clone()),
+            layout: self.layout,
+            epsilon: self.epsilon,
             ..self.said_of_files()
         }
     }
@@ -117,7 +143,8 @@ fn parsed<T: FromStr<Err = ModelError>>(text: &str) -> Result<T, ModelError> {
 /// What a byte stands for.
 #[derive(Args, Debug)]
 pub(super) struct ScaleArgs {
-    /// What one step of a pixel's byte stands for, in place of what the model says (1/255).
+    /// What one step of a pixel's byte stands for, in place of what the model says: 1 where it
+    /// takes bytes as they are, 0.00392157 (1/255) where it takes values from 0 to 1.
     #[arg(long, value_name = "NUMBER", value_parser = parse_scale)]
     u8_scale: Option<f32>,
 }
@@ -186,12 +213,19 @@ pub(super) struct PlanArgs {
     /// and runs on the cpu alone.
     #[arg(long, default_value = "f32", value_parser = precision_parser())]
     precision: Precision,
-    /// The rows' type: u8 hands bytes over as they are, the others as byte * u8_scale.
+    /// The rows' type: u8 hands bytes over as they are, the others as what they stand for.
     #[arg(long, default_value = "f32", value_parser = input_parser())]
     pub(super) input: InputType,
 }
 
 impl PlanArgs {
+    /// Refuses rows of bytes for a model that does not say what one stands for.
+    fn check(&self, model: Model) -> Result<Model> {
+        let is_unknown = model.u8_scale().value().is_none();
+        ensure!(self.input != InputType::U8 || !is_unknown, PlanError::U8ScaleUnknown);
+        Ok(model)
+    }
+
     pub(super) fn plan_options(&self) -> PlanOptions {
         PlanOptions { input: self.input, precision: self.precision, ..PlanOptions::default() }
     }
@@ -251,6 +285,9 @@ pub(super) struct Ran {
     pub(super) precision: &'static str,
     pub(super) input: &'static str,
     pub(super) batch: usize,
+    /// What one step of a byte stood for; null where that is unknown and no rows were bytes.
+    u8_scale: Option<f32>,
+    u8_scale_source: &'static str,
 }
 
 impl Ran {
@@ -264,6 +301,8 @@ impl Ran {
             precision: plan.precision().name(),
             input: plan.input().name(),
             batch: plan.rows_max(),
+            u8_scale: model.u8_scale().value(),
+            u8_scale_source: model.u8_scale().source(),
         }
     }
 }
@@ -312,4 +351,21 @@ fn named<T: Copy + Send + Sync + 'static>(
     PossibleValuesParser::new(names).try_map(move |text| {
         all.iter().copied().find(|value| name(*value) == text).ok_or("unknown name")
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_order_keeps_the_numbers_of_an_activation_together() {
+        for (text, names) in [
+            ("fc1,relu,fc2", &["fc1", "relu", "fc2"][..]),
+            ("0,clip:0,6,6", &["0", "clip:0,6", "6"]),
+            ("0,leaky_relu:0.2,2", &["0", "leaky_relu:0.2", "2"]),
+            ("0,clip:-1,fc2", &["0", "clip:-1", "fc2"]),
+        ] {
+            assert_eq!(text.parse::<Order>().unwrap().0, names, "{text}");
+        }
+    }
 }

@@ -18,6 +18,12 @@ pub(super) fn json(out: &mut dyn Write, document: &impl Serialize) -> Result<()>
     Ok(writeln!(out)?)
 }
 
+/// Says something on standard error that is no part of the answer.
+pub(super) fn note(text: &str) {
+    // There is nowhere left to report a failure to write to standard error.
+    let _ = writeln!(io::stderr(), "note: {}", one_line(text));
+}
+
 /// Who is told how far something has come.
 pub(super) type Show<'a> = dyn FnMut(Progress<'_>) + 'a;
 

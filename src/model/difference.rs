@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{Activation, Dense, Head, Model, PerInput};
+use super::{Activation, Dense, Head, Model, PerInput, U8Scale};
 
 /// The first difference between two models, named left and right.
 ///
@@ -20,9 +20,9 @@ pub enum Difference {
     /// What one step of a byte stands for.
     U8Scale {
         /// Of the left model.
-        left: f32,
+        left: U8Scale,
         /// Of the right model.
-        right: f32,
+        right: U8Scale,
     },
     /// Numbers at the same place: of the input transform, or of a layer's weights or biases.
     Numbers {
@@ -80,8 +80,9 @@ impl Difference {
             let (left, right) = (left.architecture(), right.architecture());
             return Some(Difference::Architecture { left, right });
         }
-        if left.u8_scale() != right.u8_scale() {
-            let (left, right) = (left.u8_scale(), right.u8_scale());
+        let scales = (left.u8_scale(), right.u8_scale());
+        if scales.0.value() != scales.1.value() {
+            let (left, right) = scales;
             return Some(Difference::U8Scale { left, right });
         }
         let transforms = || {

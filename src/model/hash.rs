@@ -4,7 +4,7 @@ use std::fmt;
 
 use sha2::{Digest, Sha256};
 
-use super::{Dense, Head, InputTransform, PerInput};
+use super::{Dense, Head, InputTransform, PerInput, U8Scale};
 
 /// SHA-256 over everything that decides a model's scores.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -35,17 +35,17 @@ impl fmt::Debug for ContentHash {
 }
 
 /// Hashes what decides the scores. A missing bias hashes as zeros, because it is the same network;
-/// names, labels and notes are left out.
+/// names, labels and notes are left out. A step of bytes that is unknown hashes as NaN.
 pub(super) fn of(
     layers: &[Dense],
     transform: &InputTransform,
-    u8_scale: f32,
+    u8_scale: U8Scale,
     head: Head,
 ) -> ContentHash {
     let mut hasher = Sha256::new();
     hasher.update(b"fusewire model 1\0");
     hasher.update(head.name());
-    hasher.update(u8_scale.to_le_bytes());
+    hasher.update(u8_scale.value().unwrap_or(f32::NAN).to_le_bytes());
     for numbers in [&transform.scale, &transform.offset] {
         match numbers {
             PerInput::Uniform(number) => hash_numbers(&mut hasher, &[*number]),

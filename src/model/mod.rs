@@ -15,7 +15,9 @@ mod hash;
 mod head;
 pub(crate) mod npy;
 mod options;
+pub(crate) mod replace;
 mod transform;
+mod u8_scale;
 mod weights;
 
 use std::path::Path;
@@ -33,6 +35,7 @@ pub use hash::ContentHash;
 pub use head::Head;
 pub use options::{Ending, Layout, LoadOptions};
 pub use transform::{InputTransform, PerInput};
+pub use u8_scale::U8Scale;
 
 /// The most layers a model may have.
 pub const LAYERS_MAX: usize = 1024;
@@ -46,7 +49,7 @@ pub const PARAMETERS_MAX: usize = 1 << 29;
 pub struct Model {
     name: String,
     transform: InputTransform,
-    u8_scale: f32,
+    u8_scale: U8Scale,
     layers: Vec<Dense>,
     head: Head,
     labels: Option<Vec<String>>,
@@ -57,14 +60,18 @@ pub struct Model {
 }
 
 impl Model {
-    /// The value one step of a byte stands for when rows are `u8`, unless the model says otherwise.
+    /// The value one step of a byte stands for when rows are `u8`, where nothing says otherwise and
+    /// the model has no input transform.
     pub const U8_SCALE: f32 = 1.0 / 255.0;
 
     /// Reads a model from a file, or from a directory of `.npy` layers, by its content.
     ///
-    /// A large file is mapped, and the layers may read their numbers in place for as long as the
-    /// model lives. Replace a model's file by renaming a new one over it, as [`Model::save`] does;
-    /// what is written into a mapped file reaches the model, and cutting it short ends the process.
+    /// The file is read into the process's own memory: whatever happens to it later, the model
+    /// stays what it is. A file that is written to while it is read is an error; [`Model::save`]
+    /// renames a new file over the old one, so that readers see either.
+    ///
+    /// A file that an index of shards names, the index, or its folder is read with all the others
+    /// that the index names.
     ///
     /// # Errors
     /// [`ModelError`]: the file cannot be read, is of no known format, is damaged, holds something
@@ -99,7 +106,8 @@ impl Model {
     }
 
     /// Writes the model as safetensors, with order, activations, transform and labels in the
-    /// file's metadata, so that [`Model::load`] gives back the same model.
+    /// file's metadata, so that [`Model::load`] gives back the same model, and with a checksum, so
+    /// that it refuses a damaged one. A file that is there already is replaced as a whole.
     ///
     /// # Errors
     /// [`ModelError::Io`] where the file cannot be written.
@@ -130,7 +138,7 @@ impl Model {
         Ok(Model {
             name: String::from("unnamed"),
             transform: InputTransform::default(),
-            u8_scale: Model::U8_SCALE,
+            u8_scale: U8Scale::Assumed,
             layers,
             head: Head::Logits,
             labels: None,
@@ -148,11 +156,18 @@ impl Model {
 
     /// The same layers behind another input transform.
     ///
+    /// What one step of a byte stands for is what the caller said, or else what follows from the
+    /// transform: 1 where its numbers are those of bytes, 1/255 where they are those of values from
+    /// 0 to 1. Where they may be either it is [`U8Scale::Unknown`].
+    ///
     /// # Errors
     /// [`ModelError::Invalid`] where the transform does not fit the input width or is not finite.
     pub fn with_transform(mut self, transform: InputTransform) -> Result<Model, ModelError> {
         transform.check(self.inputs())?;
         self.transform = transform.simplified();
+        if !matches!(self.u8_scale, U8Scale::User(_)) {
+            self.u8_scale = U8Scale::of_transform(&self.transform, self.inputs());
+        }
         self.content_hash = OnceLock::new();
         Ok(self)
     }
@@ -161,9 +176,14 @@ impl Model {
     ///
     /// # Errors
     /// [`ModelError::Invalid`] where the scale is zero or not finite.
-    pub fn with_u8_scale(mut self, u8_scale: f32) -> Result<Model, ModelError> {
-        if !u8_scale.is_finite() || u8_scale == 0.0 {
-            return Err(ModelError::invalid("u8_scale", "a finite number other than 0", u8_scale));
+    pub fn with_u8_scale(self, u8_scale: f32) -> Result<Model, ModelError> {
+        self.with_u8_scale_from(U8Scale::User(u8_scale))
+    }
+
+    /// The same model with what is known of the step of a byte.
+    pub(crate) fn with_u8_scale_from(mut self, u8_scale: U8Scale) -> Result<Model, ModelError> {
+        if let Some(scale) = u8_scale.value().filter(|scale| !scale.is_finite() || *scale == 0.0) {
+            return Err(ModelError::invalid("u8_scale", "a finite number other than 0", scale));
         }
         self.u8_scale = u8_scale;
         self.content_hash = OnceLock::new();
@@ -212,8 +232,8 @@ impl Model {
         &self.transform
     }
 
-    /// What one step of a byte stands for when rows are `u8`.
-    pub fn u8_scale(&self) -> f32 {
+    /// What one step of a byte stands for when rows are `u8`, and where that is known from.
+    pub fn u8_scale(&self) -> U8Scale {
         self.u8_scale
     }
 

@@ -17,10 +17,14 @@ pub struct LoadOptions {
     /// What follows the last layer.
     pub ending: Option<Ending>,
     /// The names of the layers in their order, with the names of activations and heads between them
-    /// where these differ from layer to layer.
+    /// where these differ from layer to layer. What an order does not name is left out, with a note
+    /// that lists it.
     pub order: Option<Vec<String>>,
     /// Which axis of a stored weight comes first, where the widths do not say it.
     pub layout: Option<Layout>,
+    /// What each BatchNorm adds to its variance, where the file does not hold it; else the default
+    /// of the framework that names its tensors so, which a note states.
+    pub epsilon: Option<f32>,
     /// Whether tensors may be read from other files in the model's own folder, as ONNX's external
     /// data; off unless it is asked for.
     pub external_data: bool,
@@ -44,8 +48,37 @@ pub enum Layout {
     InputsFirst,
 }
 
+/// A name as it is compared with others: `LeakyReLU`, `leaky-relu` and `leaky_relu` are one.
+pub(super) fn plain(name: &str) -> String {
+    let is_said = |character: &char| !matches!(character, '-' | '_' | ' ');
+    name.chars().filter(is_said).flat_map(char::to_lowercase).collect()
+}
+
+/// `outputs_first` or `inputs_first`, in upper or lower case.
+impl FromStr for Layout {
+    type Err = ModelError;
+
+    fn from_str(text: &str) -> Result<Layout, ModelError> {
+        let is_it = |layout: &Layout| plain(&layout.to_string()) == plain(text);
+        [Layout::OutputsFirst, Layout::InputsFirst].into_iter().find(is_it).ok_or_else(|| {
+            let got = format!("'{text}'");
+            ModelError::invalid("layout", "outputs_first or inputs_first", got)
+        })
+    }
+}
+
+impl fmt::Display for Layout {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Layout::OutputsFirst => "outputs_first",
+            Layout::InputsFirst => "inputs_first",
+        })
+    }
+}
+
 /// An activation by [`name`](Activation::name), with its parameters after a colon where they are
 /// not ONNX's defaults: `relu`, `leaky_relu:0.2`, `clip:0,6`; `none`, `relu6` and `swish` too.
+/// Upper and lower case are one, and so are names with and without `_` or `-`: `LeakyReLU`.
 impl FromStr for Activation {
     type Err = ModelError;
 
@@ -59,11 +92,14 @@ impl FromStr for Activation {
             Some((name, parameters)) => (name, Some(parameters)),
             None => (text, None),
         };
-        let activation = match name {
+        let activation = match &plain(name)[..] {
             "none" | "linear" => Activation::Identity,
             "relu6" => Activation::Clip { min: 0.0, max: 6.0 },
             "swish" => Activation::Silu,
-            name => Activation::from_name(name).ok_or_else(invalid)?,
+            name => {
+                let is_it = |activation: &Activation| plain(activation.name()) == name;
+                Activation::ALL.into_iter().find(is_it).ok_or_else(invalid)?
+            }
         };
         let Some(stated) = stated else { return Ok(activation) };
         let numbers: Vec<f32> = stated
@@ -81,12 +117,14 @@ impl FromStr for Activation {
     }
 }
 
-/// `none`, a head by [`name`](Head::name), or an activation as [`Activation::from_str`] reads it.
+/// `none`, a head by [`name`](Head::name) in any case, or an activation as
+/// [`Activation::from_str`] reads it.
 impl FromStr for Ending {
     type Err = ModelError;
 
     fn from_str(text: &str) -> Result<Ending, ModelError> {
-        match Head::from_name(text) {
+        let is_it = |head: &Head| plain(head.name()) == plain(text);
+        match [Head::Logits, Head::Softmax, Head::LogSoftmax].into_iter().find(is_it) {
             Some(head) => Ok(Ending::Head(head)),
             None => text.parse().map(Ending::Activation),
         }
@@ -129,6 +167,31 @@ mod tests {
         assert_eq!(head.to_string().parse(), Ok(head));
         let clip = Activation::Clip { min: f32::NEG_INFINITY, max: 3.5 };
         assert_eq!(clip.to_string().parse(), Ok(clip));
+    }
+
+    #[test]
+    fn names_ignore_case_and_what_joins_their_words() {
+        for (text, name) in [
+            ("ReLU", "relu"),
+            ("GELU", "gelu"),
+            ("LeakyReLU:0.2", "leaky_relu:0.2"),
+            ("Hard-Swish", "hard_swish"),
+            ("hardsigmoid", "hard_sigmoid"),
+            ("ReLU6", "clip:0,6"),
+            ("SiLU", "swish"),
+            ("None", "identity"),
+            ("LogSoftmax", "log_softmax"),
+            ("log-softmax", "log_softmax"),
+            ("SOFTMAX", "softmax"),
+            ("Logits", "logits"),
+        ] {
+            assert_eq!(text.parse::<Ending>(), name.parse::<Ending>(), "{text}");
+        }
+        for layout in [Layout::OutputsFirst, Layout::InputsFirst] {
+            assert_eq!(layout.to_string().to_uppercase().replace('_', "-").parse(), Ok(layout));
+        }
+        let error = "sideways".parse::<Layout>().unwrap_err().to_string();
+        assert_eq!(error, "layout: expected outputs_first or inputs_first, got 'sideways'");
     }
 
     #[test]

@@ -7,7 +7,11 @@ use bytes::Bytes;
 
 /// Numbers that are read as a slice of `f32`, wherever they lie.
 #[derive(Clone)]
-pub(super) struct Weights(Place);
+pub(super) struct Weights {
+    place: Place,
+    /// Whether they are known to be finite, so that they need not be looked at.
+    are_finite: bool,
+}
 
 #[derive(Clone)]
 enum Place {
@@ -21,30 +25,45 @@ impl Weights {
     /// there, copied where it cannot; bytes past a whole number are left out.
     pub(super) fn of_bytes(bytes: Bytes) -> Weights {
         let in_place = bytemuck::try_cast_slice::<u8, f32>(&bytes).is_ok();
-        Weights(if cfg!(target_endian = "little") && in_place {
+        let place = if cfg!(target_endian = "little") && in_place {
             Place::Stored(bytes)
         } else {
             let numbers = bytes.as_chunks().0;
             Place::Owned(numbers.iter().map(|number| f32::from_le_bytes(*number)).collect())
-        })
+        };
+        Weights { place, are_finite: false }
+    }
+
+    /// The same numbers, which were found to be finite while they were read.
+    pub(super) fn known_finite(self) -> Weights {
+        Weights { are_finite: true, ..self }
     }
 
     /// The position of the first number that is not finite.
     pub(super) fn first_not_finite(&self) -> Option<usize> {
-        // A pass without an early exit runs at the memory's speed, block after block.
         const BLOCK: usize = 4096;
-        const INFINITY: u32 = f32::INFINITY.to_bits();
-        let magnitude = |number: &f32| number.to_bits() & !(1 << 31);
-        let largest = |block: &[f32]| block.iter().map(magnitude).fold(0, u32::max);
-        let block = self.chunks(BLOCK).position(|block| largest(block) >= INFINITY)?;
+        if self.are_finite {
+            return None;
+        }
+        let is_spoilt = |block: &[f32]| !are_finite(block.iter().map(|number| number.to_bits()));
+        let block = self.chunks(BLOCK).position(is_spoilt)?;
         let start = block * BLOCK;
         self[start..].iter().position(|number| !number.is_finite()).map(|at| start + at)
     }
 }
 
+/// Whether the bits of `f32` are all of finite numbers. A pass without an early exit runs at the
+/// memory's speed.
+pub(super) fn are_finite(bits: impl Iterator<Item = u32>) -> bool {
+    const SIGN: u32 = 1 << 31;
+    const LEAST_EXPONENT: u32 = f32::MIN_POSITIVE.to_bits();
+    // The largest exponent, that of infinities and NaN, carries into the sign.
+    bits.fold(0, |seen, bits| seen | ((bits & !SIGN) + LEAST_EXPONENT)) & SIGN == 0
+}
+
 impl From<Vec<f32>> for Weights {
     fn from(numbers: Vec<f32>) -> Weights {
-        Weights(Place::Owned(numbers))
+        Weights { place: Place::Owned(numbers), are_finite: false }
     }
 }
 
@@ -52,7 +71,7 @@ impl Deref for Weights {
     type Target = [f32];
 
     fn deref(&self) -> &[f32] {
-        match &self.0 {
+        match &self.place {
             Place::Owned(numbers) => numbers,
             Place::Stored(bytes) => bytemuck::cast_slice(bytes),
         }

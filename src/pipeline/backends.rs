@@ -2,6 +2,8 @@
 
 use super::super::backend::{BackendKind, DeviceInfo, Executable};
 use super::super::sync::{Arc, AtomicU8, AtomicU64, AtomicUsize, Mutex, Ordering, lock};
+use super::clock::{NEVER, nanoseconds};
+use super::config::PipelineConfig;
 use super::cost::CostTable;
 use super::flight::Flight;
 use super::gauges::WorkerGauges;
@@ -22,6 +24,8 @@ pub(crate) struct Backend {
     pub(crate) seats: Vec<Arc<Seat>>,
     /// The most rows in one of its batches.
     pub(crate) max_rows: usize,
+    /// How long one of its batches is to take at most, and may, in nanoseconds.
+    limits: Limits,
     /// [`JOINING`] to [`REPLACED`]; moved forwards by whoever finds out.
     state: AtomicU8,
     /// Workers that have not left.
@@ -29,6 +33,22 @@ pub(crate) struct Backend {
     /// Why it was lost.
     reason: Mutex<String>,
 }
+
+/// Times of a backend's batches.
+#[derive(Clone, Copy, Debug)]
+struct Limits {
+    /// What the estimate of a batch of several rows stays within.
+    batch_ns: u64,
+    /// After this a batch counts as lost; [`NEVER`] where it is computed by the worker itself.
+    timeout_ns: u64,
+    /// Batches in flight at once.
+    depth: u64,
+}
+
+/// Batches are to be done in this part of the time they may take, with all those before them.
+const HASTE: u32 = 2;
+/// A row that alone takes longer than that is given so many times its estimate.
+const LENIENCE: u64 = 4;
 
 const JOINING: u8 = 0;
 const READY: u8 = 1;
@@ -87,6 +107,18 @@ impl Seat {
     }
 }
 
+impl Limits {
+    fn new(config: &PipelineConfig, computes_in_call: bool) -> Limits {
+        let timeout = config.batch_timeout / HASTE;
+        let depth = config.depth as u64;
+        if computes_in_call {
+            return Limits { batch_ns: nanoseconds(timeout), timeout_ns: NEVER, depth: 1 };
+        }
+        let batch_ns = nanoseconds(timeout) / depth;
+        Limits { batch_ns, timeout_ns: nanoseconds(config.batch_timeout), depth }
+    }
+}
+
 impl Backend {
     /// A backend that takes no batches yet.
     pub(crate) fn new(
@@ -94,8 +126,10 @@ impl Backend {
         home: Arc<dyn Executable>,
         cost: CostTable,
         seats: Vec<Arc<Seat>>,
-        max_rows: usize,
+        config: &PipelineConfig,
     ) -> Backend {
+        let max_rows = config.rows_max(home.plan());
+        let limits = Limits::new(config, home.device().computes_in_call());
         Backend {
             number,
             serial,
@@ -105,9 +139,29 @@ impl Backend {
             workers: AtomicUsize::new(seats.len()),
             seats,
             max_rows,
+            limits,
             state: AtomicU8::new(JOINING),
             reason: Mutex::default(),
         }
+    }
+
+    /// The most rows of the next batch: as many as are expected to be done in good time.
+    pub(crate) fn rows_in_time(&self) -> usize {
+        self.cost.rows_within(self.limits.batch_ns, self.max_rows)
+    }
+
+    /// How long a batch may be in flight before its device counts as lost.
+    pub(crate) fn timeout_ns(&self, rows: usize) -> u64 {
+        let Limits { batch_ns, timeout_ns, depth } = self.limits;
+        match self.cost.estimate_ns(rows) {
+            expected if expected <= batch_ns => timeout_ns,
+            expected => timeout_ns.max(expected.saturating_mul(LENIENCE * depth)),
+        }
+    }
+
+    /// Whether its workers compute batches themselves, and call no driver.
+    pub(crate) fn computes_in_call(&self) -> bool {
+        self.limits.timeout_ns == NEVER
     }
 
     /// Whether it takes batches.

@@ -1,7 +1,8 @@
 //! Measures what batches cost on a backend before it takes any.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use super::super::backend::stopwatch::complete;
 use super::super::backend::{BackendError, ExecutionContext, Rows};
 use super::super::sync::now;
 use super::cost::CostTable;
@@ -25,7 +26,7 @@ impl CostTable {
     /// an error it may have one.
     ///
     /// # Errors
-    /// [`BackendError::Timeout`] where a batch has not completed by `deadline`;
+    /// [`BackendError::Timeout`] where a batch does not complete within `limit`;
     /// [`BackendError::BatchSize`] where there is no row; else a failure of the device.
     pub(crate) fn calibrate(
         context: &mut dyn ExecutionContext,
@@ -33,7 +34,7 @@ impl CostTable {
         inputs: usize,
         rows_max: usize,
         budget: Duration,
-        deadline: Instant,
+        limit: Duration,
     ) -> Result<CostTable, BackendError> {
         let rows_max = zero_rows.values().checked_div(inputs).unwrap_or(0).min(rows_max);
         if rows_max == 0 {
@@ -42,11 +43,10 @@ impl CostTable {
         let mut run = |rows: usize| {
             let begun = now();
             context.submit(zero_rows.slice(0..rows, inputs))?;
-            context.wait(deadline)?;
+            complete(context, limit, now)?;
             Ok(now().duration_since(begun))
         };
         run(1)?;
-        let budget = budget.min(deadline.saturating_duration_since(now()));
         Ok(CostTable::from_points(&measure(&sizes(rows_max), budget, run)?))
     }
 }
@@ -110,9 +110,9 @@ mod tests {
         let plan = Plan::new(&model, device.limits(), &PlanOptions::default()).unwrap();
         let mut context = device.load(Arc::clone(&plan)).unwrap().create_context().unwrap();
         let zeros = vec![0.0; rows * 2];
-        // Who waits for a batch that hangs waits as long as he may.
-        let deadline = Instant::now() + if hangs { Duration::from_millis(20) } else { HOUR };
-        CostTable::calibrate(&mut *context, Rows::F32(&zeros), 2, rows_max, budget, deadline)
+        // A batch that hangs is waited for as long as that may take.
+        let limit = if hangs { Duration::from_millis(20) } else { HOUR };
+        CostTable::calibrate(&mut *context, Rows::F32(&zeros), 2, rows_max, budget, limit)
     }
 
     /// Whether exactly so many batches run: the one after them would fail.

@@ -1,29 +1,25 @@
 //! What is done to a pipeline as a whole: start, attach, swap, shut down.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::super::backend::{BackendError, Executable};
 use super::super::model::Model;
-use super::super::sync::{Arc, lock, now, thread};
-use super::backends::{Backend, Seat};
-use super::bell::WORKERS_MAX;
+use super::super::sync::{Arc, lock, now};
 use super::clock::Clock;
 use super::config::PipelineConfig;
 use super::core::Core;
+use super::engine::{DRIVERS, join_finished, wait_for};
 use super::error::PipelineError;
 use super::generation::{Generation, Loaded};
 use super::handle::Pipeline;
-use super::loading::{Changing, Joining, change, check_shape, measure};
+use super::loading::{Changing, change};
 use super::records;
 use super::store::{Shape, Store};
-use super::threads::{watch, work};
+use super::threads::watch;
 use super::watchdog::Watchdog;
-use super::worker::Worker;
 
 /// How long threads get to notice that the pipeline was stopped.
 const FAREWELL: Duration = Duration::from_millis(100);
-/// The most backends a pipeline ever has, lost ones counted: answers name them in one byte.
-const BACKENDS_MAX: usize = 255;
 
 /// How a shutdown went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,42 +49,27 @@ impl Pipeline {
         let core = assemble(&*executable, config, Clock::real())?;
         let pipeline = Pipeline::of(Arc::clone(&core));
         let watchdog = Watchdog::new(core);
-        pipeline.spawn("fusewire-watch", move || watch(watchdog))?;
-        pipeline.attach(executable)?;
-        Ok(pipeline)
+        let watched = pipeline.owner.spawn("fusewire-watch", false, move || watch(watchdog));
+        match watched.and_then(|()| pipeline.attach(executable)) {
+            Ok(()) => Ok(pipeline),
+            Err(error) => {
+                // Threads that have begun are ended and joined.
+                pipeline.shutdown(Duration::ZERO);
+                Err(error)
+            }
+        }
     }
 
     /// Attaches a further backend, or one that was lost and opened again: the model that runs now,
     /// loaded on it. It is measured first, and serves from then on.
     ///
     /// # Errors
-    /// [`PipelineError`]: another model, rows of another shape or type, or a device that failed;
-    /// the pipeline goes on without it.
+    /// [`PipelineError`]: another model, rows of another shape or type, another precision, or a
+    /// device that failed; the pipeline goes on without it.
     pub fn attach(&self, executable: Arc<dyn Executable>) -> Result<(), PipelineError> {
+        self.owner.check_process()?;
         let _one_at_a_time = lock(&self.owner.changes);
-        self.attach_alone(executable)
-    }
-
-    /// Attaches a backend; the caller sees to it that nothing else is changed meanwhile.
-    pub(super) fn attach_alone(
-        &self,
-        executable: Arc<dyn Executable>,
-    ) -> Result<(), PipelineError> {
-        self.check_running()?;
-        let core = self.core();
-        check_shape(core.store.shape(), executable.plan())?;
-        let (backend, workers) = seat(core, measure(executable, &core.config)?)?;
-        // Workers leave a backend that takes no batches, so it does before they begin.
-        backend.set_ready();
-        for worker in workers {
-            let name = format!("fusewire-{}", backend.kind().name());
-            self.spawn(&name, move || work(worker)).inspect_err(|error| {
-                let (device, message) = (backend.info.name.clone(), error.to_string());
-                self.core().lose(&backend, &BackendError::Device { device, message });
-            })?;
-        }
-        self.core().joined();
-        Ok(())
+        self.owner.attach_alone(executable)
     }
 
     /// Replaces the weights between two batches: the model is planned and loaded on every backend
@@ -99,8 +80,9 @@ impl Pipeline {
     /// [`PipelineError`]: a model of another shape, or one that a backend cannot load; the old one
     /// runs on everywhere.
     pub fn swap(&self, model: &Model) -> Result<u64, PipelineError> {
+        self.owner.check_process()?;
         let _one_at_a_time = lock(&self.owner.changes);
-        self.check_running()?;
+        self.owner.check_running()?;
         let core = self.core();
         let backends = lock(&core.backends).clone();
         let ready: Vec<_> = backends.iter().filter(|backend| backend.is_ready()).collect();
@@ -109,11 +91,12 @@ impl Pipeline {
         let next = Generation::new(version, model.content_hash(), current.precision);
         let mut changing = Vec::new();
         for backend in ready {
-            changing.push((backend, change(model, backend, &core.config)?));
+            changing.push((backend, change(model, backend, &current, &core.config)?));
         }
         // Every device has it: from here on nothing fails.
-        for (backend, Changing { executable, contexts }) in changing {
+        for (backend, Changing { executable, contexts, cost }) in changing {
             next.put(backend.serial, executable);
+            cost.iter().for_each(|cost| backend.cost.replace(cost));
             for (seat, contexts) in backend.seats.iter().zip(contexts) {
                 drop(seat.bring(Loaded { version, contexts }));
             }
@@ -127,8 +110,15 @@ impl Pipeline {
 
     /// Takes nothing more, waits until what was taken is answered, for so long at most, turns away
     /// what is left then, and ends the threads. Other handles see a pipeline that was shut down.
+    ///
+    /// A driver that is being loaded just then is waited for beyond that time, for five seconds at
+    /// most: a process that ends meanwhile may crash. In a child of the pipeline's process there is
+    /// nothing to end, and it returns at once.
     pub fn shutdown(self, timeout: Duration) -> ShutdownReport {
         let core = self.core();
+        if core.is_forked() {
+            return ShutdownReport { drained: false, turned_away: 0, threads_left: 0 };
+        }
         let deadline = now().checked_add(timeout);
         // A change under way may hang in a driver: it is not waited for, and finds out.
         core.drain();
@@ -139,41 +129,16 @@ impl Pipeline {
             core.stop();
         }
         // A driver that is being loaded does not take it well when the process ends meanwhile.
-        wait_for(deadline, || !self.is_joining());
-        let finished = || threads.iter().all(|thread| thread.is_finished());
+        let least = now() + DRIVERS;
+        wait_for(deadline.map(|deadline| deadline.max(least)), || !self.is_joining());
+        let finished = || threads.iter().all(|it| it.thread.is_finished());
         if !wait_for(Some(now() + FAREWELL), finished) {
             core.stop();
             wait_for(Some(now() + FAREWELL), finished);
         }
-        let (ended, left): (Vec<_>, Vec<_>) =
-            threads.into_iter().partition(|thread| thread.is_finished());
-        for thread in ended {
-            // A panic of a worker was answered for when it happened.
-            let _ = thread.join();
-        }
+        let threads_left = join_finished(threads);
         let turned_away = core.tally.turned_away() - before;
-        ShutdownReport { drained, turned_away, threads_left: left.len() }
-    }
-
-    pub(super) fn spawn(
-        &self,
-        name: &str,
-        body: impl FnOnce() + Send + 'static,
-    ) -> Result<(), PipelineError> {
-        let spawned = thread::Builder::new().name(name.to_owned()).spawn(body);
-        match spawned {
-            Ok(thread) => {
-                let mut threads = lock(&self.owner.threads);
-                threads.retain(|thread| !thread.is_finished());
-                threads.push(thread);
-                Ok(())
-            }
-            Err(error) => Err(PipelineError::Thread { message: error.to_string() }),
-        }
-    }
-
-    fn check_running(&self) -> Result<(), PipelineError> {
-        if self.core().is_running() { Ok(()) } else { Err(PipelineError::ShutDown) }
+        ShutdownReport { drained, turned_away, threads_left }
     }
 }
 
@@ -184,92 +149,14 @@ pub(crate) fn assemble(
     clock: Clock,
 ) -> Result<Arc<Core>, PipelineError> {
     let plan = executable.plan();
-    let ring = records::Rows::new(&config.lanes());
+    let rows: usize = config.lanes().iter().map(|rows| *rows as usize).sum();
+    let out_of_memory = || BackendError::OutOfMemory {
+        device: executable.device().info().name.clone(),
+        message: format!("no room for a ring of {rows} rows; take a smaller capacity"),
+    };
+    let ring = records::Rows::new(&config.lanes()).ok_or_else(out_of_memory)?;
     let store = Store::new(executable.device(), Shape::of(plan), ring.rows())?;
     let generation = Generation::new(1, plan.content_hash(), plan.precision());
-    Ok(Arc::new(Core::new(config, clock, ring, store, Arc::new(generation))))
-}
-
-/// Gives a backend its place and its workers their seats; it serves once it is made ready.
-pub(crate) fn seat(
-    core: &Arc<Core>,
-    joining: Joining,
-) -> Result<(Arc<Backend>, Vec<Worker>), PipelineError> {
-    let Joining { executable, cost, contexts } = joining;
-    let generation = Arc::clone(lock(&core.dispatcher).current());
-    if executable.plan().content_hash() != generation.hash {
-        return Err(PipelineError::WrongModel {
-            expected: generation.hash.short(),
-            got: executable.plan().content_hash().short(),
-        });
-    }
-    let mut backends = lock(&core.backends);
-    let number = place_for(&backends, &*executable)?;
-    let seats = seats_for(&backends, contexts.len(), &core.config)?;
-    let serial = backends.iter().map(|other| other.serial + 1).max().unwrap_or(0);
-    generation.put(serial, Arc::clone(&executable));
-    for (seat, contexts) in seats.iter().zip(contexts) {
-        drop(seat.bring(Loaded { version: generation.version, contexts }));
-    }
-    let max_rows = core.config.max_rows.min(executable.plan().rows_max());
-    let backend = Arc::new(Backend::new((number, serial), executable, cost, seats, max_rows));
-    let worker = |seat: &Arc<Seat>| {
-        let (core, backend) = (Arc::clone(core), Arc::clone(&backend));
-        Worker::new(core, backend, Arc::clone(seat), Arc::clone(&generation))
-    };
-    let workers = backend.seats.iter().map(worker).collect();
-    for other in backends.iter().filter(|other| other.info == backend.info) {
-        other.set_replaced();
-    }
-    match backends.get_mut(number) {
-        Some(place) => {
-            let gone = std::mem::replace(place, Arc::clone(&backend));
-            let mut past = lock(&core.past);
-            gone.seats.iter().for_each(|seat| seat.gauges.add_to(&mut past));
-        }
-        None => backends.push(Arc::clone(&backend)),
-    }
-    Ok((backend, workers))
-}
-
-/// A number for a backend: that of a lost one of the same device, where nothing runs any more.
-fn place_for(
-    backends: &[Arc<Backend>],
-    executable: &dyn Executable,
-) -> Result<usize, PipelineError> {
-    let info = executable.device().info();
-    let gone = |other: &&Arc<Backend>| other.is_gone() && other.info == *info;
-    match backends.iter().find(gone) {
-        Some(gone) => Ok(gone.number),
-        None if backends.len() < BACKENDS_MAX => Ok(backends.len()),
-        None => Err(PipelineError::TooMany { count: backends.len() }),
-    }
-}
-
-/// Seats for so many workers, at numbers of the bell that nobody has.
-fn seats_for(
-    backends: &[Arc<Backend>],
-    count: usize,
-    config: &PipelineConfig,
-) -> Result<Vec<Arc<Seat>>, PipelineError> {
-    let living = backends.iter().filter(|backend| !backend.is_gone());
-    let taken = living.fold(0, |mask, backend| mask | backend.bell_mask());
-    let free = (0..WORKERS_MAX).filter(|number| taken & 1 << number == 0);
-    let seat = |number| Arc::new(Seat::new(number, config.depth));
-    let seats: Vec<_> = free.take(count).map(seat).collect();
-    if seats.len() < count {
-        return Err(PipelineError::TooMany { count: taken.count_ones() as usize });
-    }
-    Ok(seats)
-}
-
-/// Waits until something holds, or until then; `None` is never.
-fn wait_for(deadline: Option<Instant>, mut holds: impl FnMut() -> bool) -> bool {
-    while !holds() {
-        if deadline.is_some_and(|deadline| now() >= deadline) {
-            return false;
-        }
-        thread::sleep(Duration::from_micros(200));
-    }
-    true
+    let core = Core::new(config, clock, ring, store, Arc::new(generation));
+    Ok(Arc::new(core.ok_or_else(out_of_memory)?))
 }

@@ -3,6 +3,7 @@
 use std::thread::available_parallelism;
 use std::time::{Duration, Instant};
 
+use super::super::plan::Plan;
 use super::error::PipelineError;
 
 /// The most rows that may be asked for in a ring.
@@ -21,16 +22,21 @@ pub struct PipelineConfig {
     /// The most rows in a batch; where a plan takes fewer, that many.
     pub max_rows: usize,
     /// How long rows may wait for others before a device that is free takes them. Zero, the
-    /// default, takes them at once: batches grow while devices are busy.
+    /// default, takes them at once: batches grow while devices are busy. A row with a deadline is
+    /// taken in time for it.
     pub max_delay: Duration,
     /// Batches in flight on one worker of a device that computes by itself, at most
     /// [`DEPTH_MAX`](PipelineConfig::DEPTH_MAX).
     pub depth: usize,
     /// Threads that run batches on the processor, each on its own.
     pub workers: usize,
-    /// How long a batch may be in flight before its device counts as lost.
+    /// How long a batch may be in flight before its device counts as lost, pauses of the process
+    /// left out. Batches have as many rows as are expected to be done in half of it; where one row
+    /// takes longer than that, it is given a multiple of what it is expected to take. The processor
+    /// is never lost for being slow.
     pub batch_timeout: Duration,
-    /// How long a device may take to load a model, to be measured and warmed.
+    /// How long a device may take to load a model, to be measured and warmed, pauses of the process
+    /// left out.
     pub load_timeout: Duration,
     /// How often a batch may be tried, each time on another device.
     pub attempts: u32,
@@ -102,14 +108,16 @@ pub enum Priority {
     /// Somebody waits for the answer.
     #[default]
     Interactive,
-    /// Fills the room that interactive rows leave in a batch.
+    /// Fills the room that interactive rows leave in a batch. Where they would leave none, it gets
+    /// one row for sixteen of theirs, so that it never waits for the end of a load.
     Bulk,
 }
 
 /// What a caller chooses about one request.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SubmitOptions {
-    /// After this the answer is of no use: rows that still wait then are never run.
+    /// After this the answer is of no use: rows that still wait then are never run. It passes while
+    /// the process stands still, too.
     pub deadline: Option<Instant>,
     /// Which rows go first.
     pub priority: Priority,
@@ -158,6 +166,12 @@ impl PipelineConfig {
         time("load_timeout", self.load_timeout, Duration::from_millis(1), hour)?;
         time("max_delay", self.max_delay, Duration::ZERO, hour)?;
         time("waiting.spin", self.waiting.spin, Duration::ZERO, SPIN_MAX)
+    }
+
+    /// The most rows in a batch of a plan: no batch has more than wait in the ring.
+    pub(crate) fn rows_max(&self, plan: &Plan) -> usize {
+        let waiting: usize = self.lanes().iter().map(|rows| *rows as usize).sum();
+        self.max_rows.min(plan.rows_max()).min(waiting)
     }
 
     /// Rows of each lane: interactive first, then bulk where there is room for it.

@@ -1,6 +1,8 @@
 //! What producers, workers, the watchdog and tickets share.
 
+use super::super::backend::process::Process;
 use super::super::backend::{BackendError, BackendKind};
+use super::super::model::ContentHash;
 use super::super::sync::{
     Arc, AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Mutex, Ordering, Thread, fence, lock,
 };
@@ -26,6 +28,8 @@ const DEFER_NS: u64 = 50_000;
 #[derive(Debug)]
 pub(crate) struct Core {
     pub(crate) config: PipelineConfig,
+    /// The content hash of the first version.
+    pub(crate) first_hash: ContentHash,
     pub(crate) clock: Clock,
     pub(crate) ring: Rows,
     pub(crate) store: Store,
@@ -50,6 +54,8 @@ pub(crate) struct Core {
     /// What backends did whose entry is another's now. Locked after the backends.
     pub(crate) past: Mutex<Metrics>,
     pub(crate) watch: Watch,
+    /// The process that has the threads.
+    process: Process,
 }
 
 const RUNNING: u8 = 0;
@@ -58,9 +64,12 @@ const DRAINING: u8 = 1;
 /// What is left is turned away.
 const STOPPED: u8 = 2;
 
-/// How the watchdog is woken.
+/// How the watchdog is woken, and the time it has seen pass.
 #[derive(Debug, Default)]
 pub(crate) struct Watch {
+    /// Nanoseconds that passed while batches were watched, pauses of the process left out. Written
+    /// by the watchdog.
+    seen_ns: AtomicU64,
     asleep: AtomicBool,
     thread: Mutex<Option<Thread>>,
 }
@@ -77,25 +86,27 @@ pub(crate) enum Offer {
 }
 
 impl Core {
-    /// A pipeline without backends.
+    /// A pipeline without backends; `None` where memory runs out.
     pub(crate) fn new(
         config: PipelineConfig,
         clock: Clock,
         ring: Rows,
         store: Store,
         generation: Arc<Generation>,
-    ) -> Core {
+    ) -> Option<Core> {
         let lanes = config.lanes().len();
-        let dispatcher = Dispatcher::new(&ring, lanes, generation);
+        let first_hash = generation.hash;
+        let dispatcher = Dispatcher::new(&ring, lanes, generation)?;
         let bell = Bell::new();
         bell.set_deserted(true);
-        Core {
+        Some(Core {
             config,
+            first_hash,
             clock,
             ring,
             store,
             bell,
-            spaces: (0..lanes).map(|_| Space::new()).collect(),
+            spaces: (0..lanes).map(Space::new).collect(),
             tally: SharedTally::default(),
             dispatcher: Mutex::new(dispatcher),
             backends: Mutex::default(),
@@ -107,7 +118,8 @@ impl Core {
             reason: Mutex::new(String::from("none was attached")),
             past: Mutex::default(),
             watch: Watch::default(),
-        }
+            process: Process::this(),
+        })
     }
 
     // --- producers ---
@@ -135,9 +147,10 @@ impl Core {
         self.space(options).map(|_| self.ring.capacity(options.priority.lane()))
     }
 
-    /// Lets those who wait for room know of some.
-    pub(crate) fn freed(&self) {
-        self.spaces.iter().for_each(Space::freed);
+    /// Whether this is a child of the pipeline's process: nobody runs its rows here, and a thread
+    /// that is not here may have held any of its locks.
+    pub(crate) fn is_forked(&self) -> bool {
+        !self.process.is_this()
     }
 
     /// Whether the pipeline takes rows at all.
@@ -157,8 +170,13 @@ impl Core {
 
     /// The family and name of a backend, by its number.
     pub(crate) fn backend_info(&self, number: u8) -> (BackendKind, String) {
-        let backends = lock(&self.backends);
-        let info = backends.get(usize::from(number)).map(|backend| &backend.info);
+        let backends = if self.is_forked() {
+            self.backends.try_lock().ok()
+        } else {
+            Some(lock(&self.backends))
+        };
+        let found = backends.as_ref().and_then(|them| them.get(usize::from(number)));
+        let info = found.map(|backend| &backend.info);
         // Numbers in answers are those of backends that ran something.
         info.map_or((BackendKind::Auto, String::new()), |info| (info.backend, info.name.clone()))
     }
@@ -180,7 +198,8 @@ impl Core {
             return Offer::Nothing;
         }
         let now_ns = self.clock.now();
-        if let Some(until_ns) = self.too_early(&dispatcher, rows, now_ns) {
+        let max_rows = backend.rows_in_time();
+        if let Some(until_ns) = self.too_early(&dispatcher, backend, (rows, max_rows), now_ns) {
             return Offer::Later(until_ns);
         }
         if self.waits_for_older(&mut dispatcher, backend, aftermath) {
@@ -194,13 +213,13 @@ impl Core {
             return Offer::Later(now_ns + DEFER_NS);
         }
         let scene = Scene { ring: &self.ring, tally: &self.tally, now_ns };
-        dispatcher.form(scene, backend.max_rows, batch, aftermath);
+        dispatcher.form(scene, max_rows, batch, aftermath);
         // Counted before the lock is free, so that nobody sees the rows neither wait nor fly.
         self.in_flight.fetch_add(batch.rows.len(), Ordering::AcqRel);
         let left = dispatcher.waiting(&self.ring) > 0;
         drop(dispatcher);
         // What was visited no longer bars the way to free rows behind it.
-        self.freed();
+        self.visited();
         if batch.rows.is_empty() {
             return Offer::Nothing;
         }
@@ -239,7 +258,13 @@ impl Core {
     }
 
     /// Until when rows are to wait for others, if they are.
-    fn too_early(&self, dispatcher: &Dispatcher, rows: u64, now_ns: u64) -> Option<u64> {
+    fn too_early(
+        &self,
+        dispatcher: &Dispatcher,
+        backend: &Backend,
+        (rows, max_rows): (u64, usize),
+        now_ns: u64,
+    ) -> Option<u64> {
         if self.config.max_delay.is_zero() {
             return None;
         }
@@ -248,9 +273,16 @@ impl Core {
             // Nothing is committed, but something was given up, and is to be cleared away.
             return None;
         }
-        let waiting = Waiting { rows, oldest_ns, closing: !self.is_running() };
+        // A request with a deadline is committed, then noted, and then announced.
+        let start_by_ns = match self.next_deadline_ns.load(Ordering::Relaxed) {
+            // Where more rows wait than fit a batch, they are not looked at one by one.
+            _ if rows >= max_rows as u64 => NEVER,
+            NEVER => NEVER,
+            _ => dispatcher.start_by_ns(&self.ring, backend.cost.estimate_ns(rows as usize)),
+        };
+        let waiting = Waiting { rows, oldest_ns, start_by_ns, closing: !self.is_running() };
         let max_delay_ns = nanoseconds(self.config.max_delay);
-        match decide(now_ns, waiting, self.config.max_rows, max_delay_ns) {
+        match decide(now_ns, waiting, max_rows, max_delay_ns) {
             Decision::Take => None,
             Decision::WaitUntil(until_ns) => Some(until_ns),
         }
@@ -292,8 +324,9 @@ impl Core {
         for waiter in aftermath.wake.drain(..) {
             waiter.wake();
         }
-        if std::mem::take(&mut aftermath.freed) > 0 {
-            self.freed();
+        match std::mem::take(&mut aftermath.freed) {
+            0 => {}
+            rows => self.freed(rows),
         }
     }
 
@@ -328,7 +361,6 @@ impl Core {
         if !backend.set_lost(&error.to_string()) {
             return;
         }
-        tracing::warn!(backend = backend.kind().name(), %error, "backend lost");
         *lock(&self.reason) = error.to_string();
         self.count_ready(&backends);
         drop(backends);
@@ -337,6 +369,7 @@ impl Core {
         if self.is_deserted() {
             self.turn_all_away();
         }
+        tracing::warn!(backend = backend.kind().name(), %error, "backend lost");
     }
 
     /// Has everything run again that a backend has in flight.
@@ -391,10 +424,11 @@ impl Core {
         self.spaces.iter().for_each(Space::wake_all);
     }
 
-    /// Answers what waits and has expired. Returns when to look again.
-    pub(crate) fn expire(&self) -> u64 {
+    /// Answers what waits and has expired. Returns when to look again: when the first deadline of
+    /// those that wait passes, or earlier. It is found out `anew` where that is asked for.
+    pub(crate) fn expire(&self, anew: bool) -> u64 {
         let next_ns = self.next_deadline_ns.load(Ordering::Relaxed);
-        if self.clock.now() < next_ns {
+        if next_ns == NEVER || (self.clock.now() < next_ns && !anew) {
             return next_ns;
         }
         let mut aftermath = Aftermath::default();
@@ -461,6 +495,16 @@ impl Watch {
                 thread.unpark();
             }
         }
+    }
+
+    /// Counts time that the watchdog saw pass.
+    pub(crate) fn see(&self, seen_ns: u64) {
+        self.seen_ns.store(seen_ns, Ordering::Relaxed);
+    }
+
+    /// The time counted so far: what batches in flight are timed by.
+    pub(crate) fn seen_ns(&self) -> u64 {
+        self.seen_ns.load(Ordering::Relaxed)
     }
 
     /// Says that the watchdog is going to sleep until it is woken; it has to look once more.

@@ -24,7 +24,7 @@ pub(crate) struct CostTable {
     /// The bits of an f64 of nanoseconds, at least 1, at `1 << index` rows.
     ns: [AtomicU64; BUCKETS],
     /// What `ns` was at first.
-    measured_ns: [f64; BUCKETS],
+    measured_ns: [AtomicU64; BUCKETS],
 }
 
 impl CostTable {
@@ -42,8 +42,9 @@ impl CostTable {
             points.iter().map(|(rows, ns)| (*rows as f64, ns.max(1.0))).collect();
         points.sort_by(|a, b| a.0.total_cmp(&b.0));
         points.dedup_by_key(|point| point.0);
-        let measured_ns = std::array::from_fn(|index| through(&points, size(index) as f64));
-        CostTable { ns: measured_ns.map(|ns: f64| AtomicU64::new(ns.to_bits())), measured_ns }
+        let bits = |index| through(&points, size(index) as f64).to_bits();
+        let table = || std::array::from_fn(|index| AtomicU64::new(bits(index)));
+        CostTable { ns: table(), measured_ns: table() }
     }
 
     /// The nanoseconds a batch of so many rows is expected to take: a straight line between the
@@ -76,10 +77,39 @@ impl CostTable {
         let (index, past) = place(rows);
         let next = index + usize::from(past > 0.0);
         for index in index..=next {
-            let (ns, measured_ns) = (self.get(index), self.measured_ns[index]);
+            let measured_ns = f64::from_bits(self.measured_ns[index].load(Ordering::Relaxed));
+            let ns = self.get(index);
             if ns != measured_ns {
                 self.set(index, ns + (measured_ns - ns) * FORGOTTEN);
             }
+        }
+    }
+
+    /// The most rows, of `rows_max` at most, that are expected to take no longer than `limit_ns`;
+    /// one where not even that is.
+    pub(crate) fn rows_within(&self, limit_ns: u64, rows_max: usize) -> usize {
+        if self.estimate_ns(rows_max) <= limit_ns {
+            return rows_max;
+        }
+        // What `fits` is expected to fit, and `too_many` is not.
+        let (mut fits, mut too_many) = (1, rows_max);
+        while too_many - fits > 1 {
+            let rows = fits + (too_many - fits) / 2;
+            match self.estimate_ns(rows) <= limit_ns {
+                true => fits = rows,
+                false => too_many = rows,
+            }
+        }
+        fits
+    }
+
+    /// Takes the figures of another table over: another model runs, and what was learnt of the one
+    /// before says nothing about it.
+    pub(crate) fn replace(&self, other: &CostTable) {
+        for index in 0..BUCKETS {
+            self.set(index, other.get(index));
+            let measured_ns = other.measured_ns[index].load(Ordering::Relaxed);
+            self.measured_ns[index].store(measured_ns, Ordering::Relaxed);
         }
     }
 
@@ -218,6 +248,26 @@ mod tests {
         (0..20_000).for_each(|_| table.forget(2));
         assert_eq!([1, 2, 8].map(|rows| table.estimate_ns(rows)), [1000, 2000, learnt[2]]);
         (0..20_000).for_each(|_| table.forget(40_000));
+    }
+
+    #[test]
+    fn as_many_rows_as_a_limit_has_room_for() {
+        let table = CostTable::from_points(&[(1, 100.0), (8, 800.0), (16, 4000.0)]);
+        let rows = |limit_ns| table.rows_within(limit_ns, 16);
+        assert_eq!([0, 99, 100, 199, 200, 800].map(rows), [1, 1, 1, 1, 2, 8]);
+        assert_eq!([1199, 1200, 3999, 4000, u64::MAX].map(rows), [8, 9, 15, 16, 16]);
+        assert_eq!([1, 5].map(|rows_max| table.rows_within(500, rows_max)), [1, 5]);
+        assert_eq!(table.rows_within(0, 1), 1);
+    }
+
+    #[test]
+    fn another_tables_figures_are_taken_over_with_what_was_measured_first() {
+        let table = CostTable::from_points(&[(1, 100.0)]);
+        table.replace(&CostTable::from_points(&[(1, 5000.0)]));
+        assert_eq!([1, 4].map(|rows| table.estimate_ns(rows)), [5000, 20_000]);
+        table.refresh(1, 40_000);
+        (0..20_000).for_each(|_| table.forget(1));
+        assert_eq!(table.estimate_ns(1), 5000);
     }
 
     #[test]

@@ -14,11 +14,16 @@ use super::clock::NEVER;
 use super::flight::Batch;
 use super::gauges::SharedTally;
 use super::generation::Generation;
+use super::policy::{Share, start_by_ns};
 use super::records::{Aftermath, Outcome, Rows, turn_away};
 use super::ring::{Reader, Visited};
 
 /// Spans of neighbouring rows that one batch may consist of.
 pub(crate) const PIECES_MAX: usize = 64;
+
+/// The lanes: see [`Priority`](super::config::Priority).
+const INTERACTIVE: usize = 0;
+const BULK: usize = 1;
 
 /// A batch of this pipeline.
 pub(crate) type RowBatch = Batch<Arc<Generation>>;
@@ -28,6 +33,8 @@ pub(crate) type RowBatch = Batch<Arc<Generation>>;
 pub(crate) struct Dispatcher {
     lanes: Vec<Lane>,
     retries: VecDeque<RowBatch>,
+    /// What the bulk lane has a claim to.
+    share: Share,
     /// The version that lanes change to.
     current: Arc<Generation>,
 }
@@ -50,14 +57,15 @@ pub(crate) struct Scene<'a> {
 }
 
 impl Dispatcher {
-    /// At the beginning of every lane.
-    pub(crate) fn new(ring: &Rows, lanes: usize, current: Arc<Generation>) -> Dispatcher {
-        let lanes = (0..lanes).map(|lane| Lane {
-            reader: Reader::new(ring, lane),
-            open: None,
-            generation: Arc::clone(&current),
-        });
-        Dispatcher { lanes: lanes.collect(), retries: VecDeque::new(), current }
+    /// At the beginning of every lane; `None` where memory runs out.
+    pub(crate) fn new(ring: &Rows, lanes: usize, current: Arc<Generation>) -> Option<Dispatcher> {
+        let lane = |lane| {
+            let (reader, generation) = (Reader::new(ring, lane)?, Arc::clone(&current));
+            Some(Lane { reader, open: None, generation })
+        };
+        let lanes = (0..lanes).map(lane).collect::<Option<_>>()?;
+        let (retries, share) = (VecDeque::new(), Share::default());
+        Some(Dispatcher { lanes, retries, share, current })
     }
 
     /// The version that new requests run with.
@@ -78,11 +86,13 @@ impl Dispatcher {
     /// Rows that wait, or a few more: claims that are not committed count, too.
     pub(crate) fn waiting(&self, ring: &Rows) -> u64 {
         let retries: usize = self.retries.iter().map(|batch| batch.rows.len()).sum();
-        let lanes = self.lanes.iter().enumerate().map(|(number, lane)| {
-            let open = lane.open.map_or(0, |(_, left)| u64::from(left));
-            ring.waiting(number) + open + lane.reader.late() as u64
-        });
-        retries as u64 + lanes.sum::<u64>()
+        retries as u64 + (0..self.lanes.len()).map(|lane| self.waiting_in(lane, ring)).sum::<u64>()
+    }
+
+    fn waiting_in(&self, number: usize, ring: &Rows) -> u64 {
+        let lane = &self.lanes[number];
+        let open = lane.open.map_or(0, |(_, left)| u64::from(left));
+        ring.waiting(number) + open + lane.reader.late() as u64
     }
 
     /// Rows that are committed and in no batch.
@@ -114,6 +124,18 @@ impl Dispatcher {
         if urgent { 0 } else { submitted.min().unwrap_or(NEVER) }
     }
 
+    /// When the first row that waits has to start for its deadline, where a batch takes `run_ns`;
+    /// [`NEVER`] where none has a deadline.
+    pub(crate) fn start_by_ns(&self, ring: &Rows, run_ns: u64) -> u64 {
+        let firsts = self.lanes.iter().flat_map(|lane| lane.reader.waiting(ring));
+        let start_by = firsts.map(|first| {
+            // SAFETY: the request is committed, and only the dispatcher, which is locked, takes it.
+            let request = unsafe { ring.request(first) };
+            start_by_ns(request.submitted_ns, request.deadline_ns, run_ns)
+        });
+        start_by.min().unwrap_or(NEVER)
+    }
+
     /// The version of something that waits and was begun with an older one than runs now.
     pub(crate) fn older(&self) -> Option<&Arc<Generation>> {
         let retries = self.retries.iter().map(|batch| &batch.generation);
@@ -141,8 +163,9 @@ impl Dispatcher {
         }
     }
 
-    /// Fills `batch` with up to `max_rows` rows: what has to run again, else what waits longest,
-    /// lane by lane. Rows whose ticket is gone, or whose deadline has passed, are answered instead.
+    /// Fills `batch` with up to `max_rows` rows: what has to run again, else the share of the bulk
+    /// lane, and then what waits longest, lane by lane. Rows whose ticket is gone, or whose
+    /// deadline has passed, are answered instead.
     pub(crate) fn form(
         &mut self,
         scene: Scene<'_>,
@@ -160,19 +183,40 @@ impl Dispatcher {
                 return;
             }
         }
-        for lane in &mut self.lanes {
-            if lane.open.is_none() && lane.generation.version != self.current.version {
-                lane.generation = Arc::clone(&self.current);
-            }
-            if batch.rows.is_empty() {
-                batch.generation = Arc::clone(&lane.generation);
-            } else if batch.generation.version != lane.generation.version {
-                continue;
-            }
-            let changes = lane.generation.version != self.current.version;
-            lane.fill(scene, max_rows, changes, batch, aftermath);
-            aftermath.freed += lane.reader.publish(scene.ring);
+        if self.lanes.len() <= BULK {
+            self.fill(INTERACTIVE, scene, max_rows, batch, aftermath);
+            return;
         }
+        let mut bulk = self.fill(BULK, scene, self.share.due().min(max_rows), batch, aftermath);
+        let interactive = self.fill(INTERACTIVE, scene, max_rows, batch, aftermath);
+        bulk += self.fill(BULK, scene, max_rows, batch, aftermath);
+        let waits = self.waiting_in(BULK, scene.ring) > 0;
+        self.share.note(interactive, bulk, waits, max_rows);
+    }
+
+    /// Adds rows of one lane to a batch, until it has `rows` or nothing waits in the lane. Returns
+    /// the number added.
+    fn fill(
+        &mut self,
+        number: usize,
+        scene: Scene<'_>,
+        rows: usize,
+        batch: &mut RowBatch,
+        aftermath: &mut Aftermath,
+    ) -> usize {
+        let (lane, before) = (&mut self.lanes[number], batch.rows.len());
+        if lane.open.is_none() && lane.generation.version != self.current.version {
+            lane.generation = Arc::clone(&self.current);
+        }
+        if before == 0 {
+            batch.generation = Arc::clone(&lane.generation);
+        } else if batch.generation.version != lane.generation.version {
+            return 0;
+        }
+        let changes = lane.generation.version != self.current.version;
+        lane.fill(scene, rows, changes, batch, aftermath);
+        lane.reader.publish(scene.ring);
+        batch.rows.len() - before
     }
 
     /// Forms a batch of rows that were tried before: as many as fit, those that are still wanted.

@@ -1,7 +1,7 @@
 //! Why the pipeline could not be started, would not take rows, or has no answer.
 
 use super::super::backend::BackendError;
-use super::super::plan::{InputType, PlanError};
+use super::super::plan::{InputType, PlanError, Precision};
 
 /// Why a pipeline could not be started or changed. What ran before goes on.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
@@ -40,6 +40,19 @@ pub enum PipelineError {
         /// The beginning of the other's.
         got: String,
     },
+    /// A backend whose plan rounds weights to another precision than the pipeline's.
+    #[error(
+        "precision: expected {}, which the pipeline runs, got {}; plan for that one, or start \
+         another pipeline",
+        expected.name(),
+        got.name()
+    )]
+    WrongPrecision {
+        /// The precision that runs.
+        expected: Precision,
+        /// The other plan's.
+        got: Precision,
+    },
     /// The model cannot be planned for one of the devices.
     #[error(transparent)]
     Plan(#[from] PlanError),
@@ -61,6 +74,9 @@ pub enum PipelineError {
     /// The pipeline was shut down.
     #[error("pipeline: it was shut down; start another one")]
     ShutDown,
+    /// The pipeline was started before this process was forked from its parent.
+    #[error("pipeline: it is the parent's of this process; start one after the fork")]
+    Forked,
 }
 
 /// Why rows were not taken. Nothing was: they are still the caller's.
@@ -83,11 +99,21 @@ pub enum SubmitError {
         got: InputType,
     },
     /// Not the values of one row, or of a whole number of rows.
-    #[error("row: expected {inputs} values, got {values}")]
+    #[error("row: expected {}", super::super::backend::width_got(*inputs, *values))]
     WrongWidth {
         /// Values in a row.
         inputs: usize,
         /// Values handed over.
+        values: usize,
+    },
+    /// One of several rows that has another width than the others have to have.
+    #[error("row {row}: expected {inputs} values, got {values}")]
+    WrongRow {
+        /// Which of the rows handed over.
+        row: usize,
+        /// Values in a row.
+        inputs: usize,
+        /// Its values.
         values: usize,
     },
     /// A NaN or an infinity, where the pipeline was told to refuse them.
@@ -124,6 +150,10 @@ pub enum SubmitError {
     /// The pipeline was shut down.
     #[error("pipeline: it was shut down")]
     ShutDown,
+    /// The pipeline was started before this process was forked from its parent, which alone has the
+    /// threads that run rows.
+    #[error("pipeline: it is the parent's of this process; start one after the fork")]
+    Forked,
 }
 
 impl SubmitError {
@@ -149,6 +179,9 @@ pub enum ReplyError {
     /// The pipeline was shut down before the rows were run.
     #[error("pipeline: it was shut down before the rows were run")]
     ShutDown,
+    /// The rows were taken before this process was forked from its parent, where they are answered.
+    #[error("ticket: it is the parent's of this process; submit the rows again after the fork")]
+    Forked,
     /// The ticket was polled before, and has given its reply.
     #[error("ticket: it has given its reply already")]
     Taken,

@@ -19,9 +19,9 @@ type Fed = Result<Reply, ClassifyError>;
 
 impl Pipeline {
     /// Feeds rows from an iterator through the pipeline, `window` of them at once, or one where
-    /// that is 0: an iterator over their replies, in order. Each reply holds a row of the ring
-    /// until it is dropped. A row that cannot be taken gives an error in its place; the others go
-    /// on.
+    /// that is 0: an iterator over their replies, in order. Replies are [detached](Reply::detach):
+    /// they hold no rows of the ring, so that all of them may be collected. A row that cannot be
+    /// taken gives an error in its place; the others go on.
     pub fn feed<I>(&self, rows: I, window: usize) -> Feed<I::IntoIter>
     where
         I: IntoIterator,
@@ -33,7 +33,7 @@ impl Pipeline {
 
     /// Feeds rows from a stream through the pipeline, `window` of them at once, or one where that
     /// is 0: a stream of their replies, in order, that belongs to no executor. It takes no more
-    /// from `rows` while the window or the ring is full.
+    /// from `rows` while the window or the ring is full. Replies are [detached](Reply::detach).
     pub fn feed_stream<S>(&self, rows: S, window: usize) -> FeedStream<S>
     where
         S: Stream + Unpin,
@@ -67,7 +67,7 @@ where
     fn next(&mut self) -> Option<Fed> {
         while self.under_way.len() < self.window {
             let Some(row) = self.waiting.take().or_else(|| self.rows.next()) else { break };
-            let taken = match self.pipeline.try_one(&row) {
+            let taken = match self.pipeline.try_one(&row, None) {
                 // The reply that is handed out below makes room.
                 Err(SubmitError::Full) if !self.under_way.is_empty() => {
                     self.waiting = Some(row);
@@ -81,7 +81,7 @@ where
             self.under_way.push_back(taken);
         }
         let ticket = self.under_way.pop_front()?;
-        Some(ticket.map_err(ClassifyError::from).and_then(|ticket| Ok(ticket.wait()?)))
+        Some(settle(ticket))
     }
 }
 
@@ -125,17 +125,18 @@ where
     fn fill(&mut self, context: &mut Context<'_>) {
         while self.under_way.len() < self.window {
             let Some(row) = self.next_row(context) else { return };
-            let mut taken = self.pipeline.try_one(&row);
-            if matches!(taken, Err(SubmitError::Full)) {
+            let mut taken = self.pipeline.try_one(&row, self.line.place());
+            // The reply that is handed out next makes room, where there is one.
+            if matches!(taken, Err(SubmitError::Full)) && self.under_way.is_empty() {
                 // Says that it waits for room, and tries once more.
                 self.line.join(Waiter::Task(context.waker().clone()));
-                taken = self.pipeline.try_one(&row);
+                taken = self.pipeline.try_one(&row, self.line.place());
             }
             if matches!(taken, Err(SubmitError::Full)) {
                 self.waiting = Some(row);
                 return;
             }
-            self.line.leave();
+            self.line.leave(taken.is_ok());
             self.under_way.push_back(taken);
         }
     }
@@ -159,9 +160,13 @@ where
             }
             Some(_) => {}
         }
-        let ticket = feed.under_way.pop_front();
         // It is ready, so this does not wait.
-        let wait = |ticket: Ticket| Ok(ticket.wait()?);
-        Poll::Ready(ticket.map(|ticket| ticket.map_err(ClassifyError::from).and_then(wait)))
+        Poll::Ready(feed.under_way.pop_front().map(settle))
     }
+}
+
+/// Waits for a row that was submitted. Its reply leaves the row of the ring to the feed, which
+/// would have none left once its caller keeps as many replies as there are rows.
+fn settle(taken: Result<Ticket, SubmitError>) -> Fed {
+    Ok(taken?.wait()?.detach())
 }

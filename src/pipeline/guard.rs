@@ -14,6 +14,7 @@ use super::clock::NEVER;
 use super::config::NotFinite;
 use super::error::SubmitError;
 use super::shard::Shard;
+use super::store::Claimed;
 use super::ticket::Ticket;
 
 mod sealed {
@@ -52,14 +53,14 @@ impl Value for half::bf16 {
 #[must_use = "dropping a reserved row gives it back"]
 pub struct RowGuard<T: Value> {
     shard: Arc<Shard>,
-    row: u32,
+    row: Claimed,
     deadline_ns: u64,
     values: PhantomData<T>,
 }
 
 impl<T: Value> RowGuard<T> {
     /// A row that was claimed.
-    pub(crate) fn new(shard: Arc<Shard>, row: u32, deadline_ns: u64) -> RowGuard<T> {
+    pub(crate) fn new(shard: Arc<Shard>, row: Claimed, deadline_ns: u64) -> RowGuard<T> {
         RowGuard { shard, row, deadline_ns, values: PhantomData }
     }
 
@@ -67,7 +68,11 @@ impl<T: Value> RowGuard<T> {
     ///
     /// # Errors
     /// [`SubmitError::NotFinite`], where the pipeline refuses such rows; it is given back then.
+    /// [`SubmitError::Forked`] in a child of the process that reserved it.
     pub fn commit(self) -> Result<Ticket, SubmitError> {
+        if self.shard.core.is_forked() {
+            return Err(SubmitError::Forked);
+        }
         if self.shard.core.config.not_finite == NotFinite::Refuse {
             let row = Rows::of_bytes(T::INPUT, bytemuck::cast_slice(&self));
             finite(row, self.len())?;
@@ -75,7 +80,7 @@ impl<T: Value> RowGuard<T> {
         let guard = ManuallyDrop::new(self);
         // SAFETY: the guard is not dropped, so its part of the shard is moved out this once.
         let shard = unsafe { std::ptr::read(&guard.shard) };
-        Ok(commit(&shard, (guard.row, 1), guard.deadline_ns))
+        Ok(commit(&shard, (guard.row.row(), 1), guard.deadline_ns))
     }
 }
 
@@ -83,31 +88,31 @@ impl<T: Value> Deref for RowGuard<T> {
     type Target = [T];
 
     fn deref(&self) -> &[T] {
-        // SAFETY: the row is claimed, and the guard is the only one to touch it.
-        bytemuck::cast_slice(unsafe { self.shard.core.store.values_mut(self.row..self.row + 1) })
+        bytemuck::cast_slice(self.shard.core.store.values(&self.row))
     }
 }
 
 impl<T: Value> DerefMut for RowGuard<T> {
     fn deref_mut(&mut self) -> &mut [T] {
-        let rows = self.row..self.row + 1;
-        // SAFETY: the row is claimed, and the guard, borrowed mutably, is the only one to touch it.
-        bytemuck::cast_slice_mut(unsafe { self.shard.core.store.values_mut(rows) })
+        bytemuck::cast_slice_mut(self.shard.core.store.values_mut(&mut self.row))
     }
 }
 
 impl<T: Value> Drop for RowGuard<T> {
     fn drop(&mut self) {
         let core = &self.shard.core;
-        core.ring.discard(self.row);
-        // Somebody has to clear it away.
+        if core.is_forked() {
+            return;
+        }
+        core.ring.discard(self.row.row());
+        // A worker clears it away.
         core.announce();
     }
 }
 
 impl<T: Value> fmt::Debug for RowGuard<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RowGuard").field("row", &self.row).finish_non_exhaustive()
+        f.debug_struct("RowGuard").field("row", &self.row.row()).finish_non_exhaustive()
     }
 }
 

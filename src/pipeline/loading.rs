@@ -1,8 +1,11 @@
 //! What is done with a device before it serves: load, measure, make contexts, warm.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use super::super::backend::{BackendError, BackendKind, Executable, ExecutionContext, Rows};
+use super::super::backend::stopwatch::complete;
+use super::super::backend::{
+    BackendError, BackendKind, Device, Executable, ExecutionContext, HostMemory, Rows,
+};
 use super::super::model::Model;
 use super::super::plan::{InputType, Plan, PlanOptions};
 use super::super::sync::{Arc, now};
@@ -11,6 +14,7 @@ use super::bounded::within;
 use super::config::PipelineConfig;
 use super::cost::CostTable;
 use super::error::PipelineError;
+use super::generation::Generation;
 use super::store::Shape;
 
 /// How long a backend may be measured before it joins.
@@ -34,6 +38,8 @@ pub(crate) struct Changing {
     pub(crate) executable: Arc<dyn Executable>,
     /// For each of its workers.
     pub(crate) contexts: Vec<Contexts>,
+    /// What a batch costs, where that is far from what it cost before.
+    pub(crate) cost: Option<CostTable>,
 }
 
 /// Measures what a batch costs, and makes contexts.
@@ -56,6 +62,7 @@ pub(crate) fn measure(
 pub(crate) fn change(
     model: &Model,
     backend: &Arc<Backend>,
+    current: &Generation,
     config: &PipelineConfig,
 ) -> Result<Changing, PipelineError> {
     let (device, plan) = (backend.home.device(), backend.home.plan());
@@ -63,16 +70,25 @@ pub(crate) fn change(
         PlanOptions { input: plan.input(), precision: plan.precision(), rows_max: plan.rows_max() };
     let plan = Plan::new(model, device.limits(), &options)?;
     check_shape(Shape::of(backend.home.plan()), &plan)?;
+    let differs = current.on(backend.serial).is_none_or(|it| costs_differ(it.plan(), &plan));
     let (served, config) = (Arc::clone(backend), config.clone());
     within(config.load_timeout, &backend.info.name, move || {
         let executable = served.home.device().load(plan)?;
         let mut contexts = contexts(&*executable, served.seats.len(), config.depth)?;
-        let deadline = now() + config.batch_timeout;
         for context in contexts.iter_mut().flatten() {
-            warm(&mut **context, Shape::of(executable.plan()), deadline)?;
+            let (device, shape) = (executable.device(), Shape::of(executable.plan()));
+            warm(&mut **context, device, shape, config.load_timeout)?;
         }
-        Ok(Changing { executable, contexts })
+        let cost = if differs { Some(calibrate(&*executable, &config)?) } else { None };
+        Ok(Changing { executable, contexts, cost })
     })
+}
+
+/// Whether one plan has at least twice the operations of the other, so that what was learnt of
+/// batches of one says little about those of the other.
+fn costs_differ(one: &Plan, other: &Plan) -> bool {
+    let [one, other] = [one, other].map(|plan| plan.cost().flops_per_row);
+    one.max(other) / 2 >= one.min(other)
 }
 
 /// Whether a plan takes and gives what the pipeline does.
@@ -89,6 +105,19 @@ pub(crate) fn check_shape(expected: Shape, plan: &Plan) -> Result<(), PipelineEr
             inputs: got.inputs,
             classes: got.classes,
         });
+    }
+    Ok(())
+}
+
+/// Whether a plan computes what the present version does: the same model, rounded alike.
+pub(super) fn check_model(generation: &Generation, plan: &Plan) -> Result<(), PipelineError> {
+    if plan.content_hash() != generation.hash {
+        let (expected, got) = (generation.hash.short(), plan.content_hash().short());
+        return Err(PipelineError::WrongModel { expected, got });
+    }
+    if plan.precision() != generation.precision {
+        let (expected, got) = (generation.precision, plan.precision());
+        return Err(PipelineError::WrongPrecision { expected, got });
     }
     Ok(())
 }
@@ -115,37 +144,41 @@ fn calibrate(
 ) -> Result<CostTable, BackendError> {
     let mut context = executable.create_context()?;
     let shape = Shape::of(executable.plan());
-    let rows_max = config.max_rows.min(executable.plan().rows_max());
-    let deadline = now() + config.batch_timeout + CALIBRATION;
-    let zeros = Zeros::new(shape, rows_max);
-    CostTable::calibrate(&mut *context, zeros.rows(), shape.inputs, rows_max, CALIBRATION, deadline)
+    let rows_max = config.rows_max(executable.plan());
+    let mut zeros = Zeros::new(shape, rows_max, executable.device())?;
+    let (rows, limit) = (zeros.rows(), config.load_timeout);
+    CostTable::calibrate(&mut *context, rows, shape.inputs, rows_max, CALIBRATION, limit)
 }
 
 /// Runs a row of zeros.
 fn warm(
     context: &mut dyn ExecutionContext,
+    device: &dyn Device,
     shape: Shape,
-    deadline: Instant,
+    limit: Duration,
 ) -> Result<(), BackendError> {
-    context.submit(Zeros::new(shape, 1).rows())?;
-    context.wait(deadline)
+    context.submit(Zeros::new(shape, 1, device)?.rows())?;
+    complete(context, limit, now)
 }
 
 /// Rows of zeros, of any type.
 struct Zeros {
     input: InputType,
-    /// Words, so that values of every type may begin there; and how many bytes of them are rows.
-    words: Vec<u32>,
-    bytes: usize,
+    block: HostMemory,
 }
 
 impl Zeros {
-    fn new(shape: Shape, rows: usize) -> Zeros {
-        let bytes = rows * shape.row_bytes();
-        Zeros { input: shape.input, words: vec![0; bytes.div_ceil(4)], bytes }
+    /// Memory for so many rows. Zeros that nothing wrote are there without being touched.
+    fn new(shape: Shape, rows: usize, device: &dyn Device) -> Result<Zeros, BackendError> {
+        let bytes = rows.saturating_mul(shape.row_bytes());
+        let block = HostMemory::new(bytes).ok_or_else(|| BackendError::OutOfMemory {
+            device: device.info().name.clone(),
+            message: format!("no room to measure batches of {rows} rows; take fewer max_rows"),
+        })?;
+        Ok(Zeros { input: shape.input, block })
     }
 
-    fn rows(&self) -> Rows<'_> {
-        Rows::of_bytes(self.input, &bytemuck::cast_slice(&self.words)[..self.bytes])
+    fn rows(&mut self) -> Rows<'_> {
+        Rows::of_bytes(self.input, self.block.bytes())
     }
 }

@@ -33,10 +33,15 @@
 //! * Every row that was taken is answered once, and only from its own values:
 //!   `admitted = completed + expired + cancelled + failed + shut_down + pending`, see [`Metrics`].
 //! * A device that fails, hangs or is lost is out for good, and its rows run again on another; with
-//!   none left they fail, and say why. Nobody waits for ever.
+//!   none left they fail, and say why. Nobody waits for ever. A device that is slow is not lost,
+//!   and none is because its process stood still.
+//! * A pipeline belongs to the process that started it: a child of `fork` gets typed errors.
 //! * Rows submitted by one thread with one priority begin in the order they were submitted. Replies
 //!   come in whatever order devices finish.
-//! * Nothing is allocated for a request after it has been warm once.
+//! * Callers that wait for room get it in the order they came, and one that does not come for it
+//!   bars the others for a few watchdog ticks at most.
+//! * Nothing is allocated for a request after it has been warm once, but for the list of
+//!   [`Pipeline::submit_rows`] and the copies of [`Pipeline::feed`].
 
 mod backends;
 mod bell;
@@ -48,6 +53,7 @@ mod config;
 mod core;
 mod cost;
 mod dispatch;
+mod engine;
 mod error;
 mod explain;
 mod feed;
@@ -66,6 +72,7 @@ mod policy;
 mod records;
 mod ring;
 mod route;
+mod seats;
 mod shard;
 mod space;
 mod store;

@@ -1,14 +1,17 @@
 //! From a model to a pipeline on whatever this machine has.
 
+use std::time::Duration;
+
 use super::super::backend::{
     BackendKind, Device, DeviceInfo, Gpu, OpenOptions, gpus, is_same_card, open_with,
 };
 use super::super::model::Model;
 use super::super::plan::{Plan, PlanOptions, Precision};
-use super::super::sync::{Arc, Weak, lock};
+use super::super::sync::{Arc, lock};
 use super::config::PipelineConfig;
+use super::engine::Engine;
 use super::error::PipelineError;
-use super::handle::{Owner, Pipeline};
+use super::handle::Pipeline;
 
 /// What a caller chooses about a pipeline that opens its devices itself.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -48,33 +51,29 @@ impl Pipeline {
         }
         if joins {
             *lock(&pipeline.owner.joining) = Some(Arc::new(model.clone()));
-            let owner = Arc::downgrade(&pipeline.owner);
-            let options = options.clone();
-            pipeline.spawn("fusewire-join", move || join_all(&owner, &options))?;
+            let (engine, options) = (Arc::clone(&pipeline.owner.engine), options.clone());
+            let join = move || join_all(&engine, &options);
+            if let Err(error) = pipeline.owner.spawn("fusewire-join", true, join) {
+                *lock(&pipeline.owner.joining) = None;
+                pipeline.shutdown(Duration::ZERO);
+                return Err(error);
+            }
         }
         Ok(pipeline)
     }
 
     /// Whether devices are still being opened that may join.
     pub fn is_joining(&self) -> bool {
-        lock(&self.owner.joining).is_some()
-    }
-
-    /// Has a device join with the model that runs now.
-    fn join(&self, device: &dyn Device, options: &PlanOptions) -> Result<(), PipelineError> {
-        let _one_at_a_time = lock(&self.owner.changes);
-        let Some(model) = lock(&self.owner.joining).clone() else { return Ok(()) };
-        let plan = Plan::new(&model, device.limits(), options)?;
-        self.attach_alone(device.load(plan)?)
+        self.owner.is_joining()
     }
 }
 
-/// Opens every GPU that the options allow and attaches it, as long as a handle is held. A card that
-/// has joined does not join again through another interface.
-fn join_all(owner: &Weak<Owner>, options: &PipelineOptions) {
+/// Opens every GPU that the options allow and has it join, as long as the pipeline runs. A card
+/// that has joined does not join again through another interface.
+fn join_all(engine: &Engine, options: &PipelineOptions) {
     let mut cards: Vec<DeviceInfo> = Vec::new();
     for Gpu { options: wanted, info } in gpus(&options.device) {
-        if !owner.upgrade().is_some_and(|owner| owner.core.is_running()) {
+        if !engine.core.is_running() {
             break;
         }
         let backend = wanted.backend.name();
@@ -82,12 +81,10 @@ fn join_all(owner: &Weak<Owner>, options: &PipelineOptions) {
         if info.is_some_and(|card| has_joined(&card)) {
             continue;
         }
-        let opened = open_with(&wanted);
-        let Some(pipeline) = owner.upgrade().map(Pipeline::from) else { return };
-        let joined = opened.map_err(PipelineError::from).and_then(|device| {
+        let joined = open_with(&wanted).map_err(PipelineError::from).and_then(|device| {
             // What was asked for by name is known only now.
             let is_new = !has_joined(device.info());
-            let joined = is_new.then(|| pipeline.join(&*device, &options.plan)).transpose();
+            let joined = is_new.then(|| join(engine, &*device, &options.plan)).transpose();
             joined.map(|_| device.info().clone())
         });
         match joined {
@@ -98,7 +95,14 @@ fn join_all(owner: &Weak<Owner>, options: &PipelineOptions) {
             Err(error) => tracing::info!(backend, %error, "no backend joined"),
         }
     }
-    if let Some(owner) = owner.upgrade() {
-        *lock(&owner.joining) = None;
-    }
+    *lock(&engine.joining) = None;
+}
+
+/// Has a device join with the model that runs now.
+fn join(engine: &Engine, device: &dyn Device, options: &PlanOptions) -> Result<(), PipelineError> {
+    let _one_at_a_time = lock(&engine.changes);
+    engine.check_running()?;
+    let Some(model) = lock(&engine.joining).clone() else { return Ok(()) };
+    let plan = Plan::new(&model, device.limits(), options)?;
+    engine.attach_alone(device.load(plan)?)
 }

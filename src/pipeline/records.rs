@@ -84,7 +84,7 @@ impl Times {
 #[derive(Debug, Default)]
 pub(crate) struct Aftermath {
     pub(crate) wake: Vec<Waiter>,
-    /// Rows that became free, or that claims may go past from now on: there may be room.
+    /// Rows that became free.
     pub(crate) freed: u32,
 }
 

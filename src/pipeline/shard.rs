@@ -1,36 +1,46 @@
 //! What one handle has to itself, so that handles on several threads share no cache line they
 //! write: a count of what was taken through it, and the count of its tickets.
+//!
+//! A count outlives its handle: the next handle goes on with it. So the sum over all counts never
+//! goes down, and a further handle costs the same however many there are.
 
-use super::super::sync::{Arc, AtomicU64, Mutex, Ordering, Weak, lock};
+use crossbeam::utils::CachePadded;
+
+use super::super::sync::{Arc, AtomicU64, Mutex, Ordering, lock};
 use super::core::Core;
+
+/// Rows that were taken through one handle after another.
+type Count = Arc<CachePadded<AtomicU64>>;
 
 /// One handle's part, shared with its tickets.
 #[derive(Debug)]
 pub(crate) struct Shard {
     pub(crate) core: Arc<Core>,
     shards: Arc<Shards>,
-    /// Rows taken. Written by whoever submits through this handle.
-    admitted: AtomicU64,
+    /// Written by threads that submit through this handle.
+    admitted: Count,
 }
 
-/// All of them.
+/// The counts of all handles.
 #[derive(Debug, Default)]
 pub(crate) struct Shards {
-    live: Mutex<Vec<Weak<Shard>>>,
-    /// What those took that are gone.
-    gone: AtomicU64,
+    counts: Mutex<Counts>,
+}
+
+#[derive(Debug, Default)]
+struct Counts {
+    /// Every count there is.
+    all: Vec<Count>,
+    /// Those that no handle uses.
+    unused: Vec<Count>,
 }
 
 impl Shard {
     /// A further handle's part.
     pub(crate) fn new(core: &Arc<Core>, shards: &Arc<Shards>) -> Arc<Shard> {
         let (core, shards) = (Arc::clone(core), Arc::clone(shards));
-        let shard = Arc::new(Shard { core, shards, admitted: AtomicU64::new(0) });
-        let mut live = lock(&shard.shards.live);
-        live.retain(|other| other.strong_count() > 0);
-        live.push(Arc::downgrade(&shard));
-        drop(live);
-        shard
+        let admitted = lock(&shards.counts).take();
+        Arc::new(Shard { core, shards, admitted })
     }
 
     /// Counts rows that were taken.
@@ -40,18 +50,27 @@ impl Shard {
 
     /// Rows taken through any handle.
     pub(crate) fn admitted(&self) -> u64 {
-        // Those that go meanwhile are missed rather than counted twice.
-        let of_gone = self.shards.gone.load(Ordering::Acquire);
-        let live = lock(&self.shards.live);
-        let taken = |shard: Arc<Shard>| shard.admitted.load(Ordering::Relaxed);
-        let of_live: u64 = live.iter().filter_map(Weak::upgrade).map(taken).sum();
-        of_live + of_gone
+        let counts = lock(&self.shards.counts);
+        counts.all.iter().map(|count| count.load(Ordering::Relaxed)).sum()
+    }
+}
+
+impl Counts {
+    fn take(&mut self) -> Count {
+        self.unused.pop().unwrap_or_else(|| {
+            let count = Count::default();
+            self.all.push(Arc::clone(&count));
+            count
+        })
     }
 }
 
 impl Drop for Shard {
     fn drop(&mut self) {
-        let admitted = self.admitted.load(Ordering::Relaxed);
-        self.shards.gone.fetch_add(admitted, Ordering::Release);
+        if self.core.is_forked() {
+            return;
+        }
+        let count = Arc::clone(&self.admitted);
+        lock(&self.shards.counts).unused.push(count);
     }
 }

@@ -17,6 +17,28 @@ pub(crate) struct Store {
     shape: Shape,
 }
 
+/// A row between its claim and its commit, as its producer holds it. Borrowing it is borrowing the
+/// row's values, shared or mutably, so that the compiler checks who reads and who writes them.
+#[derive(Debug)]
+pub(crate) struct Claimed(u32);
+
+impl Claimed {
+    /// A row that was claimed.
+    ///
+    /// # Safety
+    /// The caller claimed the row in the ring whose values [`Store`] keeps, touches its values
+    /// through this alone, and drops it or never uses it again once the row is committed or
+    /// discarded.
+    pub(crate) unsafe fn new(row: u32) -> Claimed {
+        Claimed(row)
+    }
+
+    /// The row's number.
+    pub(crate) fn row(&self) -> u32 {
+        self.0
+    }
+}
+
 /// What a row is made of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Shape {
@@ -62,14 +84,21 @@ impl Store {
         self.shape
     }
 
-    /// The bytes of neighbouring rows' values, to write.
-    ///
-    /// # Safety
-    /// The caller is their producer, between claim and commit, and has one such slice at a time.
-    #[allow(clippy::mut_from_ref)]
-    pub(crate) unsafe fn values_mut(&self, rows: Range<u32>) -> &mut [u8] {
-        let (start, len) = self.span(&rows, self.shape.row_bytes());
-        // SAFETY: within the block; the claim makes the producer the only one to touch the rows.
+    /// The bytes of a row's values, to read.
+    pub(crate) fn values<'a>(&'a self, claimed: &'a Claimed) -> &'a [u8] {
+        let row = claimed.row();
+        let (start, len) = self.span(&(row..row + 1), self.shape.row_bytes());
+        // SAFETY: within the block; nothing but `claimed` leads to the values of a claimed row, and
+        // as long as it is borrowed nothing writes to them.
+        unsafe { slice::from_raw_parts(self.values.as_ptr().add(start), len) }
+    }
+
+    /// The bytes of a row's values, to write.
+    pub(crate) fn values_mut<'a>(&'a self, claimed: &'a mut Claimed) -> &'a mut [u8] {
+        let row = claimed.row();
+        let (start, len) = self.span(&(row..row + 1), self.shape.row_bytes());
+        // SAFETY: within the block; nothing but `claimed` leads to the values of a claimed row, and
+        // it is borrowed mutably.
         unsafe { slice::from_raw_parts_mut(self.values.as_ptr().add(start), len) }
     }
 

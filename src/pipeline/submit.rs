@@ -15,6 +15,7 @@ use super::handle::Pipeline;
 use super::line::Line;
 use super::records::Request;
 use super::ring::Refused;
+use super::store::Claimed;
 use super::ticket::Ticket;
 use super::waiter::Waiter;
 
@@ -39,19 +40,24 @@ impl Pipeline {
     ) -> Result<Ticket, SubmitError> {
         let row = row.into();
         self.check_one(row)?;
-        self.counted(1, self.take(row, 1, options))
+        self.counted(1, self.take(apart(row, 1), None, options))
     }
 
-    /// Takes one row for somebody who comes again where there is no room, which counts for nothing.
-    pub(super) fn try_one<'a>(&self, row: impl Into<Rows<'a>>) -> Result<Ticket, SubmitError> {
+    /// Takes one row for a caller that comes again where there is no room, which counts for
+    /// nothing; `place` is its place in line, where it has one.
+    pub(super) fn try_one<'a>(
+        &self,
+        row: impl Into<Rows<'a>>,
+        place: Option<u64>,
+    ) -> Result<Ticket, SubmitError> {
         let row = row.into();
         self.check_one(row)?;
-        self.take(row, 1, &SubmitOptions::default())
+        self.take(apart(row, 1), place, &SubmitOptions::default())
     }
 
     /// Takes many rows, `[n, inputs]` row-major, as one request: all of them or none; never blocks.
     /// They may run in several batches, but all with the same weights, and one ticket speaks for
-    /// all.
+    /// all. What shape the values had is not known: see [`Pipeline::submit_rows`].
     ///
     /// # Errors
     /// As [`Pipeline::submit`]; also where they are more than the ring has rows.
@@ -70,7 +76,52 @@ impl Pipeline {
     ) -> Result<Ticket, SubmitError> {
         let rows = rows.into();
         let count = self.check_many(rows, options)?;
-        self.counted(count, self.take(rows, count, options))
+        self.counted(count, self.take(apart(rows, count), None, options))
+    }
+
+    /// Takes many rows that are given one by one, such as `&Vec<Vec<f32>>` or `&[[f32; 784]]`, as
+    /// [`Pipeline::submit_many`] does. Each is checked for its width.
+    ///
+    /// ```compile_fail
+    /// # fn ask(pipeline: fusewire::Pipeline) {
+    /// // Rows of rows are not a flat slice, whatever their widths.
+    /// let ticket = pipeline.submit_many(&[[0.0_f32; 392]; 2]);
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Pipeline::submit_many`]; `WrongRow` names the first row of another width.
+    pub fn submit_rows<'a, I>(&self, rows: I) -> Result<Ticket, SubmitError>
+    where
+        I: IntoIterator,
+        I::Item: Into<Rows<'a>>,
+    {
+        self.submit_rows_with(rows, &SubmitOptions::default())
+    }
+
+    /// Takes many rows that are given one by one, as the options say.
+    ///
+    /// # Errors
+    /// As [`Pipeline::submit_rows`].
+    pub fn submit_rows_with<'a, I>(
+        &self,
+        rows: I,
+        options: &SubmitOptions,
+    ) -> Result<Ticket, SubmitError>
+    where
+        I: IntoIterator,
+        I::Item: Into<Rows<'a>>,
+    {
+        let capacity = self.core().capacity(options)?;
+        let mut rows = rows.into_iter();
+        let taken: Vec<Rows<'a>> = rows.by_ref().take(capacity).map(Into::into).collect();
+        if let Some(_one_more) = rows.next() {
+            let rows = capacity.saturating_add(1).saturating_add(rows.size_hint().0);
+            return Err(SubmitError::TooManyRows { capacity, rows });
+        }
+        self.check_rows(&taken)?;
+        let bytes = taken.iter().map(Rows::bytes);
+        self.counted(taken.len(), self.take(bytes, None, options))
     }
 
     /// Takes one row as the options say, waiting on the caller's thread while the ring is full.
@@ -91,9 +142,12 @@ impl Pipeline {
         let mut line = Line::new(core, options.priority.lane());
         loop {
             for _ in 0..2 {
-                match self.take(row, 1, options) {
+                match self.take(apart(row, 1), line.place(), options) {
                     Err(SubmitError::Full) => {}
-                    taken => return taken,
+                    taken => {
+                        line.leave(taken.is_ok());
+                        return taken;
+                    }
                 }
                 // Says that it waits, and tries once more.
                 line.join(Waiter::Thread(thread::current()));
@@ -122,9 +176,12 @@ impl Pipeline {
         let mut line = Line::new(self.core(), options.priority.lane());
         poll_fn(|context| {
             for _ in 0..2 {
-                match self.take(row, 1, options) {
+                match self.take(apart(row, 1), line.place(), options) {
                     Err(SubmitError::Full) => {}
-                    taken => return Poll::Ready(taken),
+                    taken => {
+                        line.leave(taken.is_ok());
+                        return Poll::Ready(taken);
+                    }
                 }
                 // Says that it waits, and tries once more.
                 line.join(Waiter::Task(context.waker().clone()));
@@ -163,8 +220,10 @@ impl Pipeline {
         if T::INPUT != expected {
             return Err(SubmitError::WrongInput { expected, got: T::INPUT });
         }
-        let (first, deadline_ns) = self.counted(1, self.claim(1, options))?;
-        Ok(RowGuard::new(Arc::clone(&self.shard), first, deadline_ns))
+        let (first, deadline_ns) = self.counted(1, self.claim(1, None, options))?;
+        // SAFETY: the row was claimed just now, and the guard commits or discards it.
+        let claimed = unsafe { Claimed::new(first) };
+        Ok(RowGuard::new(Arc::clone(&self.shard), claimed, deadline_ns))
     }
 
     /// Checks a single row.
@@ -193,6 +252,25 @@ impl Pipeline {
         }
     }
 
+    /// Checks rows that are given one by one.
+    fn check_rows(&self, rows: &[Rows<'_>]) -> Result<(), SubmitError> {
+        let inputs = self.inputs();
+        if rows.is_empty() {
+            return Err(SubmitError::NoRows);
+        }
+        for (row, values) in rows.iter().enumerate() {
+            self.check_type(*values)?;
+            if values.values() != inputs {
+                return Err(SubmitError::WrongRow { row, inputs, values: values.values() });
+            }
+            self.check_finite(*values).map_err(|error| match error {
+                SubmitError::NotFinite { column, .. } => SubmitError::NotFinite { row, column },
+                error => error,
+            })?;
+        }
+        Ok(())
+    }
+
     fn check_type(&self, rows: Rows<'_>) -> Result<(), SubmitError> {
         let (expected, got) = (self.input(), rows.input());
         if expected == got { Ok(()) } else { Err(SubmitError::WrongInput { expected, got }) }
@@ -205,29 +283,39 @@ impl Pipeline {
         }
     }
 
-    /// Claims rows for checked values, copies them in, and commits.
-    fn take(
+    /// Claims rows for checked values, the bytes of one row each, copies them in, and commits.
+    fn take<'a>(
         &self,
-        rows: Rows<'_>,
-        count: usize,
+        rows: impl ExactSizeIterator<Item = &'a [u8]>,
+        place: Option<u64>,
         options: &SubmitOptions,
     ) -> Result<Ticket, SubmitError> {
+        let count = rows.len();
         // Checked: no more than the ring has rows.
-        let (first, deadline_ns) = self.claim(count as u32, options)?;
+        let (first, deadline_ns) = self.claim(count as u32, place, options)?;
         let core = self.core();
         let mut row = first;
-        for values in rows.bytes().chunks_exact(rows.bytes().len() / count) {
-            // SAFETY: this thread claimed the row, and commits it below.
-            unsafe { core.store.values_mut(row..row + 1) }.copy_from_slice(values);
-            // SAFETY: as above.
+        for values in rows {
+            // SAFETY: this thread claimed the row, and does not touch it again.
+            let mut claimed = unsafe { Claimed::new(row) };
+            core.store.values_mut(&mut claimed).copy_from_slice(values);
+            // SAFETY: the request is not committed yet.
             row = unsafe { core.ring.next_of(row) };
         }
         Ok(commit(&self.shard, (first, count as u64), deadline_ns))
     }
 
     /// Claims rows, where the pipeline takes any now. Returns the first and the deadline.
-    fn claim(&self, rows: u32, options: &SubmitOptions) -> Result<(u32, u64), SubmitError> {
+    fn claim(
+        &self,
+        rows: u32,
+        place: Option<u64>,
+        options: &SubmitOptions,
+    ) -> Result<(u32, u64), SubmitError> {
         let core = self.core();
+        if core.is_forked() {
+            return Err(SubmitError::Forked);
+        }
         let deadline_ns = self.deadline_ns(options)?;
         core.space(options)?;
         if core.is_deserted() && core.is_running() {
@@ -235,7 +323,7 @@ impl Pipeline {
         }
         let submitted_ns = core.clock.now();
         let request = Request { submitted_ns, deadline_ns };
-        match core.ring.claim(options.priority.lane(), rows, |it| *it = request) {
+        match core.claim(options.priority.lane(), rows, place, request) {
             Ok(first) => Ok((first, deadline_ns)),
             Err(Refused::Closed) => Err(SubmitError::ShutDown),
             Err(Refused::Full) => Err(SubmitError::Full),
@@ -257,4 +345,10 @@ impl Pipeline {
         let deadline_ns = clock.at(deadline);
         if deadline_ns <= clock.now() { Err(SubmitError::DeadlinePassed) } else { Ok(deadline_ns) }
     }
+}
+
+/// The bytes of each of `count` rows.
+fn apart<'a>(rows: Rows<'a>, count: usize) -> impl ExactSizeIterator<Item = &'a [u8]> {
+    let bytes = rows.bytes();
+    bytes.chunks_exact(bytes.len() / count)
 }

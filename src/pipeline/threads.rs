@@ -8,11 +8,15 @@ use super::super::sync::{Arc, now, thread};
 use super::clock::NEVER;
 use super::config::Waiting;
 use super::core::Core;
+use super::waiter::discard;
 use super::watchdog::Watchdog;
 use super::worker::{Step, Worker};
 
 /// How long one wait for a device lasts at most: as long as new rows may go unseen meanwhile.
 const DEVICE_WAIT: Duration = Duration::from_micros(100);
+
+/// How long the watchdog waits after it panicked.
+const AFTER_PANIC: Duration = Duration::from_millis(20);
 
 /// Runs a worker until it is of no more use.
 pub(crate) fn work(mut worker: Worker) {
@@ -55,7 +59,7 @@ pub(crate) fn work(mut worker: Worker) {
 /// Lets a worker act. Should it panic, its backend is lost, and it leaves.
 fn guarded(worker: &mut Worker, act: impl FnOnce(&mut Worker) -> Step) -> Step {
     catch_unwind(AssertUnwindSafe(|| act(worker))).unwrap_or_else(|panic| {
-        worker.give_up(message_of(&*panic));
+        worker.give_up(message_of(panic));
         Step::Leave
     })
 }
@@ -75,22 +79,34 @@ fn park_until(core: &Core, number: usize, then_ns: u64) {
     }
 }
 
-/// Runs the watchdog until the pipeline is at its end.
+/// Runs the watchdog until the pipeline is at its end. A panic of a driver whose contexts it drops
+/// ends one round of it.
 pub(crate) fn watch(mut watchdog: Watchdog) {
     let core = Arc::clone(watchdog.core());
     core.watch.introduce(thread::current());
+    let step = |watchdog: &mut Watchdog| {
+        let stepped = catch_unwind(AssertUnwindSafe(|| watchdog.step()));
+        stepped.unwrap_or_else(|panic| {
+            tracing::warn!(message = message_of(panic), "watchdog");
+            AFTER_PANIC
+        })
+    };
     while !watchdog.is_done() {
-        let wait = watchdog.step();
-        if wait != Duration::MAX {
+        let wait = step(&mut watchdog);
+        if wait <= watchdog.tick() {
             thread::park_timeout(wait);
             continue;
         }
         core.watch.lie_down();
-        // Looks once more: whoever wakes it looks for somebody asleep after the fact.
-        if watchdog.step() == Duration::MAX && !watchdog.is_done() {
-            while core.watch.is_asleep() {
-                thread::park();
+        // Looks once more: a thread that wakes it looks whether it sleeps after the fact.
+        match step(&mut watchdog) {
+            wait if wait <= watchdog.tick() || watchdog.is_done() => {}
+            Duration::MAX => {
+                while core.watch.is_asleep() {
+                    thread::park();
+                }
             }
+            wait => thread::park_timeout(wait),
         }
         core.watch.get_up();
     }
@@ -141,9 +157,10 @@ impl Patience {
 }
 
 /// What a panic said, in one line.
-pub(crate) fn message_of(panic: &(dyn Any + Send)) -> String {
+pub(crate) fn message_of(panic: Box<dyn Any + Send>) -> String {
     let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
     let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
     let text = text.unwrap_or_else(|| String::from("no message"));
+    discard(panic);
     format!("panicked: {}", text.lines().next().unwrap_or_default())
 }

@@ -34,6 +34,14 @@ struct Held {
     first: u32,
 }
 
+impl Held {
+    /// Whether there is nothing to wait for.
+    fn is_settled(&self) -> bool {
+        let core = &self.shard.core;
+        core.is_forked() || core.ring.is_complete(self.first)
+    }
+}
+
 impl Ticket {
     /// The ticket of a committed request.
     pub(crate) fn new(shard: Arc<Shard>, first: u32) -> Ticket {
@@ -42,7 +50,7 @@ impl Ticket {
 
     /// Whether waiting would return at once.
     pub fn is_ready(&self) -> bool {
-        self.held.as_ref().is_some_and(|held| held.shard.core.ring.is_complete(held.first))
+        self.held.as_ref().is_some_and(|held| held.is_settled())
     }
 
     /// Waits for the answer on the caller's thread.
@@ -69,6 +77,9 @@ impl Ticket {
     pub(crate) fn register(&self, context: &Context<'_>) -> bool {
         let Some(Held { shard, first }) = &self.held else { return true };
         let ring = &shard.core.ring;
+        if shard.core.is_forked() {
+            return false;
+        }
         let waiter = || Waiter::Task(context.waker().clone());
         // SAFETY: this is the request's ticket.
         !ring.is_complete(*first) && !unsafe { ring.wait(*first, waiter()) }
@@ -78,6 +89,9 @@ impl Ticket {
     fn block_until(&self, then_ns: u64) -> bool {
         let Some(Held { shard, first }) = &self.held else { return true };
         let core = &shard.core;
+        if core.is_forked() {
+            return true;
+        }
         let is_complete = || core.ring.is_complete(*first);
         let mut patience = Patience::new(core.config.waiting);
         while !is_complete() && patience.is_left() {}
@@ -101,7 +115,11 @@ impl Ticket {
 
     /// The reply of a complete request; from here on it holds the rows.
     fn reply(&mut self) -> Result<Reply, ReplyError> {
-        let reply = Reply { held: self.held.take().ok_or(ReplyError::Taken)? };
+        let Held { shard, first } = self.held.take().ok_or(ReplyError::Taken)?;
+        let reply = Reply { shard, answers: Answers::Ring(first) };
+        if reply.shard.core.is_forked() {
+            return Err(ReplyError::Forked);
+        }
         let mut outcomes = reply.rows().map(|row| row.answer().outcome);
         let wrong = outcomes.find(|outcome| *outcome != Outcome::Completed);
         drop(outcomes);
@@ -109,7 +127,7 @@ impl Ticket {
             None => Ok(reply),
             Some(Outcome::Expired) => Err(ReplyError::Expired),
             Some(Outcome::ShutDown) => Err(ReplyError::ShutDown),
-            Some(_) => Err(ReplyError::Failed { reason: reply.held.shard.core.reason() }),
+            Some(_) => Err(ReplyError::Failed { reason: reply.shard.core.reason() }),
         }
     }
 }
@@ -127,9 +145,13 @@ impl Future for Ticket {
 impl Drop for Ticket {
     fn drop(&mut self) {
         let Some(Held { shard, first }) = self.held.take() else { return };
+        if shard.core.is_forked() {
+            return;
+        }
         // SAFETY: this is the request's ticket, at its end.
-        if unsafe { shard.core.ring.abandon(first) } > 0 {
-            shard.core.freed();
+        let freed = unsafe { shard.core.ring.abandon(first) };
+        if freed > 0 {
+            shard.core.freed_beside(first, freed);
         }
     }
 }
@@ -142,9 +164,18 @@ impl fmt::Debug for Ticket {
 }
 
 /// The answer to one request, where it lies: one [`Prediction`] for each of its rows. The rows of
-/// the ring are free again once it is dropped.
+/// the ring are free again once it is dropped or [detached](Reply::detach).
 pub struct Reply {
-    held: Held,
+    shard: Arc<Shard>,
+    answers: Answers,
+}
+
+/// Where a reply's answers are.
+enum Answers {
+    /// In the rows of the request that begins at this one; the reply holds it.
+    Ring(u32),
+    /// With the reply, one row behind the other.
+    Copied { answers: Vec<Answer>, scores: Vec<f32> },
 }
 
 impl Reply {
@@ -161,16 +192,32 @@ impl Reply {
 
     /// What is known of the first row, or of the only one.
     pub fn first(&self) -> Prediction<'_> {
-        Prediction { reply: self, row: self.held.first }
+        Prediction { reply: self, row: self.first_row() }
+    }
+
+    /// The same reply with a copy of its answers: the rows of the ring are free at once. For
+    /// replies that are kept for long, or of which more are kept than the ring has rows.
+    pub fn detach(mut self) -> Reply {
+        if let Answers::Ring(first) = self.answers {
+            let answers = self.rows().map(|row| *row.answer()).collect();
+            let mut scores = Vec::with_capacity(self.len() * self.shard.core.store.shape().classes);
+            self.rows().for_each(|row| scores.extend_from_slice(row.scores()));
+            self.answers = Answers::Copied { answers, scores };
+            self.release(first);
+        }
+        self
     }
 
     /// What is known of every row, in the order they were submitted.
     pub fn rows(&self) -> impl ExactSizeIterator<Item = Prediction<'_>> {
-        let mut row = self.held.first;
+        let mut row = self.first_row();
         (0..self.len()).map(move |_| {
             let prediction = Prediction { reply: self, row };
-            // SAFETY: the reply holds the request.
-            row = unsafe { self.held.shard.core.ring.next_of(row) };
+            row = match &self.answers {
+                // SAFETY: the reply holds the request.
+                Answers::Ring(_) => unsafe { self.shard.core.ring.next_of(row) },
+                Answers::Copied { .. } => row + 1,
+            };
             prediction
         })
     }
@@ -178,16 +225,38 @@ impl Reply {
     /// The number of rows, one or more.
     #[allow(clippy::len_without_is_empty)]
     pub fn len(&self) -> usize {
-        // SAFETY: the reply holds the request.
-        unsafe { self.held.shard.core.ring.first_of(self.held.first) }.1 as usize
+        match &self.answers {
+            // SAFETY: the reply holds the request.
+            Answers::Ring(first) => unsafe { self.shard.core.ring.first_of(*first) }.1 as usize,
+            Answers::Copied { answers, .. } => answers.len(),
+        }
+    }
+
+    /// A prediction's row: one of the ring, or its number in the reply.
+    fn first_row(&self) -> u32 {
+        match self.answers {
+            Answers::Ring(first) => first,
+            Answers::Copied { .. } => 0,
+        }
+    }
+
+    /// Gives the rows of the ring back.
+    fn release(&self, first: u32) {
+        let core = &self.shard.core;
+        if core.is_forked() {
+            return;
+        }
+        // SAFETY: the request is complete; the reply held it alone, and does so no more.
+        let freed = unsafe { core.ring.release(first) };
+        core.freed_beside(first, freed);
     }
 }
 
 impl Drop for Reply {
     fn drop(&mut self) {
-        // SAFETY: the request is complete, and held by the reply alone, which is at its end.
-        unsafe { self.held.shard.core.ring.release(self.held.first) };
-        self.held.shard.core.freed();
+        if let Answers::Ring(first) = self.answers {
+            self.release(first);
+        }
     }
 }
 
@@ -212,8 +281,15 @@ impl<'a> Prediction<'a> {
 
     /// The scores, `[classes]`.
     pub fn scores(&self) -> &'a [f32] {
-        // SAFETY: the reply holds the completed request that the row belongs to.
-        unsafe { self.reply.held.shard.core.store.scores(self.row) }
+        let store = &self.reply.shard.core.store;
+        match &self.reply.answers {
+            // SAFETY: the reply holds the completed request that the row belongs to.
+            Answers::Ring(_) => unsafe { store.scores(self.row) },
+            Answers::Copied { scores, .. } => {
+                let classes = store.shape().classes;
+                &scores[self.row as usize * classes..][..classes]
+            }
+        }
     }
 
     /// The `k` classes with the largest scores, the largest first, the lower index first among
@@ -231,12 +307,12 @@ impl<'a> Prediction<'a> {
 
     /// The backend that ran it.
     pub fn backend(&self) -> BackendKind {
-        self.reply.held.shard.core.backend_info(self.answer().backend).0
+        self.reply.shard.core.backend_info(self.answer().backend).0
     }
 
     /// The name of the device that ran it.
     pub fn device(&self) -> String {
-        self.reply.held.shard.core.backend_info(self.answer().backend).1
+        self.reply.shard.core.backend_info(self.answer().backend).1
     }
 
     /// What the weights were rounded to.
@@ -260,8 +336,11 @@ impl<'a> Prediction<'a> {
     }
 
     fn answer(&self) -> &'a Answer {
-        // SAFETY: the reply holds the completed request that the row belongs to.
-        unsafe { self.reply.held.shard.core.ring.answer_of(self.row) }
+        match &self.reply.answers {
+            // SAFETY: the reply holds the completed request that the row belongs to.
+            Answers::Ring(_) => unsafe { self.reply.shard.core.ring.answer_of(self.row) },
+            Answers::Copied { answers, .. } => &answers[self.row as usize],
+        }
     }
 }
 

@@ -21,6 +21,7 @@ use super::dispatch::{PIECES_MAX, RowBatch};
 use super::gauges::BatchDone;
 use super::generation::{Generation, Loaded};
 use super::records::{Aftermath, Answer, Outcome, Times};
+use super::ring::room;
 
 /// One worker of a backend.
 #[derive(Debug)]
@@ -71,26 +72,26 @@ pub(crate) enum Step {
 }
 
 impl Worker {
-    /// A worker in a seat of a backend.
+    /// A worker in a seat of a backend; `None` where memory runs out.
     pub(crate) fn new(
         core: Arc<Core>,
         backend: Arc<Backend>,
         seat: Arc<Seat>,
         generation: Arc<Generation>,
-    ) -> Worker {
-        let rows = || Vec::with_capacity(backend.max_rows);
-        Worker {
+    ) -> Option<Worker> {
+        let rows = || room(backend.max_rows);
+        Some(Worker {
             loaded: Vec::with_capacity(2),
             in_flight: VecDeque::with_capacity(seat.flights.len()),
-            forming: RowBatch { rows: rows(), pieces: 0, generation, tried: 0, formed_ns: 0 },
+            forming: RowBatch { rows: rows()?, pieces: 0, generation, tried: 0, formed_ns: 0 },
             landing: None,
-            aftermath: Aftermath { wake: Vec::with_capacity(backend.max_rows), freed: 0 },
-            spare: seat.flights.iter().map(|_| rows()).collect(),
+            aftermath: Aftermath { wake: room(backend.max_rows)?, freed: 0 },
+            spare: seat.flights.iter().map(|_| rows()).collect::<Option<_>>()?,
             spans: seat.flights.iter().map(|_| Span::none()).collect(),
             core,
             backend,
             seat,
-        }
+        })
     }
 
     /// Does what can be done at once.
@@ -129,6 +130,11 @@ impl Worker {
             batch.tried += 1;
             self.core.retry(batch);
         }
+        if !self.forming.rows.is_empty() {
+            let next = self.forming.clone_empty();
+            let batch = std::mem::replace(&mut self.forming, next);
+            self.core.retry(batch);
+        }
         self.core.settle(&mut self.aftermath);
         self.give_up_flights();
     }
@@ -162,17 +168,13 @@ impl Worker {
         let free = (0..self.seat.flights.len()).find(|place| !taken(place));
         // There are fewer batches in flight than places.
         let place = free.unwrap_or(0);
-        let spare = self.spare.pop().unwrap_or_default();
-        let next = RowBatch { rows: spare, ..self.forming.clone_empty() };
-        let batch = std::mem::replace(&mut self.forming, next);
-        let begun_ns = self.core.clock.now();
-        let rows = batch.rows.len();
-        let generation = Arc::clone(&batch.generation);
+        let rows = self.forming.rows.len();
+        let generation = Arc::clone(&self.forming.generation);
         let in_flight = InFlight {
             place,
             version: generation.version,
             rows,
-            begun_ns: batch.formed_ns,
+            begun_ns: self.forming.formed_ns,
             submitted_ns: 0,
         };
         self.spans[place] = tracing::trace_span!(
@@ -184,9 +186,14 @@ impl Worker {
             compute_ns = tracing::field::Empty,
             output_ns = tracing::field::Empty,
         );
-        let timeout_ns = nanoseconds(self.core.config.batch_timeout);
+        // From here on the flight has the rows; until then a panic leaves them where they are.
+        let spare = self.spare.pop().unwrap_or_default();
+        let next = RowBatch { rows: spare, ..self.forming.clone_empty() };
+        let batch = std::mem::replace(&mut self.forming, next);
+        let begun_ns = self.core.clock.now();
+        let due_ns = self.core.watch.seen_ns().saturating_add(self.backend.timeout_ns(rows));
         let pieces = Pieces::of(&batch.rows);
-        self.seat.flights[place].take_off(batch, begun_ns.saturating_add(timeout_ns));
+        self.seat.flights[place].take_off(batch, due_ns);
         if !self.backend.is_ready() {
             // Lost in between: whoever lost it may not have seen this flight.
             return Ok(());
@@ -287,7 +294,7 @@ impl Worker {
 
     fn check_overdue(&self, front: InFlight) -> Result<(), BackendError> {
         let due_ns = self.seat.flights[front.place].due_ns().unwrap_or(0);
-        if self.core.clock.now() < due_ns {
+        if self.core.watch.seen_ns() < due_ns {
             return Ok(());
         }
         Err(BackendError::Timeout { device: self.backend.info.name.clone() })
@@ -317,13 +324,24 @@ impl Worker {
         let copied_ns = self.core.clock.now();
         self.backend.cost.refresh(front.rows, done_ns.saturating_sub(front.begun_ns));
         let done = split(front, compute_ns, done_ns, copied_ns);
+        self.landing = Some((batch, 0));
+        self.answer(&done, copied_ns);
         let span = std::mem::replace(&mut self.spans[front.place], Span::none());
         span.record("input_ns", done.input_ns);
         span.record("compute_ns", done.compute_ns);
         span.record("output_ns", done.output_ns);
-        self.landing = Some((batch, 0));
-        self.answer(&done, copied_ns);
+        if self.backend.computes_in_call() {
+            self.warn_if_slow(front.rows, done_ns.saturating_sub(front.begun_ns));
+        }
         Ok(())
+    }
+
+    /// A batch that the worker computed itself is never too late; what is slow is said.
+    fn warn_if_slow(&self, rows: usize, took_ns: u64) {
+        let took = Duration::from_nanos(took_ns);
+        if took > self.core.config.batch_timeout {
+            tracing::warn!(rows, ?took, "a batch took longer than batch_timeout");
+        }
     }
 
     /// Answers the rows of the batch that is landing.
@@ -363,7 +381,9 @@ impl Worker {
         }
         gauges.batch(done);
         let rows = batch.rows.len();
-        if let Some((batch, _)) = self.landing.take() {
+        if let Some((mut batch, _)) = self.landing.take() {
+            // Rows in the batch that is being formed are rows that nobody answered yet.
+            batch.rows.clear();
             self.spare.push(batch.rows);
         }
         self.core.landed(rows);

@@ -100,8 +100,9 @@ pub(super) fn of(layers: &[PlannedLayer], stages: &[Stage], options: &PlanOption
     let first = &layers[0];
     let last = &layers[layers.len() - 1];
     let weights: usize = layers.iter().map(|layer| layer.inputs * layer.outputs).sum();
-    let spans =
-        layers.iter().map(|layer| layer.weight.len() + layer.scales.len() + layer.bias.len());
+    let spans = layers.iter().map(|layer| {
+        layer.weight.len() + layer.scales.len() + layer.bias.len() + layer.exact_weights.len()
+    });
     let written = |stage: &Stage| layers[..stage.layers.end].last().map_or(0, |l| l.outputs);
     let between: usize = stages[..stages.len() - 1].iter().map(written).sum();
     Cost {

@@ -23,7 +23,21 @@ impl fmt::Display for Plan {
             cost.output_bytes_per_row,
             cost.between_bytes_per_row,
             cost.parameter_bytes
-        )
+        )?;
+        for (index, layer) in self.layers.iter().enumerate() {
+            if !layer.exact_inputs.is_empty() {
+                let inputs = layer.exact_inputs.len();
+                let plural = if inputs == 1 { "input" } else { "inputs" };
+                write!(f, "\n  layer {index} keeps the weights of {inputs} {plural} in f32: ")?;
+                write!(f, "they hold outliers")?;
+            }
+            if layer.rounding.is_large() {
+                let (lost, output) = (layer.rounding.worst * 100.0, layer.rounding.worst_output);
+                write!(f, "\n  warning: in {precision}, layer {index} loses {lost:.1} % of what ")?;
+                write!(f, "all but the largest weights of output {output} are")?;
+            }
+        }
+        Ok(())
     }
 }
 

@@ -37,6 +37,13 @@ pub enum PlanError {
         /// The precision chosen.
         precision: Precision,
     },
+    /// Rows of bytes, and what a byte stands for does not follow from the model.
+    #[error(
+        "rows of bytes: the model's input transform may be meant for bytes or for values from 0 to \
+         1; say which: 1 or 0.00392157 with --u8-scale, as u8_scale in a model.toml, or with \
+         Model::with_u8_scale"
+    )]
+    U8ScaleUnknown,
     /// A layer of more inputs than sums of the chosen precision hold products.
     #[error(
         "layer {layer}: expected at most {inputs_max} inputs for {}, got {inputs}; use f32 or bf16",

@@ -6,10 +6,14 @@
 
 mod cost;
 mod display;
+mod entry;
 mod error;
 mod fuse;
 mod limits;
+mod outliers;
 mod pack;
+mod rounding;
+mod steps;
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -17,6 +21,7 @@ use std::sync::Arc;
 pub use cost::{Cost, Link, Peak, Roofline};
 pub use error::PlanError;
 pub use limits::Limits;
+pub use rounding::Rounding;
 
 use crate::model::{Activation, ContentHash, Head, Model};
 
@@ -27,7 +32,7 @@ pub enum InputType {
     /// 32-bit floats, the values the model was trained on.
     #[default]
     F32,
-    /// Bytes; byte `b` stands for the value `b *` [`Model::u8_scale`].
+    /// Bytes; byte `b` stands for `b` times the value of [`Model::u8_scale`].
     U8,
     /// IEEE half precision, of the values the model was trained on.
     F16,
@@ -63,6 +68,9 @@ impl InputType {
 /// What weights are rounded to. Products are summed in f32, but for those of [`Int8`], whose sums
 /// are exact.
 ///
+/// Numbers nearer to 0 than 2^-126, the smallest normal f32, count as 0: weights and biases on
+/// every backend, rows and results on the CPU. A GPU may compute with such rows and results.
+///
 /// [`Int8`]: Precision::Int8
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -79,7 +87,8 @@ pub enum Precision {
     Bf16,
     /// Whole numbers from -127 to 127 times one f32 for each output. What a layer reads becomes
     /// bytes, too: rows of bytes as they are, everything else measured row by row, from the row's
-    /// least value to its largest in 255 steps. On the CPU alone.
+    /// least value to its largest in 255 steps. On the CPU alone. Inputs that hold a weight far
+    /// above the others keep weights of f32: see [`PlannedLayer::exact_inputs`].
     Int8,
 }
 
@@ -197,7 +206,10 @@ pub struct Stage {
 /// of [`Limits::panel`] outputs: weight `[output, k]` is element
 /// `(output / panel * inputs + k) * panel + output % panel` of the weight span. Panels and biases
 /// are padded with zeros to whole panels; `k` is not padded. Weights of [`Precision::Int8`] are
-/// signed bytes; the weight of output `o` is one of them times `scales[o]`.
+/// signed bytes; the weight of output `o` is one of them times `scales[o]`, and to the sum is added
+/// that of `x[exact_inputs[i]] * exact_weights[i, o]`.
+///
+/// No packed number is subnormal: one nearer to 0 than 2^-126 is packed as 0.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PlannedLayer {
     /// Values read.
@@ -217,6 +229,14 @@ pub struct PlannedLayer {
     pub scales: Range<usize>,
     /// Byte range of the `outputs_padded` f32 biases in [`Plan::parameters`].
     pub bias: Range<usize>,
+    /// The inputs whose weights [`Precision::Int8`] keeps as f32, ascending: those that hold an
+    /// outlier, beside which the other weights of its output would be lost. Their signed bytes are
+    /// 0.
+    pub exact_inputs: Vec<usize>,
+    /// Byte range of their f32 weights in [`Plan::parameters`], `[exact input][outputs_padded]`.
+    pub exact_weights: Range<usize>,
+    /// What packing took from the weights.
+    pub rounding: Rounding,
 }
 
 /// A fused program for one model on one kind of device: stages, packed parameters, cost.
@@ -237,8 +257,9 @@ impl Plan {
     /// Plans `model` for a device with these `limits`.
     ///
     /// # Errors
-    /// [`PlanError`]: the limits make no sense, a buffer would be larger than the device takes, or
-    /// a weight or a layer does not fit the chosen precision.
+    /// [`PlanError`]: the limits make no sense, a buffer would be larger than the device takes, a
+    /// weight or a layer does not fit the chosen precision, or rows are bytes and what one stands
+    /// for is [unknown](crate::model::U8Scale::Unknown).
     pub fn new(
         model: &Model,
         limits: &Limits,

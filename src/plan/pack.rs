@@ -2,8 +2,11 @@
 
 use half::{bf16, f16};
 
-use super::{InputType, Limits, PlanError, PlanOptions, PlannedLayer, Precision};
-use crate::model::{Dense, Model, PerInput};
+use super::entry::{Entry, flushed};
+use super::rounding::{Output, Rounding, Sum};
+use super::steps::{INT8_MAX, Step};
+use super::{Limits, PlanError, PlanOptions, PlannedLayer, Precision, outliers};
+use crate::model::{Dense, Model};
 
 /// Packs every layer of `model` into one block; see [`PlannedLayer`] for the layout.
 pub(super) fn pack(
@@ -12,8 +15,10 @@ pub(super) fn pack(
     options: &PlanOptions,
 ) -> Result<(Vec<PlannedLayer>, Vec<u8>), PlanError> {
     check_widths(model, options.precision)?;
-    let mut layers = spans(model, limits, options.precision);
-    let total = layers.last().map_or(0, |layer| layer.bias.end);
+    let (first, later) = (Entry::of(model, options.input)?, Entry::none());
+    let entry = |index| if index == 0 { &first } else { &later };
+    let mut layers = spans(model, limits, options.precision, entry);
+    let total = layers.last().map_or(0, |layer| layer.bias.end.max(layer.exact_weights.end));
     if total > limits.buffer_bytes_max {
         return Err(PlanError::BufferTooLarge {
             what: "the packed parameters",
@@ -23,16 +28,17 @@ pub(super) fn pack(
     }
     let mut block = vec![0; total];
     for (index, (planned, dense)) in layers.iter_mut().zip(model.layers()).enumerate() {
-        let entry = if index == 0 { Entry::of(model, options.input) } else { Entry::none() };
+        let entry = entry(index);
         planned.scale = entry.scale;
-        pack_bias(planned, dense, &entry, &mut block);
-        if options.precision == Precision::Int8 {
-            pack_int8(planned, dense, &entry, limits.panel, &mut block);
-            continue;
-        }
-        pack_weight(planned, dense, &entry, limits.panel, options.precision, &mut block).map_err(
-            |value| PlanError::PrecisionRange { layer: index, value, precision: options.precision },
-        )?;
+        pack_bias(planned, dense, entry, &mut block);
+        planned.rounding = if options.precision == Precision::Int8 {
+            pack_int8(planned, dense, entry, limits.panel, &mut block)
+        } else {
+            let precision = options.precision;
+            pack_weight(planned, dense, entry, limits.panel, precision, &mut block)
+                .map_err(|value| PlanError::PrecisionRange { layer: index, value, precision })?;
+            rounding(dense, entry, precision)
+        };
     }
     Ok((layers, block))
 }
@@ -40,8 +46,6 @@ pub(super) fn pack(
 /// The most inputs of a layer of [`Precision::Int8`]: so many products of a byte by a weight fit an
 /// i32 whatever they are.
 const INT8_INPUTS_MAX: usize = i32::MAX as usize / (255 * INT8_MAX as usize);
-/// The largest weight of [`Precision::Int8`].
-const INT8_MAX: i8 = 127;
 
 fn check_widths(model: &Model, precision: Precision) -> Result<(), PlanError> {
     let inputs_max = if precision == Precision::Int8 { INT8_INPUTS_MAX } else { usize::MAX };
@@ -55,15 +59,24 @@ fn check_widths(model: &Model, precision: Precision) -> Result<(), PlanError> {
 }
 
 /// Where each layer's weights and biases lie.
-fn spans(model: &Model, limits: &Limits, precision: Precision) -> Vec<PlannedLayer> {
+fn spans<'a>(
+    model: &'a Model,
+    limits: &Limits,
+    precision: Precision,
+    entry: impl Fn(usize) -> &'a Entry<'a>,
+) -> Vec<PlannedLayer> {
     let mut end = 0_usize;
     let mut span = |bytes: usize| {
         let start = end.next_multiple_of(limits.align_bytes);
         end = start + bytes.next_multiple_of(4);
         start..end
     };
-    let plan_layer = |dense: &Dense| {
+    let plan_layer = |(index, dense): (usize, &Dense)| {
         let outputs_padded = dense.outputs().next_multiple_of(limits.panel);
+        let exact_inputs = match precision {
+            Precision::Int8 => outliers::inputs(dense, entry(index)),
+            _ => Vec::new(),
+        };
         PlannedLayer {
             inputs: dense.inputs(),
             outputs: dense.outputs(),
@@ -76,56 +89,15 @@ fn spans(model: &Model, limits: &Limits, precision: Precision) -> Vec<PlannedLay
                 _ => 0..0,
             },
             bias: span(outputs_padded * 4),
+            exact_weights: match exact_inputs.len() {
+                0 => 0..0,
+                inputs => span(inputs * outputs_padded * 4),
+            },
+            exact_inputs,
+            rounding: Rounding::NONE,
         }
     };
-    model.layers().iter().map(plan_layer).collect()
-}
-
-/// What stands between a row's raw values and the first layer: `x * scale * column[k] + offset[k]`.
-///
-/// The common factor stays out of the weights and is applied to the f32 sum, because weights that
-/// were divided by 255 would lose bits in f16; the offsets end in the bias.
-struct Entry<'a> {
-    scale: f32,
-    column: Option<Vec<f64>>,
-    offset: Option<&'a PerInput>,
-}
-
-impl<'a> Entry<'a> {
-    /// The weight of input `k` as it is packed.
-    fn weight(&self, weight: f32, k: usize) -> f32 {
-        match &self.column {
-            Some(column) => (f64::from(weight) * column[k]) as f32,
-            None => weight,
-        }
-    }
-
-    fn none() -> Entry<'a> {
-        Entry { scale: 1.0, column: None, offset: None }
-    }
-
-    fn of(model: &'a Model, input: InputType) -> Entry<'a> {
-        let unit = match input {
-            InputType::F32 | InputType::F16 | InputType::Bf16 => 1.0,
-            InputType::U8 => f64::from(model.u8_scale()),
-        };
-        let offset = match &model.transform().offset {
-            PerInput::Uniform(0.0) => None,
-            offset => Some(offset),
-        };
-        match &model.transform().scale {
-            PerInput::Uniform(scale) => {
-                Entry { scale: (f64::from(*scale) * unit) as f32, column: None, offset }
-            }
-            PerInput::Each(scales) => {
-                let largest = scales.iter().fold(0.0_f32, |most, scale| most.max(scale.abs()));
-                let largest = if largest == 0.0 { 1.0 } else { largest };
-                let column = scales.iter().map(|s| f64::from(*s) / f64::from(largest)).collect();
-                let scale = (f64::from(largest) * unit) as f32;
-                Entry { scale, column: Some(column), offset }
-            }
-        }
-    }
+    model.layers().iter().enumerate().map(plan_layer).collect()
 }
 
 fn pack_bias(planned: &PlannedLayer, dense: &Dense, entry: &Entry<'_>, block: &mut [u8]) {
@@ -137,7 +109,7 @@ fn pack_bias(planned: &PlannedLayer, dense: &Dense, entry: &Entry<'_>, block: &m
             let terms = row.iter().enumerate();
             terms.map(|(k, weight)| f64::from(*weight) * f64::from(offset.at(k))).sum()
         });
-        bytes.copy_from_slice(&((own + shift) as f32).to_le_bytes());
+        bytes.copy_from_slice(&flushed((own + shift) as f32).to_le_bytes());
     }
 }
 
@@ -163,33 +135,69 @@ fn pack_weight(
     Ok(())
 }
 
+/// What the weights lose where they are not packed as bytes.
+fn rounding(dense: &Dense, entry: &Entry<'_>, precision: Precision) -> Rounding {
+    let is_exact = || !dense.weight().iter().any(|weight| weight.is_subnormal());
+    if precision == Precision::F32 && entry.column.is_none() && is_exact() {
+        return Rounding::NONE;
+    }
+    let mut sum = Sum::new();
+    for row in dense.weight().chunks_exact(dense.inputs()) {
+        sum.add(&Output::of(row.iter().enumerate().map(|(k, weight)| {
+            let packed = rounded(entry.weight(*weight, k), precision);
+            (entry.unflushed(*weight, k), f64::from(packed))
+        })));
+    }
+    sum.rounding()
+}
+
 /// Packs the weights as signed bytes, and for each output what one step of them stands for: its
-/// largest weight is 127 or -127.
+/// largest weight is 127 or -127, unless that would take a subnormal step. Weights of inputs that
+/// are kept exact are packed beside them. Says what is lost.
 fn pack_int8(
     planned: &PlannedLayer,
     dense: &Dense,
     entry: &Entry<'_>,
     panel: usize,
     block: &mut [u8],
-) {
+) -> Rounding {
+    let mut is_exact = vec![false; dense.inputs()];
+    planned.exact_inputs.iter().for_each(|input| is_exact[*input] = true);
+    let mut sum = Sum::new();
     for (output, row) in dense.weight().chunks_exact(dense.inputs()).enumerate() {
         let weights = || row.iter().enumerate().map(|(k, weight)| entry.weight(*weight, k));
-        let largest = weights().fold(0.0_f32, |most, weight| most.max(weight.abs()));
-        let step = largest / f32::from(INT8_MAX);
-        let at = planned.scales.start + output * 4;
-        block[at..at + 4].copy_from_slice(&step.to_le_bytes());
+        let step =
+            Step::of(weights().zip(&is_exact).map(|(w, exact)| if *exact { 0.0 } else { w }));
+        write_f32(block, planned.scales.start + output * 4, step.size);
         let first = planned.weight.start + output / panel * dense.inputs() * panel + output % panel;
-        for (k, weight) in weights().enumerate() {
-            block[first + k * panel] = steps(weight, step).to_le_bytes()[0];
+        for (k, weight) in weights().enumerate().filter(|(k, _)| !is_exact[*k]) {
+            block[first + k * panel] = step.count(weight).to_le_bytes()[0];
         }
+        for (at, input) in planned.exact_inputs.iter().enumerate() {
+            let element = at * planned.outputs_padded + output;
+            let weight = entry.weight(row[*input], *input);
+            write_f32(block, planned.exact_weights.start + element * 4, weight);
+        }
+        sum.add(&Output::of(row.iter().enumerate().map(|(k, weight)| {
+            let packed = entry.weight(*weight, k);
+            let packed = if is_exact[k] { f64::from(packed) } else { step.rounded(packed) };
+            (entry.unflushed(*weight, k), packed)
+        })));
     }
+    sum.rounding()
 }
 
-/// How many steps a weight is; none where a step is too small for an f32.
-fn steps(weight: f32, step: f32) -> i8 {
-    let most = f64::from(INT8_MAX);
-    let steps = f64::from(weight) / f64::from(step);
-    if step == 0.0 { 0 } else { steps.round_ties_even().clamp(-most, most) as i8 }
+fn write_f32(block: &mut [u8], at: usize, number: f32) {
+    block[at..at + 4].copy_from_slice(&number.to_le_bytes());
+}
+
+/// A weight as a float of the precision.
+fn rounded(weight: f32, precision: Precision) -> f32 {
+    match precision {
+        Precision::F16 => f16::from_f32(weight).to_f32(),
+        Precision::Bf16 => bf16::from_f32(weight).to_f32(),
+        _ => weight,
+    }
 }
 
 fn write_rounded(weight: f32, precision: Precision, bytes: &mut [u8]) -> Result<(), f32> {

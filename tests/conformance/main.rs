@@ -9,3 +9,4 @@ mod families;
 mod oracle;
 mod paper;
 mod spoilt_rows;
+mod subnormal;

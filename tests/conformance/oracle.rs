@@ -86,7 +86,9 @@ impl Case {
 fn with_random_transform(model: Model, random: &mut Random) -> Model {
     let scale = PerInput::Each(random.values(model.inputs()));
     let offset = PerInput::Each(random.values(model.inputs()));
-    model.with_transform(InputTransform { scale, offset }).expect("a sound transform")
+    let model = model.with_transform(InputTransform { scale, offset }).expect("a sound transform");
+    // Random numbers say nothing of bytes.
+    model.with_u8_scale(Model::U8_SCALE).expect("a sound scale")
 }
 
 fn work(widths: &[usize]) -> usize {

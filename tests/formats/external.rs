@@ -185,10 +185,10 @@ fn pipes_sockets_and_folders_are_refused_and_nobody_waits() {
     let pipe = directory.path().join("pipe");
     let made = std::process::Command::new("mkfifo").arg(&pipe).status().unwrap();
     assert!(made.success());
-    refused(directory.path(), "no regular file");
+    refused(directory.path(), "a regular file");
     fs::remove_file(&pipe).unwrap();
     fs::create_dir(&pipe).unwrap();
-    refused(directory.path(), "no regular file");
+    refused(directory.path(), "a regular file");
     let directory = folder(&layer(elsewhere(&[2, 3], &at("socket"))));
     let _socket = std::os::unix::net::UnixListener::bind(directory.path().join("socket")).unwrap();
     assert!(load(directory.path()).is_err());

@@ -111,7 +111,7 @@ fn an_order_is_looked_for_soon() {
     let file = |count: usize, widths: &dyn Fn(usize) -> [usize; 2]| {
         let views: Vec<(String, Vec<usize>, Vec<u8>)> = (0..count)
             .map(|n| (n, widths(n)))
-            .map(|(n, [a, b])| (format!("{:04}", n * 389 % 1024), vec![a, b], vec![0; 4 * a * b]))
+            .map(|(n, [a, b])| (format!("w{:04}", n * 389 % 1024), vec![a, b], vec![0; 4 * a * b]))
             .collect();
         let views = views.iter().map(|(name, shape, bytes)| {
             (name.clone(), TensorView::new(Dtype::F32, shape.clone(), bytes).unwrap())

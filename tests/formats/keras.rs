@@ -41,6 +41,13 @@ fn read(bytes: &[u8]) -> Result<Model, ModelError> {
     result
 }
 
+/// The members of an archive that Keras wrote.
+pub fn members() -> Vec<(&'static str, Vec<u8>)> {
+    let zip = case("3-no-bias/model/model.keras");
+    let names = ["metadata.json", "config.json", "model.weights.h5"];
+    names.map(|name| (name, member(&zip, name))).to_vec()
+}
+
 /// An archive of this configuration around sound weights of two layers, 6-5-4.
 fn archive(config: &str) -> Vec<u8> {
     let zip = case("3-no-bias/model/model.keras");
@@ -61,12 +68,12 @@ fn sequential(layers: &str) -> String {
     )
 }
 
-fn dense(units: usize, more: &str) -> String {
+pub fn dense(units: usize, more: &str) -> String {
     let config = format!(r#"{{"name": "NAME", "units": {units}, "use_bias": false{more}}}"#);
     format!(r#"{{"class_name": "Dense", "config": {config}}}"#)
 }
 
-fn layers(layers: &[String]) -> Vec<u8> {
+pub fn layers(layers: &[String]) -> Vec<u8> {
     let named = layers.iter().enumerate().map(|(n, layer)| layer.replace("NAME", &format!("d{n}")));
     archive(&sequential(&named.collect::<Vec<_>>().join(",")))
 }

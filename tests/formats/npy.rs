@@ -2,6 +2,7 @@
 
 use std::io::{Cursor, Write};
 
+use fusewire::model::LoadOptions;
 use fusewire::{Activation, Head, Model};
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipWriter};
@@ -110,6 +111,44 @@ fn weights_stored_the_other_way_are_turned() {
 }
 
 #[test]
+fn biases_may_be_rows_or_columns_and_activations_of_any_case() {
+    for shape in ["(2, 1)", "(1, 2)"] {
+        let mut members = members();
+        members[2].1 = f4(shape, &[0.5, -0.5]);
+        members[3].0 = "4-ACTIVATION-LeakyReLU-net.npy";
+        members[4].0 = "11-ACTIVATION-softmax-net.npy";
+        check(&load(&members).unwrap());
+    }
+}
+
+#[test]
+fn arrays_by_name_are_all_used_or_named() {
+    let members = || {
+        vec![
+            ("W1.npy", f4("(3, 2)", &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0])),
+            ("b1.npy", f4("(1, 2)", &[0.5, -0.5])),
+            ("W2.npy", f4("(2, 1)", &[7.0, 8.0])),
+            ("b2.npy", f4("(1,)", &[0.25])),
+            ("mean.npy", f4("(3,)", &[1.0; 3])),
+        ]
+    };
+    let without = npz(&members()[..4], CompressionMethod::Stored);
+    let plain = Model::from_bytes_with(&without, &relu()).unwrap();
+    assert_eq!(plain.architecture(), "3-2-1");
+    assert_eq!(plain.layers()[0].bias().unwrap(), [0.5, -0.5]);
+    let directory = tempfile::tempdir().unwrap();
+    for (name, bytes) in members() {
+        std::fs::write(directory.path().join(name), bytes).unwrap();
+    }
+    let error = Model::load_with(directory.path(), &relu()).unwrap_err().to_string();
+    assert!(error.contains("'mean' (tensor)"), "{error}");
+    let order = Some(["W1", "W2"].map(String::from).to_vec());
+    let model = Model::load_with(directory.path(), &LoadOptions { order, ..relu() }).unwrap();
+    assert_eq!(model.content_hash(), plain.content_hash());
+    assert!(model.notes().iter().any(|note| note.ends_with("1 tensor: 'mean'")));
+}
+
+#[test]
 fn names_and_order_are_checked() {
     let with = |name: &'static str, bytes: Vec<u8>| {
         let mut members = members();
@@ -120,14 +159,15 @@ fn names_and_order_are_checked() {
     refused(&with("12-WEIGHT-net.npy", weight()), "nothing after the softmax");
     refused(&with("x-WEIGHT-net.npy", weight()), "<index>-WEIGHT-*");
     refused(&with("1-SCALE-net.npy", weight()), "<index>-WEIGHT-*");
-    refused(&with("1-BIAS-net.npy", weight()), "shape [outputs]");
+    refused(&with("1-BIAS-net.npy", f4("(2, 2)", &[1.0; 4])), "shape [outputs]");
     refused(&with("1-BIAS-net.npy", f4("(1,)", &[1.0])), "a weight just before");
     refused(&with("5-BIAS-net.npy", f4("(2,)", &[1.0, 1.0])), "a weight just before");
     refused(&with("1-ACTIVATION-RELU.npy", Vec::new()), "a weight before");
     refused(&with("5-ACTIVATION-RELU.npy", Vec::new()), "one activation");
     refused(&with("5-ACTIVATION-SOFTMAX.npy", Vec::new()), "nothing after the softmax");
     refused(&with("5-ACTIVATION-CUBE.npy", Vec::new()), "CUBE");
-    refused(&with("5-ACTIVATION-relu.npy", Vec::new()), "upper case");
+    refused(&with("5-ACTIVATION-relu.npy", Vec::new()), "one activation");
+    refused(&with("10-ACTIVATION-CLIP:0,6.npy", Vec::new()), "the name of an activation");
     refused(&with("5-ACTIVATION-RELU.npy", weight()), "no content");
     let error = load(&with("notes.txt", Vec::new())).unwrap_err();
     assert!(error.contains("a zip of something else"), "{error}");

@@ -2,7 +2,7 @@
 
 use fusewire::backend::cpu::oracle;
 use fusewire::model::PerInput;
-use fusewire::{Activation, Head, Model, Rows};
+use fusewire::{Activation, Head, Model, Rows, U8Scale};
 
 use super::onnx_file::{Attribute, File, Tensor, float, floats, int, int64s, ints, text, value};
 
@@ -356,8 +356,8 @@ fn normalisation_becomes_the_input_transform() {
     let by_255 = scalar("s", 255.0)(file()).node("Div", &["x", "s"], "d", &[]);
     let by_255 = load(&by_255.node("MatMul", &["d", "wt"], "y", &[]));
     assert_eq!(by_255.transform().scale, PerInput::Uniform(1.0 / 255.0));
-    assert_eq!(by_255.u8_scale(), 1.0, "bytes are divided once, by the transform");
-    assert_eq!(load(&one_layer()).u8_scale(), Model::U8_SCALE);
+    assert_eq!(by_255.u8_scale(), U8Scale::File(1.0), "bytes are divided once, by the transform");
+    assert_eq!(load(&one_layer()).u8_scale(), U8Scale::Assumed);
 }
 
 #[test]
@@ -365,7 +365,7 @@ fn bytes_as_input() {
     let mut file =
         file().node("Cast", &["x"], "c", &[int("to", 1)]).node("MatMul", &["c", "wt"], "y", &[]);
     file.element = 2;
-    assert_eq!(load(&file).u8_scale(), 1.0);
+    assert_eq!(load(&file).u8_scale(), U8Scale::File(1.0));
     file.element = 7;
     refused(&file, "data type 7");
     let rounding = one_layer().node("Cast", &["y"], "c", &[int("to", 7)]);

@@ -322,3 +322,16 @@ fn a_decomposed_softsign() {
     // Of a constant it is a number for each input.
     check(&softsign(1.0, "three"), &[4.0, 3.0, 8.0], &[2.0, 1.0, 2.0]);
 }
+
+#[test]
+fn tensors_that_no_score_depends_on_are_noted() {
+    let layer = |file: File| file.node("MatMul", &["x", "w"], "y", &[]);
+    let plain = File::new(17, &[-1, 2]).tensor("w", floats(&[2, 1], &[2.0, 3.0]));
+    let more = File::new(17, &[-1, 2])
+        .tensor("w", floats(&[2, 1], &[2.0, 3.0]))
+        .tensor("dead", floats(&[2], &[1.0, 1.0]))
+        .tensor("deader", floats(&[1], &[1.0]));
+    let note = "left out: 2 tensors that no score depends on, such as 'dead'";
+    assert!(!remarks(&load(&layer(plain)), "left out"));
+    assert!(remarks(&load(&layer(more)), note));
+}

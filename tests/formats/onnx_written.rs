@@ -6,7 +6,7 @@ use std::process::Command;
 
 use fusewire::backend::cpu::oracle;
 use fusewire::model::PerInput;
-use fusewire::{Activation, Dense, Head, InputTransform, Model, ModelError, Rows};
+use fusewire::{Activation, Dense, Head, InputTransform, Model, ModelError, Rows, U8Scale};
 use proptest::prelude::*;
 
 use super::native;
@@ -30,7 +30,7 @@ proptest! {
         let bytes = saved(&model);
         let again = Model::from_bytes(&bytes).unwrap();
         prop_assert_eq!(again.content_hash(), model.content_hash());
-        prop_assert_eq!(again.u8_scale().to_bits(), model.u8_scale().to_bits());
+        prop_assert_eq!(again.u8_scale(), U8Scale::File(model.u8_scale().value().unwrap()));
         prop_assert_eq!(again.name(), model.name());
         prop_assert_eq!(again.labels(), model.labels());
         for (again, layer) in again.layers().iter().zip(model.layers()) {
@@ -48,8 +48,10 @@ fn a_scale_of_255ths_is_no_sign_of_bytes_where_the_file_says_what_they_are() {
     let scale = PerInput::Uniform(1.0 / 255.0);
     let transform = InputTransform { scale, offset: PerInput::Uniform(0.0) };
     let model = Model::from_layers(vec![layer]).unwrap().with_transform(transform).unwrap();
+    assert_eq!(model.u8_scale(), U8Scale::File(1.0));
+    let model = model.with_u8_scale(Model::U8_SCALE).unwrap();
     let again = Model::from_bytes(&saved(&model)).unwrap();
-    assert_eq!(again.u8_scale(), Model::U8_SCALE);
+    assert_eq!(again.u8_scale(), U8Scale::File(Model::U8_SCALE));
 }
 
 #[test]

@@ -81,6 +81,49 @@ fn a_checkpoint_holds_one_model() {
     refused(&zip(&twice), "each name once, got 0.weight");
 }
 
+/// A dictionary of these.
+fn dict_of(entries: &[(&str, Vec<u8>)]) -> Vec<u8> {
+    let entry = |(key, value): &(&str, Vec<u8>)| {
+        let entry = under(key, value);
+        entry[1..entry.len() - 1].to_vec()
+    };
+    [&b"}("[..], &entries.iter().flat_map(entry).collect::<Vec<u8>>(), b"u"].concat()
+}
+
+#[test]
+fn what_a_checkpoint_holds_beside_its_model_is_noted_or_refused() {
+    let state = || dict(&entries());
+    let with = |key: &'static str, value: Vec<u8>| {
+        let optimizer = under("state", &dict(&entries()));
+        let all = [("model", state()), ("optimizer", optimizer), (key, value)];
+        pickled(&dict_of(&all))
+    };
+    let note = |bytes: &[u8]| load(bytes).notes().last().unwrap().clone();
+    let beside = "a checkpoint; the model is what 'model' holds; left out: 'optimizer'";
+    assert_eq!(note(&with("epoch", b"K\x01".to_vec())), format!("{beside}, 'epoch'"));
+    let ema = note(&with("ema", state()));
+    assert_eq!(ema, format!("{beside}, 'ema'; tensors by name are in 'ema', too"));
+    let adapter = f32s("0.lora_A", "0", &[2, 3], &[0.0; 6]);
+    refused(&with("more", dict(&[adapter])), "'0.lora_A' (tensor): it belongs to an adapter");
+    refused(&with("adapter", state()), "'adapter' (tensor): it belongs to an adapter");
+}
+
+#[test]
+fn every_tensor_is_used_or_named_in_every_container() {
+    let mut more = entries();
+    more.push(f32s("mean", "4", &[3], &[0.5; 3]));
+    let order = Some(["0", "2"].map(String::from).to_vec());
+    let said = LoadOptions { order, ..relu() };
+    let plain = load(&zip(&entries()));
+    for bytes in [zip(&more), legacy(&more)] {
+        refused(&bytes, "'mean' (tensor): an array of shape [3] is no weight");
+        let model = Model::from_bytes_with(&bytes, &said).unwrap();
+        assert_eq!(model.content_hash(), plain.content_hash());
+        let note = "left out, because the order does not name them: 1 tensor: 'mean'";
+        assert!(model.notes().iter().any(|one| one == note), "{:?}", model.notes());
+    }
+}
+
 #[test]
 fn views_are_gathered() {
     let plain = load(&zip(&entries()));

@@ -85,6 +85,7 @@ impl Case {
                 other => panic!("no layout: {other}"),
             }),
             external_data: self.external_data,
+            ..LoadOptions::default()
         }
     }
 }

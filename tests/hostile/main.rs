@@ -45,6 +45,7 @@ impl Attack {
             ending: None,
             order: None,
             layout: None,
+            epsilon: None,
             external_data: false,
         };
         Attack { name, write, open: "model", options, refused }

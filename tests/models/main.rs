@@ -78,7 +78,8 @@ proofs! {
     bell: wakes_one_worker, wakes_for_two_producers, wakes_one_of_two_workers,
         tells_that_nobody_is_left;
     space: is_not_missed, is_passed_on, is_left_to_the_next, may_never_come,
-        is_not_denied_for_another;
+        is_not_denied_for_another, is_not_denied_after_it_came, is_kept_for_the_first,
+        is_passed_over, is_taken_beside_a_turn;
     flight: lands_once, holds_what_is_read;
 }
 
@@ -89,6 +90,9 @@ tree!(relaxed_answer, ANSWER: Ordering = Ordering::Relaxed);
 tree!(frees_while_read, HOLDS_WHILE_READ: bool = false);
 tree!(unchecked_attempt, CHECKS_ATTEMPT: bool = false);
 tree!(forgotten_wake, WAKES: bool = false);
+tree!(late_word, SAYS_IT_LOOKS: bool = false);
+tree!(kept_turn, PASSES_TURNS: bool = false);
+tree!(jumped_line, KEEPS_ROWS: bool = false);
 
 macro_rules! planted {
     ($($tree:ident: $room:ident::$proof:ident;)*) => {
@@ -109,4 +113,7 @@ planted! {
     frees_while_read: flight::holds_what_is_read;
     unchecked_attempt: flight::lands_once;
     forgotten_wake: bell::wakes_one_worker;
+    late_word: space::is_not_denied_after_it_came;
+    kept_turn: space::is_left_to_the_next;
+    jumped_line: space::is_kept_for_the_first;
 }

@@ -247,3 +247,31 @@ impl Counting {
         future.poll(&mut Context::from_waker(&waker))
     }
 }
+
+#[test]
+fn streams_are_collected_and_share_a_ring_smaller_than_their_windows() {
+    let pipeline = start(&null(), PipelineConfig { capacity: 4, ..small() });
+    let runs = thread::spawn({
+        let pipeline = pipeline.clone();
+        move || {
+            let mut first = pipeline.feed_stream(numbers(500), 64);
+            let mut second = pipeline.feed_stream(numbers(500), 64);
+            let mut kept = Vec::new();
+            block_on(async {
+                // One task, which asks neither before the other has answered.
+                for id in 0..500 {
+                    for feed in [&mut first, &mut second] {
+                        kept.push((id, next(feed).await.unwrap().unwrap()));
+                    }
+                }
+                assert!(next(&mut first).await.is_none() && next(&mut second).await.is_none());
+            });
+            kept
+        }
+    });
+    until(|| runs.is_finished());
+    let kept = runs.join().unwrap();
+    assert_eq!(kept.len(), 1000);
+    kept.iter().for_each(|(id, reply)| check(reply, [*id]));
+    is_whole(&pipeline, 4);
+}

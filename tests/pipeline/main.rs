@@ -17,6 +17,8 @@ mod order;
 mod refusals;
 mod replies;
 mod routing;
+mod slow;
 mod stopping;
 mod submitting;
 mod swapping;
+mod wakers;

@@ -1,5 +1,6 @@
 //! What a pipeline counts.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -112,4 +113,54 @@ fn rows_are_conserved_whatever_becomes_of_them() {
     assert_eq!((report.drained, report.turned_away), (false, 30));
     assert_eq!(end.admitted - metrics.admitted, taken as u64 + 30);
     is_filled(&end);
+}
+
+/// Handles come and go while others read the counts.
+#[test]
+fn counts_never_go_down() {
+    let pipeline = start(&null(), small());
+    let at_work = AtomicUsize::new(2);
+    thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                for id in 0..20_000 {
+                    let handle = pipeline.clone();
+                    // Its ticket may be the last to hold the handle's part.
+                    let ticket = handle.submit(&row(id)).unwrap();
+                    drop(handle);
+                    drop(ticket.wait().unwrap());
+                }
+                at_work.fetch_sub(1, Ordering::Relaxed);
+            });
+        }
+        let mut before = Metrics::default();
+        while at_work.load(Ordering::Relaxed) > 0 {
+            let now = pipeline.metrics();
+            assert!(now.admitted >= before.admitted, "{} after {}", now.admitted, before.admitted);
+            assert!(now.completed >= before.completed);
+            assert!(now.answered() <= now.admitted, "{now}");
+            before = now;
+        }
+    });
+    assert_eq!(settled(&pipeline).admitted, 40_000);
+}
+
+/// A further handle costs the same beside many others, within a wide margin.
+#[test]
+fn a_handle_costs_the_same_however_many_there_are() {
+    let pipeline = start(&null(), small());
+    let cost = || {
+        let took = (0..5).map(|_| {
+            let begin = Instant::now();
+            (0..1_000).for_each(|_| drop(pipeline.clone()));
+            begin.elapsed()
+        });
+        // Five times were measured.
+        took.min().unwrap()
+    };
+    let alone = cost();
+    let others: Vec<_> = (0..50_000).map(|_| pipeline.clone()).collect();
+    let among_many = cost();
+    assert!(among_many < alone * 50, "{among_many:?} beside many, {alone:?} alone");
+    drop(others);
 }

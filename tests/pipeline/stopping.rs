@@ -112,6 +112,36 @@ fn a_lost_last_handle_leaves_nothing_behind() {
     until(|| device.contexts() == 0);
 }
 
+/// A process may end as soon as its last handle is gone, and then nothing may be in a driver.
+#[test]
+fn the_last_handle_waits_for_threads_that_call_a_driver() {
+    let device = fake("slow").lasting(3 * SOON);
+    let pipeline = start(&device, narrow());
+    let [handle, other] = [pipeline.clone(), pipeline];
+    let ticket = handle.submit(&row(1)).unwrap();
+    until(|| handle.metrics().queue_depth == 0);
+    drop(other);
+    assert!(!ticket.is_ready(), "a handle that is not the last waits for nothing");
+    drop(handle);
+    assert!(ticket.is_ready());
+    assert_eq!(device.contexts(), 0);
+    check(&ticket.wait().unwrap(), [1]);
+}
+
+#[test]
+fn the_last_handle_waits_for_a_driver_that_hangs_for_a_while_only() {
+    let device = fake("stuck");
+    let pipeline = start(&device, narrow());
+    device.script([Fault::Stick]);
+    let ticket = pipeline.submit(&row(1)).unwrap();
+    until(|| device.stuck() == 1);
+    let drops = thread::spawn(move || drop(pipeline));
+    until(|| drops.is_finished());
+    assert_eq!(device.stuck(), 1);
+    device.release();
+    check(&ticket.wait().unwrap(), [1]);
+}
+
 /// Submits until the pipeline ends. Returns how many rows were answered with scores, and how many
 /// were turned away.
 fn until_it_ends(pipeline: &Pipeline, producer: usize) -> (u64, u64) {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::thread;
 
-use fusewire::backend::cpu;
+use fusewire::backend::{Device, cpu};
 use fusewire::pipeline::{Feed, RowGuard, SubmitError, Value};
 use fusewire::{
     InputType, Pipeline, PipelineConfig, Reply, Rows, SubmitOptions, Ticket, bf16, f16,
@@ -306,4 +306,165 @@ fn what_is_handed_out_may_go_to_any_thread() {
     let ticket = pipeline.submit(&row(9)).unwrap();
     let reply = thread::spawn(move || ticket.wait().unwrap()).join().unwrap();
     thread::spawn(move || check(&reply, [9])).join().unwrap();
+}
+
+/// Runs a check that could wait for ever.
+fn in_time<T: Send + 'static>(run: impl FnOnce() -> T + Send + 'static) -> T {
+    let runs = thread::spawn(run);
+    until(|| runs.is_finished());
+    runs.join().unwrap()
+}
+
+#[test]
+fn all_replies_of_a_feed_may_be_kept() {
+    let pipeline = start(&null(), PipelineConfig { capacity: 8, ..small() });
+    for (window, count) in [(64, 1000), (3, 100), (8, 9)] {
+        let pipeline = pipeline.clone();
+        let replies: Vec<_> = in_time(move || pipeline.feed((0..count).map(row), window).collect());
+        assert_eq!(replies.len(), count);
+        for (id, reply) in replies.iter().enumerate() {
+            let reply = reply.as_ref().unwrap();
+            check(reply, [id]);
+            assert_eq!((reply.len(), reply.first().version()), (1, 1));
+            assert_eq!(reply.first().device(), null().info().name);
+        }
+    }
+    is_whole(&pipeline, 8);
+}
+
+#[test]
+fn feeds_share_a_ring_that_is_smaller_than_their_windows() {
+    let pipeline = start(&null(), PipelineConfig { capacity: 8, ..small() });
+    let (first, second) = (pipeline.clone(), pipeline.clone());
+    // In turn, on one thread: neither keeps the other from going on.
+    let pairs: Vec<_> = in_time(move || {
+        let ids = || (0..200).map(row);
+        first.feed(ids(), 64).zip(first.feed(ids(), 64)).collect()
+    });
+    assert_eq!(pairs.len(), 200);
+    for (id, (one, other)) in pairs.into_iter().enumerate() {
+        check(&one.unwrap(), [id]);
+        check(&other.unwrap(), [id]);
+    }
+    // One that has begun and is not asked again.
+    let count = in_time(move || {
+        let mut begun = second.feed((0..100).map(row), 64);
+        check(&begun.next().unwrap().unwrap(), [0]);
+        second.feed((0..100).map(row), 64).filter(Result::is_ok).count()
+    });
+    assert_eq!(count, 100);
+    is_whole(&pipeline, 8);
+}
+
+#[test]
+fn detached_replies_say_the_same_and_hold_nothing() {
+    on_every_kind(|pipeline| {
+        let many = pipeline.submit_many(&rows(0..64)).unwrap().wait().unwrap();
+        let seen = |reply: &Reply| -> Vec<_> {
+            let seen = reply.rows().map(|row| (row.class(), row.version(), row.times()));
+            seen.collect()
+        };
+        let before = seen(&many);
+        let many = many.detach().detach();
+        check(&many, 0..64);
+        assert_eq!(seen(&many), before);
+        is_whole(pipeline, 64);
+        check(&many, 0..64);
+    });
+}
+
+#[test]
+fn rows_are_given_one_by_one() {
+    on_every_kind(|pipeline| {
+        let vectors: Vec<Vec<f32>> = (0..5).map(|id| row(id).to_vec()).collect();
+        let arrays: [[f32; WIDTH]; 5] = [0, 1, 2, 3, 4].map(row);
+        let slices: Vec<&[f32]> = vectors.iter().map(Vec::as_slice).collect();
+        let boxes: Vec<Box<[f32]>> = vectors.iter().map(|row| row.clone().into()).collect();
+        let tickets = [
+            pipeline.submit_rows(&vectors),
+            pipeline.submit_rows(&arrays),
+            pipeline.submit_rows(&slices),
+            pipeline.submit_rows(&boxes),
+            pipeline.submit_rows_with(arrays.iter(), &SubmitOptions::default()),
+        ];
+        for ticket in tickets {
+            check(&ticket.unwrap().wait().unwrap(), 0..5);
+        }
+    });
+}
+
+#[test]
+fn each_of_the_rows_has_the_width_of_the_model() {
+    let pipeline = start(&null(), small());
+    let refused = |got: Result<Ticket, SubmitError>, expected: SubmitError, text: &str| {
+        assert_eq!(got.unwrap_err(), expected);
+        assert_eq!(expected.to_string(), text);
+        assert_eq!(pipeline.metrics().pending, 0);
+    };
+    // Two halves are not a whole.
+    let halves = [[1.0_f32; WIDTH / 2]; 2];
+    let (inputs, values) = (WIDTH, WIDTH / 2);
+    let expected = SubmitError::WrongRow { row: 0, inputs, values };
+    refused(pipeline.submit_rows(&halves), expected, "row 0: expected 4 values, got 2");
+    let ragged = [vec![1.0_f32; 4], vec![1.0; 4], vec![1.0; 3], vec![1.0; 5]];
+    let expected = SubmitError::WrongRow { row: 2, inputs, values: 3 };
+    refused(pipeline.submit_rows(&ragged), expected, "row 2: expected 4 values, got 3");
+    let none: [[f32; WIDTH]; 0] = [];
+    refused(pipeline.submit_rows(&none), SubmitError::NoRows, "rows: expected at least one");
+    let bytes = [[1_u8; WIDTH]];
+    let (expected, got) = (InputType::F32, InputType::U8);
+    assert_eq!(
+        pipeline.submit_rows(&bytes).unwrap_err(),
+        SubmitError::WrongInput { expected, got }
+    );
+    // No list is made of more than the ring holds.
+    let endless = pipeline.submit_rows(std::iter::repeat(&[1.0_f32; WIDTH])).unwrap_err();
+    assert!(matches!(endless, SubmitError::TooManyRows { capacity: 64, .. }), "{endless}");
+    for (values, text) in [
+        (3, "row: expected 4 values, got 3"),
+        (5, "row: expected 4 values, got 5: 1 row and 1 value"),
+        (11, "row: expected 4 values, got 11: 2 rows and 3 values"),
+        (8, "row: expected 4 values, got 8: 2 rows"),
+    ] {
+        let row = vec![1.0_f32; values];
+        let error = SubmitError::WrongWidth { inputs, values };
+        refused(pipeline.submit(&row), error.clone(), text);
+        if values != 8 {
+            refused(pipeline.submit_many(&row), error, text);
+        }
+    }
+    is_whole(&pipeline, 64);
+}
+
+/// Callers that wait for room are served in turn, though others come all the time.
+#[test]
+fn callers_in_line_are_served_while_others_hurry() {
+    for capacity in [1, 2] {
+        let pipeline = start(&null(), PipelineConfig { capacity, ..small() });
+        let busy = std::sync::atomic::AtomicBool::new(true);
+        let relaxed = std::sync::atomic::Ordering::Relaxed;
+        thread::scope(|scope| {
+            for _ in 0..2 {
+                scope.spawn(|| {
+                    while busy.load(relaxed) {
+                        if let Ok(ticket) = pipeline.submit(&row(1)) {
+                            drop(ticket.wait().unwrap());
+                        }
+                    }
+                });
+            }
+            let waiting = [2, 3].map(|id| {
+                let pipeline = pipeline.clone();
+                scope.spawn(move || {
+                    for _ in 0..100 {
+                        let ticket = pipeline.submit_blocking(&row(id), &SubmitOptions::default());
+                        check(&ticket.unwrap().wait().unwrap(), [id]);
+                    }
+                })
+            });
+            until(|| waiting.iter().all(|it| it.is_finished()));
+            busy.store(false, relaxed);
+        });
+        is_whole(&pipeline, capacity);
+    }
 }

@@ -73,7 +73,7 @@ pub fn small() -> PipelineConfig {
 
 /// A small ring that gives a hung device up soon.
 pub fn impatient() -> PipelineConfig {
-    PipelineConfig { batch_timeout: PATIENCE, ..small() }
+    PipelineConfig { batch_timeout: PATIENCE, load_timeout: 5 * PATIENCE, ..small() }
 }
 
 /// One batch in flight at a time, so that one that hangs holds everything up.

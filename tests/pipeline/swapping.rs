@@ -11,7 +11,7 @@ use fusewire::backend::{Device, cpu};
 use fusewire::pipeline::{Health, PipelineError, Prediction, ReplyError};
 use fusewire::{
     Activation, BackendError, Dense, InputType, Model, Pipeline, PipelineConfig, PlanOptions,
-    Reply, SubmitOptions,
+    Precision, Reply, SubmitOptions,
 };
 
 use crate::support::*;
@@ -178,6 +178,13 @@ fn backends_that_run_something_else_are_refused() {
     let (expected, got) = (InputType::F32, InputType::U8);
     assert_eq!(refused, BackendError::WrongInput { expected, got }.into());
     serves_on(&pipeline, &refused);
+    for got in [Precision::Bf16, Precision::F16] {
+        let rounded = PlanOptions { precision: got, ..PlanOptions::default() };
+        let refused = pipeline.attach(load_as(&other, &scaled(1.0), rounded)).unwrap_err();
+        let expected = Precision::F32;
+        assert_eq!(refused, PipelineError::WrongPrecision { expected, got });
+        serves_on(&pipeline, &refused);
+    }
     let sound = load(&other);
     for fault in [Fault::FailAtSubmit, Fault::FailAtCompletion, Fault::WrongStatus] {
         other.script([fault]);

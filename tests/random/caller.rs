@@ -1,8 +1,11 @@
 //! Callers who do whatever callers may do, by chance, and what they know together.
 
 use std::collections::VecDeque;
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll, Waker};
 
 use shuttle::future::block_on;
 use shuttle::rand::{Rng, thread_rng};
@@ -153,7 +156,12 @@ pub(crate) struct Caller {
     next_id: u64,
     /// An answer that is kept for a while.
     kept: Option<Reply>,
+    /// Asks for room, and is not polled.
+    forgotten: Option<Asking>,
 }
+
+/// A future that asks for room.
+type Asking = Pin<Box<dyn Future<Output = Result<Ticket, SubmitError>> + Send>>;
 
 impl Caller {
     pub(crate) fn new(
@@ -162,19 +170,21 @@ impl Caller {
         shared: &Arc<Shared>,
         others: Sender<Asked>,
     ) -> Caller {
-        let next_id = 100 * (number as u64 + 1);
-        Caller { pipeline, shared: Arc::clone(shared), others, next_id, kept: None }
+        let (shared, next_id) = (Arc::clone(shared), 100 * (number as u64 + 1));
+        Caller { pipeline, shared, others, next_id, kept: None, forgotten: None }
     }
 
     /// Does a number of things, unless the pipeline is shut down before.
     pub(crate) fn run(&mut self) {
         for _ in 0..DEEDS {
-            let done = match chance(0, 8) {
+            let done = match chance(0, 11) {
                 0..=2 => self.submit(),
                 3 => self.submit_blocking(),
                 4 => self.submit_async(),
                 5..=6 => self.reserve(),
                 7 => self.submit_and_drop(),
+                8 => self.ask_and_forget(),
+                9..=10 => self.look(),
                 _ => {
                     self.kept = None;
                     Ok(())
@@ -296,6 +306,36 @@ impl Caller {
         guard.copy_from_slice(&values);
         let ticket = self.counted(1, guard.commit())?;
         self.settle(Asked { ticket, ids, version });
+        Ok(())
+    }
+
+    /// Asks for room, and does not come for it where it has to wait, for a while or for ever.
+    fn ask_and_forget(&mut self) -> Result<(), SubmitError> {
+        let (_, options) = self.lane();
+        let (values, ids) = self.rows(1);
+        let (version, pipeline) = (self.version(), self.pipeline.clone());
+        let mut asks: Asking =
+            Box::pin(async move { pipeline.submit_async(&values, &options).await });
+        match asks.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(taken) => {
+                let ticket = self.counted(1, taken)?;
+                self.settle(Asked { ticket, ids, version });
+            }
+            Poll::Pending => {
+                self.shared.seen.note("forgotten", 1);
+                self.forgotten = Some(asks);
+            }
+        }
+        Ok(())
+    }
+
+    /// Looks at the counts, which never go down, while handles come and go.
+    fn look(&mut self) -> Result<(), SubmitError> {
+        let before = self.pipeline.metrics();
+        drop(self.pipeline.clone());
+        let now = self.pipeline.metrics();
+        assert!(before.admitted <= now.admitted, "{before}\n{now}");
+        assert!(now.answered() <= now.admitted, "{now}");
         Ok(())
     }
 

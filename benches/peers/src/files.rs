@@ -133,8 +133,8 @@ impl Files {
         let network = Network::of(&model, &fs::read(&safetensors)?)?;
         fs::write(folder.join(NETWORK), serde_json::to_vec_pretty(&network)?)?;
         let bytes = images::pixels(ROWS, model.inputs(), SEED);
-        let values: Vec<f32> =
-            bytes.iter().map(|byte| f32::from(*byte) * model.u8_scale()).collect();
+        let step = model.u8_scale().value().context("what a byte stands for is unknown")?;
+        let values: Vec<f32> = bytes.iter().map(|byte| f32::from(*byte) * step).collect();
         let in_bytes: Vec<u8> = values.iter().flat_map(|value| value.to_ne_bytes()).collect();
         fs::write(folder.join(VALUES), in_bytes)?;
         fs::write(folder.join(BYTES), bytes)?;

@@ -26,7 +26,6 @@ impl CpuContext {
         if scores.try_reserve_exact(len).is_err() {
             return Err(loaded.out_of_memory("a batch of scores"));
         }
-        scores.resize(len, 0.0);
         Ok(CpuContext { loaded, scores, filled: None })
     }
 }
@@ -37,8 +36,12 @@ impl ExecutionContext for CpuContext {
     /// Each piece is computed where it lies, into its part of the scores.
     fn submit_pieces(&mut self, pieces: &[Rows<'_>]) -> Result<(), BackendError> {
         let plan = self.loaded.plan();
-        Rows::count_batch(pieces, plan)?;
+        let values = Rows::count_batch(pieces, plan)? * plan.classes();
         self.filled = None;
+        if self.scores.len() < values {
+            // There is room for the largest batch, and what no batch needs is never touched.
+            self.scores.resize(values, 0.0);
+        }
         let mut filled = 0;
         for piece in pieces {
             let end = filled + piece.values() / plan.inputs() * plan.classes();

@@ -10,6 +10,7 @@ use super::int8::{Int8Layer, Int8Program};
 use super::kernels::Kernels;
 use super::layer::Layer;
 use super::memory::{LINE, Pool};
+use super::mode::KernelMode;
 use super::program::Program;
 use crate::backend::{BackendError, Rows};
 use crate::plan::{Plan, Precision};
@@ -40,7 +41,8 @@ enum Steps {
 }
 
 impl Steps {
-    /// `None` where memory runs out.
+    /// `None` where memory runs out. Not inlined: see [`KernelMode`].
+    #[inline(never)]
     fn new(plan: &Plan, kernels: Kernels) -> Option<Steps> {
         if plan.precision() == Precision::Int8 {
             let layers = plan.layers().iter().map(|layer| Int8Layer::new(plan, layer, &kernels));
@@ -71,9 +73,11 @@ impl Steps {
     }
 
     /// Runs `count` rows of the planned type and width, at least one, into as many rows of scores.
+    /// Not inlined: see [`KernelMode`].
     ///
     /// # Safety
     /// `memory` has room for [`memory(count)`](Steps::memory) values, and nobody else uses it.
+    #[inline(never)]
     unsafe fn run(&self, rows: Rows<'_>, count: usize, scores: &mut [f32], memory: *mut f32) {
         // SAFETY: the caller's promise, passed on.
         unsafe {
@@ -92,7 +96,9 @@ impl Loaded {
         kernels: Kernels,
         device: &str,
     ) -> Result<Loaded, BackendError> {
+        let mode = KernelMode::enter();
         let steps = Steps::new(&plan, kernels);
+        drop(mode);
         let steps = steps.ok_or_else(|| out_of_memory(device, "the expanded weights"))?;
         let pool = Pool::new(steps.memory(steps.block_rows()));
         let device = device.to_owned();
@@ -126,6 +132,7 @@ impl Loaded {
     ) -> Result<(), BackendError> {
         let (inputs, classes) = (self.plan.inputs(), self.plan.classes());
         debug_assert_eq!((rows.values(), scores.len()), (count * inputs, count * classes));
+        let _mode = KernelMode::enter();
         if self.steps.memory(count) <= STACK_MAX {
             let mut block = StackBlock([MaybeUninit::uninit(); STACK_MAX]);
             // SAFETY: the block holds what the program asks for so many rows; lengths as above.

@@ -90,7 +90,7 @@ fn exp_m1_reduced<S: Simd>(s: S, r: S::V) -> S::V {
     s.fma(s.mul(series, r), r, r)
 }
 
-/// `exp(x)`, down to the smallest f32 and up to infinity.
+/// `exp(x)`, down to the smallest normal f32, below which it is 0, and up to infinity.
 #[inline(always)]
 pub(super) fn exp<S: Simd>(s: S, x: S::V) -> S::V {
     // Past these bounds the result is 0 or infinity. The power of 2 is applied in two halves,

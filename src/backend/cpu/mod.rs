@@ -19,6 +19,9 @@
 //! granted and it sums what the plain version does. From then on Linux wants 8 KiB more of the
 //! stacks that a process gives it for signals.
 //!
+//! Kernels run in a mode of their own (`mode`): numbers nearer to 0 than 2^-126 count as 0, as they
+//! do in packed weights, and what a caller's thread has set changes no score.
+//!
 //! At one level, a row's scores are the same to the last bit whatever batch it is in. Levels differ
 //! from each other in the last bits: the portable one rounds products before adding them.
 
@@ -36,6 +39,7 @@ mod level;
 mod loaded;
 mod math;
 mod memory;
+mod mode;
 mod oracle;
 #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
 mod other;
@@ -144,6 +148,10 @@ impl Device for CpuDevice {
 
     fn peak(&self, working_set_bytes: u64) -> Option<Peak> {
         Some(peak::measure(&self.kernels, working_set_bytes))
+    }
+
+    fn computes_in_call(&self) -> bool {
+        true
     }
 
     fn load(&self, plan: Arc<Plan>) -> Result<Arc<dyn Executable>, BackendError> {

@@ -1,9 +1,13 @@
 //! The scalar oracle: slow, readable, in double precision. Everything else is tested against it.
+//!
+//! Subnormal numbers count as 0: a row's values, weights, biases and what layers hand to each
+//! other, wherever they are nearer to 0 than [`f32::MIN_POSITIVE`], 2^-126.
 
 use crate::backend::Rows;
 use crate::model::{Dense, Model};
 
-/// The scores of `rows`, `[n, classes]` row-major, computed one value at a time in f64.
+/// The scores of `rows`, `[n, classes]` row-major, computed one value at a time in f64. Numbers
+/// nearer to 0 than 2^-126 count as 0. NaN for rows of bytes where what one stands for is unknown.
 ///
 /// # Panics
 /// Where the values are no whole number of the model's rows.
@@ -12,7 +16,8 @@ pub fn oracle(model: &Model, rows: Rows<'_>) -> Vec<f64> {
     let values: Vec<f64> = match rows {
         Rows::F32(values) => values.iter().map(|value| f64::from(*value)).collect(),
         Rows::U8(values) => {
-            values.iter().map(|byte| f64::from(*byte) * f64::from(model.u8_scale())).collect()
+            let scale = number(model.u8_scale().value().unwrap_or(f32::NAN));
+            values.iter().map(|byte| f64::from(*byte) * scale).collect()
         }
         Rows::F16(values) => values.iter().map(|value| value.to_f64()).collect(),
         Rows::Bf16(values) => values.iter().map(|value| value.to_f64()).collect(),
@@ -20,10 +25,16 @@ pub fn oracle(model: &Model, rows: Rows<'_>) -> Vec<f64> {
     values.chunks_exact(model.inputs()).flat_map(|row| score(model, row)).collect()
 }
 
+/// A number as it counts.
+fn number(x: impl Into<f64>) -> f64 {
+    let x = x.into();
+    if x.abs() < f64::from(f32::MIN_POSITIVE) { 0.0 } else { x }
+}
+
 fn score(model: &Model, row: &[f64]) -> Vec<f64> {
     let transform = model.transform();
     let affine = |(k, x): (usize, &f64)| {
-        x * f64::from(transform.scale.at(k)) + f64::from(transform.offset.at(k))
+        number(*x) * number(transform.scale.at(k)) + number(transform.offset.at(k))
     };
     let mut x: Vec<f64> = row.iter().enumerate().map(affine).collect();
     for layer in model.layers() {
@@ -35,8 +46,8 @@ fn score(model: &Model, row: &[f64]) -> Vec<f64> {
 
 fn neuron(layer: &Dense, output: usize, x: &[f64]) -> f64 {
     let weights = &layer.weight()[output * layer.inputs()..][..layer.inputs()];
-    let sum: f64 = weights.iter().zip(x).map(|(weight, x)| f64::from(*weight) * x).sum();
-    layer.activation().apply(sum + layer.bias().map_or(0.0, |bias| f64::from(bias[output])))
+    let sum: f64 = weights.iter().zip(x).map(|(weight, x)| number(*weight) * x).sum();
+    number(layer.activation().apply(sum + layer.bias().map_or(0.0, |bias| number(bias[output]))))
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use std::hint::black_box;
 use std::time::Instant;
 
 use super::kernels::Kernels;
+use super::mode::KernelMode;
 use super::probes::{MultiplyAddJob, ReadJob, SUMS};
 use crate::plan::Peak;
 
@@ -22,6 +23,7 @@ const CALLS: usize = 5;
 /// Measures multiply-add throughput in registers, and read bandwidth of wherever a working set of
 /// so many bytes stays between two batches: a cache, or memory. Takes some 50 ms at most.
 pub(super) fn measure(kernels: &Kernels, working_set_bytes: u64) -> Peak {
+    let _mode = KernelMode::enter();
     let mut lanes = [0.0; 16];
     let job = MultiplyAddJob { steps: STEPS, to: lanes.as_mut_ptr() };
     // SAFETY: `lanes` holds the widest vector.

@@ -331,7 +331,9 @@ impl ExecutionContext for CudaContext {
 
 impl Drop for CudaContext {
     fn drop(&mut self) {
-        if matches!(self.state, State::InFlight { .. }) {
+        // Of another process's batch nothing is this one's to end.
+        let is_ours = !self.program.opened.gpu.is_anothers();
+        if is_ours && matches!(self.state, State::InFlight { .. }) {
             self.settle();
         }
     }

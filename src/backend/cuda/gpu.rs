@@ -17,6 +17,7 @@ use super::driver::{Address, Code, Driver, Handle};
 use super::stay::{Leave, Stays, StopWord};
 use super::verdict::{NOT_READY, SUCCESS, Verdict, verdict};
 use crate::backend::BackendError;
+use crate::backend::process::Process;
 
 /// `CU_MEMHOSTALLOC_PORTABLE | CU_MEMHOSTALLOC_DEVICEMAP`: pinned for every context, and seen by
 /// the device. Not write-combined, which the host reads far too slowly, and a pipeline that fails
@@ -44,13 +45,15 @@ pub(super) struct Gpu {
     /// Why the device was lost; written once, by whoever sees it first.
     lost: OnceLock<String>,
     stays: Stays,
+    /// The process that it was opened in.
+    process: Process,
 }
 
 impl Gpu {
     /// Opens a device of an initialised driver.
     pub(super) fn open(driver: Driver, device: i32, name: String) -> Result<Gpu, BackendError> {
-        let (lost, stays) = (OnceLock::new(), Stays::default());
-        let mut gpu = Gpu { driver, device, context: 0, name, lost, stays };
+        let (lost, stays, process) = (OnceLock::new(), Stays::default(), Process::this());
+        let mut gpu = Gpu { driver, device, context: 0, name, lost, stays, process };
         // SAFETY: the driver is initialised, the device is one of its own.
         let code = unsafe { (driver.context_retain)(&mut gpu.context, device) };
         if code != SUCCESS {
@@ -68,8 +71,17 @@ impl Gpu {
         &self.name
     }
 
-    /// Whether the device is lost.
+    /// Whether this is a child of the process that opened the device, and has none of what the
+    /// driver keeps for that one, pinned memory included.
+    pub(super) fn is_anothers(&self) -> bool {
+        !self.process.is_this()
+    }
+
+    /// Whether the device is lost, or another process's.
     pub(super) fn check(&self) -> Result<(), BackendError> {
+        if self.is_anothers() {
+            return Err(BackendError::Forked { device: self.name.clone() });
+        }
         if self.lost.get().is_some() { Err(self.lose(String::new())) } else { Ok(()) }
     }
 
@@ -126,7 +138,7 @@ impl Drop for Gpu {
             // There is nobody to tell; a fatal answer has lost the device.
             let _ = live.free_host(word.start);
         }
-        if self.lost.get().is_none() {
+        if self.check().is_ok() {
             // SAFETY: retained in `open`; all that the context holds has kept `self` alive.
             unsafe { (self.driver.context_release)(self.device) };
         }

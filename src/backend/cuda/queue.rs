@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use super::driver::Handle;
 use super::gpu::{Gpu, Live};
 use crate::backend::BackendError;
+use crate::backend::stopwatch::wait_for;
 
 /// How long what nobody waits for any more may take to end, and the sleep between two looks at it.
 const LAST_LIMIT: Duration = Duration::from_secs(2);
@@ -72,16 +73,17 @@ impl Queue {
     /// Waits until all that is done; where that does not come true, the device is given up, and
     /// what it may still read or write has to be left behind.
     pub(super) fn settle(&self) {
-        let deadline = Instant::now() + LAST_LIMIT;
-        let ended = loop {
-            match self.gpu.enter().and_then(|live| self.is_done(live)) {
-                Ok(true) => break Ok(()),
-                Ok(false) if Instant::now() < deadline => thread::sleep(NAP),
-                Ok(false) => break Err(BackendError::Timeout { device: self.gpu.name().into() }),
-                Err(error) => break Err(error),
+        let ended = wait_for(LAST_LIMIT, Instant::now, |until| {
+            while !self.gpu.enter().and_then(|live| self.is_done(live))? {
+                if Instant::now() >= until {
+                    return Ok(false);
+                }
+                thread::sleep(NAP);
             }
-        };
-        if let Err(error) = ended {
+            Ok(true)
+        });
+        let late = || BackendError::Timeout { device: self.gpu.name().into() };
+        if let Err(error) = ended.and_then(|ended| if ended { Ok(()) } else { Err(late()) }) {
             self.gpu.lose(error.to_string());
         }
     }

@@ -188,6 +188,8 @@ impl Resident {
 
 impl Drop for Resident {
     fn drop(&mut self) {
-        self.dismiss();
+        if !self.program.opened.gpu.is_anothers() {
+            self.dismiss();
+        }
     }
 }

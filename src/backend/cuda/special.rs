@@ -12,13 +12,13 @@
 use std::env;
 use std::fmt::{self, Write as _};
 use std::fs;
-use std::io;
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
-use std::process;
 
 use sha2::{Digest, Sha256};
 
 use super::nvrtc::{Compiler, Text, Wanted};
+use crate::model::replace::replace;
 
 const CACHE: &str = "FUSEWIRE_CACHE";
 /// Bytes of a digest, which precedes what is kept.
@@ -232,11 +232,9 @@ fn keep(path: &Path, image: &[u8]) -> io::Result<()> {
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder)?;
     }
-    let fresh = path.with_extension(format!("{}.fresh", process::id()));
-    fs::write(&fresh, [&Sha256::digest(image)[..], image].concat())?;
-    fs::rename(&fresh, path).inspect_err(|_| {
-        // It is of no use under this name.
-        let _ = fs::remove_file(&fresh);
+    replace(path, |to| {
+        to.write_all(&Sha256::digest(image))?;
+        to.write_all(image)
     })
 }
 

@@ -7,13 +7,18 @@ use crate::plan::{Plan, PlannedLayer, Precision};
 
 /// The scores of `rows`, one value at a time.
 pub(super) fn interpret(plan: &Plan, rows: Rows<'_>) -> Vec<f32> {
-    let values = numbers(rows);
+    let values: Vec<f64> = numbers(rows).into_iter().map(|x| flushed(x.into())).collect();
     values.chunks_exact(plan.inputs()).flat_map(|row| interpret_row(plan, row)).collect()
 }
 
 /// The first value of each of `rows`.
 pub(super) fn first_values(plan: &Plan, rows: Rows<'_>) -> Vec<f32> {
     numbers(rows).chunks(plan.inputs()).map(|row| row[0]).collect()
+}
+
+/// A number, or 0 where it is subnormal, as the oracle takes it.
+fn flushed(number: f64) -> f64 {
+    if number.abs() < f64::from(f32::MIN_POSITIVE) { 0.0 } else { number }
 }
 
 fn numbers(rows: Rows<'_>) -> Vec<f32> {
@@ -25,8 +30,8 @@ fn numbers(rows: Rows<'_>) -> Vec<f32> {
     }
 }
 
-fn interpret_row(plan: &Plan, row: &[f32]) -> Vec<f32> {
-    let mut x: Vec<f64> = row.iter().copied().map(f64::from).collect();
+fn interpret_row(plan: &Plan, row: &[f64]) -> Vec<f32> {
+    let mut x = row.to_vec();
     for layer in plan.layers() {
         x = (0..layer.outputs).map(|output| neuron(plan, layer, output, &x)).collect();
     }
@@ -43,8 +48,12 @@ fn neuron(plan: &Plan, layer: &PlannedLayer, output: usize, x: &[f64]) -> f64 {
     };
     let weight = |k: usize| weight_at(plan, layer, first + k * panel) * f64::from(step);
     let sum: f64 = x.iter().enumerate().map(|(k, x)| x * weight(k)).sum();
+    let exact = layer.exact_inputs.iter().enumerate().map(|(at, k)| {
+        x[*k] * f64::from(f32_at(plan, &layer.exact_weights, at * layer.outputs_padded + output))
+    });
+    let sum = sum + exact.sum::<f64>();
     let bias = f32_at(plan, &layer.bias, output);
-    layer.activation.apply(sum * f64::from(layer.scale) + f64::from(bias))
+    flushed(layer.activation.apply(sum * f64::from(layer.scale) + f64::from(bias)))
 }
 
 fn f32_at(plan: &Plan, span: &Range<usize>, index: usize) -> f32 {

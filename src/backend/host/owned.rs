@@ -1,11 +1,10 @@
 //! Blocks that belong to a driver.
 
-use std::alloc::Layout;
 use std::any::Any;
 use std::ptr::NonNull;
 use std::sync::Arc;
 
-use super::{ALIGN, HostMemory};
+use super::{ALIGN, HostMemory, Origin};
 
 impl HostMemory {
     /// A block of zeros that is there as long as `owner` is, who gives it back to its driver.
@@ -15,8 +14,11 @@ impl HostMemory {
         bytes: usize,
         owner: Arc<dyn Any + Send + Sync>,
     ) -> Option<HostMemory> {
-        let layout = Layout::from_size_align(bytes, ALIGN).ok()?;
         let on_page = start.addr().get().is_multiple_of(ALIGN);
-        on_page.then_some(HostMemory { start, layout, owner: Some(owner) })
+        on_page.then_some(HostMemory {
+            start,
+            len: bytes,
+            origin: Origin::Driver { _owner: owner },
+        })
     }
 }

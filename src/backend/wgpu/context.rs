@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::{Duration, Instant};
 
-use super::gpu::Gpu;
+use super::gpu::{Gpu, leave};
 use super::program::{Launch, Program};
 use super::timestamps::{TICKS_BYTES, Timestamps, between};
 use crate::backend::sealed::Sealed;
@@ -103,12 +103,17 @@ impl WgpuContext {
         let input_bytes = HEADER_BYTES + rows_max * row_stride_bytes(&program.plan);
         let scores_bytes = rows_max * program.plan.classes() * 4;
         let gpu = Arc::clone(&program.gpu);
+        let mut scores = Vec::new();
+        scores.try_reserve_exact(scores_bytes / 4).map_err(|_| BackendError::OutOfMemory {
+            device: gpu.name().to_owned(),
+            message: String::from("no room for a batch of scores; plan with a smaller rows_max"),
+        })?;
         gpu.scoped(|device| {
             use wgpu::BufferUsages as Usage;
             let rows = Usage::STORAGE | Usage::UNIFORM | Usage::COPY_DST;
             let input = buffer(device, "input", input_bytes, rows, false);
-            let scores = Usage::STORAGE | Usage::COPY_SRC;
-            let output = buffer(device, "output", scores_bytes, scores, false);
+            let computed = Usage::STORAGE | Usage::COPY_SRC;
+            let output = buffer(device, "output", scores_bytes, computed, false);
             let written = Usage::MAP_WRITE | Usage::COPY_SRC;
             let read = Usage::MAP_READ | Usage::COPY_DST;
             WgpuContext {
@@ -120,7 +125,7 @@ impl WgpuContext {
                 timestamps: gpu.tick_ns().map(|_| Timestamps::new(device)),
                 compute_time: None,
                 state: State::Idle,
-                scores: Vec::with_capacity(rows_max * program.plan.classes()),
+                scores,
                 program,
             }
         })
@@ -277,6 +282,16 @@ fn buffer(
 ) -> wgpu::Buffer {
     let (label, size) = (Some(label), bytes as u64);
     device.create_buffer(&wgpu::BufferDescriptor { label, size, usage, mapped_at_creation })
+}
+
+impl Drop for WgpuContext {
+    fn drop(&mut self) {
+        if self.program.gpu.is_anothers() {
+            leave((self.upload.buffer.clone(), self.readback.buffer.clone()));
+            leave((self.input.clone(), self.output.clone()));
+            leave((self.bind_groups.clone(), self.timestamps.clone()));
+        }
+    }
 }
 
 /// Bytes from a row of the input to the next: whole quads.

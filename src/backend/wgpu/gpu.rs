@@ -10,6 +10,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use crate::backend::BackendError;
+use crate::backend::process::Process;
 
 /// An open device, its queue, and whether it still lives.
 #[derive(Debug)]
@@ -19,6 +20,8 @@ pub(super) struct Gpu {
     name: String,
     /// Why the device was lost; written once, by whoever sees it first.
     lost: Arc<OnceLock<String>>,
+    /// The process that it was opened in.
+    process: Process,
 }
 
 /// What an error scope caught.
@@ -49,7 +52,7 @@ impl Gpu {
         device.set_device_lost_callback(move |reason, message| {
             by_loss.get_or_init(|| one_line(&format!("{reason:?}: {message}")));
         });
-        Ok(Gpu { device, queue, name, lost })
+        Ok(Gpu { device, queue, name, lost, process: Process::this() })
     }
 
     /// Nanoseconds of a tick of the device's clock, where it was opened with timestamps.
@@ -63,8 +66,17 @@ impl Gpu {
         &self.name
     }
 
-    /// Whether the device is lost.
+    /// Whether this is a child of the process that opened the device. What it has of the device's
+    /// is to be left as it is: it belongs to a driver whose threads are not there.
+    pub(super) fn is_anothers(&self) -> bool {
+        !self.process.is_this()
+    }
+
+    /// Whether the device is lost, or another process's.
     pub(super) fn check(&self) -> Result<(), BackendError> {
+        if self.is_anothers() {
+            return Err(BackendError::Forked { device: self.name.clone() });
+        }
         if self.lost.get().is_some() { Err(self.lose(String::new())) } else { Ok(()) }
     }
 
@@ -146,6 +158,19 @@ impl Gpu {
     pub(super) fn destroy(&self) {
         self.device.destroy();
     }
+}
+
+impl Drop for Gpu {
+    fn drop(&mut self) {
+        if self.is_anothers() {
+            leave((self.device.clone(), self.queue.clone()));
+        }
+    }
+}
+
+/// Leaves handles of wgpu's as they are: while one is not dropped, what it stands for stays.
+pub(super) fn leave<T>(handles: T) {
+    std::mem::forget(handles);
 }
 
 /// What `create` made, and the first error its scopes caught.

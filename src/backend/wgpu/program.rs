@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::gpu::Gpu;
+use super::gpu::{Gpu, leave};
 use super::kernel::{FEW_ROWS_MAX, Shape};
 use super::shader;
 use crate::backend::BackendError;
@@ -33,8 +33,16 @@ impl Program {
     }
 }
 
+impl Drop for Program {
+    fn drop(&mut self) {
+        if self.gpu.is_anothers() {
+            leave((self.layout.clone(), self.parameters.clone(), self.launches.clone()));
+        }
+    }
+}
+
 /// One stage, compiled.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Launch {
     /// The shader's layer table.
     pub(super) layers: wgpu::Buffer,
@@ -47,7 +55,7 @@ pub(super) struct Launch {
 }
 
 /// A kernel, ready to run.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Compiled {
     pipeline: wgpu::ComputePipeline,
     shape: Shape,

@@ -6,7 +6,7 @@ use std::time::Duration;
 pub(super) const TICKS_BYTES: usize = 16;
 
 /// Two readings of the device's clock, one before a batch's launches and one after.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Timestamps {
     readings: wgpu::QuerySet,
     /// The readings in memory, for them to be copied to where the host can map them.

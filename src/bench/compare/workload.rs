@@ -40,7 +40,7 @@ impl<'a> Workload<'a> {
         let rows_checked = options.rows_checked.clamp(1, affordable).min(fitting);
         let count = ROWS_WALKED.min(fitting).max(largest).max(rows_checked);
         let pixels = images::pixels(count, model.inputs(), options.seed);
-        let rows = OwnedRows::from_pixels(pixels, options.plan.input, model.u8_scale());
+        let rows = OwnedRows::generated(pixels, options.plan.input, model);
         let checked = rows.as_rows().slice(0..rows_checked, model.inputs());
         let expected = cpu::oracle(model, checked);
         Ok(Workload { model, rows, rows_checked, expected })

@@ -32,7 +32,7 @@ impl Known {
     /// Rows for models of one shape, none of them known yet.
     pub(super) fn new(model: &Model, plan: &PlanOptions) -> Known {
         let pixels = images::pixels(ROWS, model.inputs(), images::SEED);
-        let rows = OwnedRows::from_pixels(pixels, plan.input, model.u8_scale());
+        let rows = OwnedRows::generated(pixels, plan.input, model);
         Known { rows: Arc::new(rows), inputs: model.inputs(), answers: Vec::new() }
     }
 

@@ -34,7 +34,7 @@ pub(super) fn twin(model: &Model) -> Result<Model, Error> {
         *last = Dense::new(last.inputs(), last.outputs(), weight, bias, last.activation())?;
     }
     let twin = Model::from_layers(layers)?.with_head(model.head()).with_name(model.name());
-    Ok(twin.with_transform(model.transform().clone())?.with_u8_scale(model.u8_scale())?)
+    Ok(twin.with_transform(model.transform().clone())?.with_u8_scale_from(model.u8_scale())?)
 }
 
 /// Keeps the schedule in pairs of windows, one without swaps and one in which the two models take

@@ -29,7 +29,7 @@ impl<'a> Pattern<'a> {
     pub(super) fn new(model: &'a Model, options: &KernelOptions) -> Pattern<'a> {
         let count = DISTINCT.min(rows_affordable(model, ORACLE_PRODUCTS_MAX));
         let pixels = images::pixels(count, model.inputs(), options.seed);
-        let rows = OwnedRows::from_pixels(pixels, options.plan.input, model.u8_scale());
+        let rows = OwnedRows::generated(pixels, options.plan.input, model);
         let expected = cpu::oracle(model, rows.as_rows());
         Pattern { model, rows, expected }
     }

@@ -1,13 +1,14 @@
 //! A record as files, and back.
 
 use std::fs::{self, File};
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use hdrhistogram::serialization::V2DeflateSerializer;
 use hdrhistogram::serialization::interval_log::IntervalLogWriterBuilder;
 use serde::Deserialize;
+use tempfile::TempDir;
 
 use super::super::report::csv_field;
 use super::{Better, Environment, FORMAT, Figure, NamedHistogram, Record, RecordError, page};
@@ -16,34 +17,21 @@ const JSON: &str = "report.json";
 const MIB: u64 = 1 << 20;
 const JSON_MIB_MAX: u64 = 64;
 const STEM_CHARS_MAX: usize = 120;
+/// What the folder is called that files lie in until all of them are whole.
+const PARTIAL: &str = ".fusewire-partial-";
 /// HdrHistogram's own tools show the largest value in milliseconds.
 const NS_PER_MS: f64 = 1e6;
 
 impl Record {
     /// Writes `report.html` for people, `report.json` and `report.csv` for programs, and one `.hdr`
     /// file for each histogram, a log that HdrHistogram's tools read. The folder is made where it
-    /// is not there; files of these names are replaced.
+    /// is not there; files of these names are replaced once all of the new ones are on the disk.
     ///
     /// # Errors
     ///
-    /// Where the folder or a file cannot be written.
+    /// Where the folder or a file cannot be written; files that are there already stay as they are.
     pub fn write(&self, directory: &Path) -> Result<(), RecordError> {
-        fs::create_dir_all(directory).map_err(at(directory))?;
-        let file = |name: &str, bytes: &[u8]| {
-            let path = directory.join(name);
-            fs::write(&path, bytes).map_err(at(&path))
-        };
-        let json = serde_json::to_string_pretty(self).map_err(io::Error::from);
-        let json = json.map_err(at(&directory.join(JSON)))? + "\n";
-        file("report.html", page::html(self).as_bytes())?;
-        file(JSON, json.as_bytes())?;
-        file("report.csv", csv(&self.figures).as_bytes())?;
-        for (histogram, stem) in self.histograms.iter().zip(stems(&self.histograms)) {
-            let name = format!("{stem}.hdr");
-            let log = interval_log(histogram, &self.environment);
-            file(&name, &log.map_err(at(&directory.join(&name)))?)?;
-        }
-        Ok(())
+        RecordFolder::open(directory)?.keep(self).map(|_| ())
     }
 
     /// Reads a `report.json`, or the one in a folder; without the histograms, which are files of
@@ -64,6 +52,84 @@ impl Record {
         }
         of_json(&json, path)
     }
+}
+
+/// A folder that a record will be written to, found fit before the record is taken.
+///
+/// Files are written into a folder in it, which goes when this does, and renamed once all of them
+/// are on the disk. So none is ever there by half, and a disk that is full leaves what was there.
+#[derive(Debug)]
+pub struct RecordFolder {
+    directory: PathBuf,
+    partial: TempDir,
+    /// Files that the experiment writes itself.
+    named: Vec<String>,
+}
+
+impl RecordFolder {
+    /// Makes the folder where it is not there, and tries whether files can be written to it.
+    ///
+    /// # Errors
+    ///
+    /// Where they cannot.
+    pub fn open(directory: &Path) -> Result<RecordFolder, RecordError> {
+        let try_out = || {
+            fs::create_dir_all(directory)?;
+            let partial = tempfile::Builder::new().prefix(PARTIAL).tempdir_in(directory)?;
+            let probe = partial.path().join("probe");
+            write(&probe, b"written before the experiment, and removed")?;
+            fs::remove_file(probe)?;
+            Ok(partial)
+        };
+        let partial = try_out().map_err(at(directory))?;
+        Ok(RecordFolder { directory: directory.to_owned(), partial, named: Vec::new() })
+    }
+
+    /// Where the experiment may write a file of this name, to be kept beside the record's own.
+    pub fn file(&mut self, name: &str) -> PathBuf {
+        self.named.push(name.to_owned());
+        self.partial.path().join(name)
+    }
+
+    /// Writes a record's files, has them and the experiment's own take the place of those that are
+    /// there, and returns the folder they are in.
+    ///
+    /// # Errors
+    ///
+    /// Where a file cannot be written; those that are there already stay as they are.
+    pub fn keep(self, record: &Record) -> Result<PathBuf, RecordError> {
+        let is_there = |name: &&String| self.partial.path().join(name).is_file();
+        let mut names: Vec<String> = self.named.iter().filter(is_there).cloned().collect();
+        let mut file = |name: String, bytes: &[u8]| {
+            write(&self.partial.path().join(&name), bytes)
+                .map_err(at(&self.directory.join(&name)))?;
+            names.push(name);
+            Ok(())
+        };
+        for (histogram, stem) in record.histograms.iter().zip(stems(&record.histograms)) {
+            let name = format!("{stem}.hdr");
+            let log = interval_log(histogram, &record.environment);
+            file(name.clone(), &log.map_err(at(&self.directory.join(&name)))?)?;
+        }
+        file(String::from("report.csv"), csv(&record.figures).as_bytes())?;
+        file(String::from("report.html"), page::html(record).as_bytes())?;
+        let json = serde_json::to_string_pretty(record).map_err(io::Error::from);
+        let json = json.map_err(at(&self.directory.join(JSON)))? + "\n";
+        file(String::from(JSON), json.as_bytes())?;
+        // The record itself comes last: where it is new, so is all else.
+        for name in names {
+            let path = self.directory.join(&name);
+            fs::rename(self.partial.path().join(&name), &path).map_err(at(&path))?;
+        }
+        Ok(self.directory)
+    }
+}
+
+/// Writes a file, and returns once it is on the disk: some file systems find no room only then.
+fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut file = File::create_new(path)?;
+    file.write_all(bytes)?;
+    file.sync_all()
 }
 
 fn of_json(json: &[u8], path: PathBuf) -> Result<Record, RecordError> {

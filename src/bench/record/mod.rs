@@ -25,6 +25,7 @@ use serde::{Deserialize, Serialize};
 pub use diff::{FigureDiff, RecordDiff, Verdict};
 pub use environment::{DeviceFacts, Environment, Watch};
 pub use error::RecordError;
+pub use files::RecordFolder;
 pub use findings::Findings;
 pub(in crate::bench) use findings::merged;
 pub use numbers::{figure, thousands};

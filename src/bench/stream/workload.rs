@@ -32,7 +32,7 @@ impl Workload {
     /// Random images, as in the papers.
     pub fn generated(model: &Model, input: InputType) -> Workload {
         let pixels = images::pixels(ROWS_GENERATED, model.inputs(), images::SEED);
-        Workload::of_rows(model, OwnedRows::from_pixels(pixels, input, model.u8_scale()))
+        Workload::of_rows(model, OwnedRows::generated(pixels, input, model))
     }
 
     /// Rows of a file, `[n, inputs]` row-major; `None` where there are none, or not whole ones.

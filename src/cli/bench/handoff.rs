@@ -10,7 +10,7 @@ use clap::Args;
 
 use super::super::options::{self, AnyModelArgs, PlanArgs};
 use super::super::output::{self, Show};
-use super::record;
+use super::super::record;
 use crate::bench::handoff::{self, Beside, HandoffOptions, HandoffReport};
 
 const EXAMPLES: &str = "\
@@ -51,21 +51,15 @@ pub(super) struct Handoff {
 
 impl Handoff {
     pub(super) fn run(self, out: &mut dyn Write) -> Result<ExitCode> {
-        let model = self.model.load()?;
+        let model = self.model.load_for(&self.plan)?;
         let options = self.options();
-        if let Some(directory) = &self.out {
-            record::make(directory)?;
-        }
+        let folder = record::folder(self.out.as_deref())?;
         let report =
             output::with_progress(|show: &mut Show<'_>| handoff::run(&model, &options, show))?;
-        if let Some(directory) = &self.out {
-            report.record.write(directory)?;
-        }
-        if self.json {
-            output::json(out, &report)?;
-        } else {
-            write_report(out, &report)?;
-        }
+        record::keep(out, folder, &report.record, self.json, |out| match self.json {
+            true => output::json(out, &report),
+            false => write_report(out, &report),
+        })?;
         Ok(ExitCode::SUCCESS)
     }
 

@@ -10,8 +10,8 @@ use clap::Args;
 
 use super::super::options::{self, AnyModelArgs, DeviceArgs, PlanArgs};
 use super::super::output::{self, Show};
+use super::super::record;
 use super::super::{FAILED, compare};
-use super::record;
 use crate::bench::kernel::{self, Ceilings, KernelCell, KernelOptions, KernelReport, Subject};
 
 const EXAMPLES: &str = "\
@@ -63,11 +63,9 @@ pub(super) struct Kernel {
 
 impl Kernel {
     pub(super) fn run(self, out: &mut dyn Write) -> Result<ExitCode> {
-        let model = self.model.load()?;
+        let model = self.model.load_for(&self.plan)?;
         let subjects = kernel::subjects(&self.device.open_options())?;
-        if let Some(directory) = &self.out {
-            record::make(directory)?;
-        }
+        let folder = record::folder(self.out.as_deref())?;
         if !self.json {
             compare::write_start(out, &model, subjects.iter().map(Subject::candidate))?;
             out.flush()?;
@@ -75,14 +73,10 @@ impl Kernel {
         let options = self.options();
         let measure = |show: &mut Show<'_>| kernel::run(&model, &subjects, &options, show);
         let report = output::with_progress(measure)?;
-        if let Some(directory) = &self.out {
-            report.record.write(directory)?;
-        }
-        if self.json {
-            output::json(out, &report)?;
-        } else {
-            write_report(out, &report)?;
-        }
+        record::keep(out, folder, &report.record, self.json, |out| match self.json {
+            true => output::json(out, &report),
+            false => write_report(out, &report),
+        })?;
         Ok(if report.is_sound() { ExitCode::SUCCESS } else { ExitCode::from(FAILED) })
     }
 

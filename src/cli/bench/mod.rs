@@ -5,7 +5,6 @@ mod follow_up;
 mod handoff;
 mod kernel;
 mod paper;
-mod record;
 mod stream;
 
 use std::io::Write;

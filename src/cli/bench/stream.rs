@@ -8,15 +8,15 @@ use std::time::Duration;
 use anyhow::Result;
 use clap::Args;
 
-use super::super::input::{self, Wanted};
+use super::super::input::{self, FileArgs, Wanted};
 use super::super::options::{self, AnyModelArgs, DeviceArgs, PlanArgs};
 use super::super::output::{self, Show};
+use super::super::record;
 use super::super::{FAILED, compare as compare_verb};
-use super::record;
 use crate::bench::compare::{self, Candidate};
 use crate::bench::error::BenchError;
 use crate::bench::lab::LabOptions;
-use crate::bench::record::Record;
+use crate::bench::record::{Record, RecordFolder};
 use crate::model::Model;
 use crate::pipeline::Waiting;
 
@@ -29,7 +29,7 @@ pub(super) struct StreamArgs {
     device: DeviceArgs,
     #[command(flatten)]
     plan: PlanArgs,
-    /// Rows of this file (idx, npy, an image, raw), in place of random images.
+    /// Rows of this file (idx, npy, CSV, an image, raw), in place of random images.
     #[arg(long, value_name = "FILE")]
     images: Option<String>,
     /// A look at the machine, of less than two minutes; the default.
@@ -78,7 +78,7 @@ pub(super) trait Study: Sized {
 impl StreamArgs {
     /// Runs a study and gives its record.
     pub(super) fn run<S: Study>(self, out: &mut dyn Write) -> Result<ExitCode> {
-        let model = self.model.load()?;
+        let model = self.model.load_for(&self.plan)?;
         let candidates = compare::candidates(&self.device.open_options())?;
         let devices = candidates.iter().filter(|candidate| candidate.takes_part()).count();
         let length = if self.full { S::full() } else { S::quick(devices) };
@@ -86,28 +86,32 @@ impl StreamArgs {
             Some(time) => length.with_run_time(time),
             None => length,
         };
-        self.tell(study.lab(), &model)?;
-        if let Some(directory) = &self.out {
-            record::make(directory)?;
-        }
+        let mut folder = record::folder(self.out.as_deref())?;
+        self.tell(study.lab(), &model, folder.as_mut())?;
         if !self.json {
             compare_verb::write_start(out, &model, &candidates)?;
             out.flush()?;
         }
         let run = |show: &mut Show<'_>| study.run(&model, &candidates, show);
         let found = output::with_progress(run)?;
-        record::give(out, &found, self.out.as_deref(), self.json)?;
+        record::give(out, folder, &found, self.json)?;
         let failed = found.environment.devices.iter().any(|device| device.failed);
         Ok(if failed { ExitCode::from(FAILED) } else { ExitCode::SUCCESS })
     }
 
-    fn tell(&self, lab: &mut LabOptions, model: &Model) -> Result<()> {
+    fn tell(
+        &self,
+        lab: &mut LabOptions,
+        model: &Model,
+        folder: Option<&mut RecordFolder>,
+    ) -> Result<()> {
         let wanted = Wanted::new(model, self.plan.input);
         let images = self.images.as_deref();
         lab.plan = self.plan.plan_options();
-        lab.rows = images.map(|path| input::read_rows(path, &wanted)).transpose()?;
+        let read = |path| input::read_rows(path, &wanted, &FileArgs::default());
+        lab.rows = images.map(read).transpose()?.map(|file| file.rows);
         lab.waiting = self.spin.map_or_else(Waiting::default, Waiting::spinning);
-        lab.results = self.out.as_ref().map(|directory| directory.join("results.bin"));
+        lab.results = folder.map(|folder| folder.file("results.bin"));
         Ok(())
     }
 }

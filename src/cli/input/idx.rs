@@ -12,7 +12,7 @@ use super::{BYTES_MAX, TOO_LARGE, Wanted};
 use crate::bench::images::OwnedRows;
 
 /// Images, `[n, ...]` with as many pixels each as the model has inputs.
-pub(super) fn rows(bytes: &[u8], wanted: &Wanted) -> Result<OwnedRows> {
+pub(super) fn rows(bytes: &[u8], wanted: &Wanted<'_>) -> Result<OwnedRows> {
     let pixels = values(bytes, |dimensions| {
         let pixels = product(&dimensions[1..]);
         ensure!(
@@ -23,7 +23,13 @@ pub(super) fn rows(bytes: &[u8], wanted: &Wanted) -> Result<OwnedRows> {
         );
         Ok(())
     })?;
-    Ok(wanted.rows_of(pixels))
+    wanted.rows_of(pixels)
+}
+
+/// Whether what gzip has packed begins as idx does, or is damaged.
+pub(super) fn is_packed(bytes: &[u8]) -> bool {
+    let mut magic = [0; 2];
+    MultiGzDecoder::new(bytes).read_exact(&mut magic).is_err() || magic == [0, 0]
 }
 
 /// Labels, `[n]`.
@@ -98,9 +104,11 @@ mod tests {
     use flate2::write::GzEncoder;
 
     use super::*;
+    use crate::model::U8Scale;
     use crate::plan::InputType;
 
-    const WANTED: Wanted = Wanted { inputs: 4, input: InputType::U8, u8_scale: 1.0 };
+    const WANTED: Wanted<'_> =
+        Wanted { inputs: 4, input: InputType::U8, u8_scale: U8Scale::User(1.0), labels: None };
 
     fn idx(dimensions: &[u32], values: &[u8]) -> Vec<u8> {
         let mut bytes = vec![0, 0, 8, dimensions.len() as u8];

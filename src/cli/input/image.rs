@@ -12,7 +12,7 @@ use crate::bench::images::OwnedRows;
 const DECODE_BYTES_MAX: u64 = 64 << 20;
 
 /// The pixels of a picture, as luma, with transparency ignored; never resized.
-pub(super) fn row(bytes: &[u8], format: ImageFormat, wanted: &Wanted) -> Result<OwnedRows> {
+pub(super) fn row(bytes: &[u8], format: ImageFormat, wanted: &Wanted<'_>) -> Result<OwnedRows> {
     let (width, height) = reader(bytes, format).into_dimensions()?;
     let inputs = wanted.inputs as u64;
     let fits = match square_side(inputs) {
@@ -27,7 +27,7 @@ pub(super) fn row(bytes: &[u8], format: ImageFormat, wanted: &Wanted) -> Result<
         fits,
         "expected {expected} for a row of {inputs}, got {width}x{height}; resize the picture first"
     );
-    Ok(wanted.rows_of(reader(bytes, format).decode()?.into_luma8().into_raw()))
+    wanted.rows_of(reader(bytes, format).decode()?.into_luma8().into_raw())
 }
 
 fn reader(bytes: &[u8], format: ImageFormat) -> ImageReader<Cursor<&[u8]>> {
@@ -49,6 +49,7 @@ mod tests {
     use image::{DynamicImage, GrayImage, RgbImage};
 
     use super::*;
+    use crate::model::U8Scale;
     use crate::plan::InputType;
 
     fn png(picture: DynamicImage) -> Vec<u8> {
@@ -57,8 +58,8 @@ mod tests {
         bytes.into_inner()
     }
 
-    fn wanted(inputs: usize) -> Wanted {
-        Wanted { inputs, input: InputType::U8, u8_scale: 1.0 }
+    fn wanted(inputs: usize) -> Wanted<'static> {
+        Wanted { inputs, input: InputType::U8, u8_scale: U8Scale::User(1.0), labels: None }
     }
 
     #[test]

@@ -10,7 +10,7 @@ use crate::model::npy::NpyArray;
 use crate::plan::InputType;
 
 /// Rows, `[n, ...]` with as many values each as the model has inputs, or one row, `[inputs]`.
-pub(super) fn rows(bytes: &[u8], wanted: &Wanted) -> Result<OwnedRows> {
+pub(super) fn rows(bytes: &[u8], wanted: &Wanted<'_>) -> Result<OwnedRows> {
     let array = open(bytes)?;
     let shape = &array.shape;
     let row = if shape.len() > 1 { &shape[1..] } else { &shape[..] };
@@ -23,13 +23,18 @@ pub(super) fn rows(bytes: &[u8], wanted: &Wanted) -> Result<OwnedRows> {
     );
     let payload = array.payload;
     match (array.descr, wanted.input) {
-        ("|u1", _) => Ok(wanted.rows_of(payload.to_vec())),
+        ("|u1", _) => wanted.rows_of(payload.to_vec()),
         ("<f2", InputType::F16) => Ok(OwnedRows::F16(each(payload, f16::from_le_bytes))),
         ("<f2", input) => floats(each(payload, |it| f16::from_le_bytes(it).to_f32()), input),
         ("<f4", input) => floats(each(payload, f32::from_le_bytes), input),
         ("<f8", input) => floats(each(payload, |it| f64::from_le_bytes(it) as f32), input),
         (other, _) => bail!("npy: expected values of type <f2, <f4, <f8 or |u1, got {other}"),
     }
+}
+
+/// Whether an array's values are bytes.
+pub(super) fn holds_bytes(bytes: &[u8]) -> bool {
+    NpyArray::open(bytes).is_ok_and(|array| array.descr == "|u1")
 }
 
 /// Floats as rows of a type of floats, rounded to it.
@@ -81,11 +86,13 @@ fn open(bytes: &[u8]) -> Result<NpyArray<'_>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::U8Scale;
 
-    const F32: Wanted = Wanted { inputs: 2, input: InputType::F32, u8_scale: 0.5 };
-    const U8: Wanted = Wanted { input: InputType::U8, ..F32 };
-    const F16: Wanted = Wanted { input: InputType::F16, ..F32 };
-    const BF16: Wanted = Wanted { input: InputType::Bf16, ..F32 };
+    const F32: Wanted<'_> =
+        Wanted { inputs: 2, input: InputType::F32, u8_scale: U8Scale::User(0.5), labels: None };
+    const U8: Wanted<'_> = Wanted { input: InputType::U8, ..F32 };
+    const F16: Wanted<'_> = Wanted { input: InputType::F16, ..F32 };
+    const BF16: Wanted<'_> = Wanted { input: InputType::Bf16, ..F32 };
 
     fn npy(kind: &str, shape: &str, values: &[u8]) -> Vec<u8> {
         let text = format!("{{'descr': '{kind}', 'fortran_order': False, 'shape': {shape}, }}\n");

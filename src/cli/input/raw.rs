@@ -9,7 +9,7 @@ use crate::bench::images::OwnedRows;
 use crate::plan::InputType;
 
 /// Rows of bytes, or of little-endian floats, as the plan's input type says.
-pub(super) fn rows(bytes: &[u8], wanted: &Wanted) -> Result<OwnedRows> {
+pub(super) fn rows(bytes: &[u8], wanted: &Wanted<'_>) -> Result<OwnedRows> {
     let row_bytes = wanted.inputs * wanted.input.bytes();
     if !bytes.len().is_multiple_of(row_bytes) {
         let (name, inputs) = (wanted.input.name(), wanted.inputs);
@@ -40,11 +40,13 @@ fn hint(bytes: usize, inputs: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::U8Scale;
 
-    const F32: Wanted = Wanted { inputs: 2, input: InputType::F32, u8_scale: 0.5 };
-    const U8: Wanted = Wanted { input: InputType::U8, ..F32 };
-    const F16: Wanted = Wanted { input: InputType::F16, ..F32 };
-    const BF16: Wanted = Wanted { input: InputType::Bf16, ..F32 };
+    const F32: Wanted<'_> =
+        Wanted { inputs: 2, input: InputType::F32, u8_scale: U8Scale::User(0.5), labels: None };
+    const U8: Wanted<'_> = Wanted { input: InputType::U8, ..F32 };
+    const F16: Wanted<'_> = Wanted { input: InputType::F16, ..F32 };
+    const BF16: Wanted<'_> = Wanted { input: InputType::Bf16, ..F32 };
 
     #[test]
     fn values_are_taken_as_they_are() {

@@ -6,6 +6,8 @@
 use std::fmt::Display;
 use std::io::{Cursor, Read};
 
+use zip::read::{ArchiveOffset, Config};
+use zip::result::ZipResult;
 use zip::{CompressionMethod, ZipArchive};
 
 use crate::model::{Format, ModelError};
@@ -25,9 +27,20 @@ pub(super) struct Archive<'a> {
     limit: usize,
 }
 
-/// The names of a zip's members, or `None` where it is no sound zip.
+/// Opens a zip at the beginning of the file, where its own offsets count from; failing that, behind
+/// a prefix whose length is detected.
+///
+/// The detection takes the directory to end at the end record. Where records of zip64 lie between
+/// the two, as PyTorch writes them, it can take a later entry for the first.
+fn open(bytes: &[u8]) -> ZipResult<ZipArchive<Cursor<&[u8]>>> {
+    let open =
+        |archive_offset| ZipArchive::with_config(Config { archive_offset }, Cursor::new(bytes));
+    open(ArchiveOffset::Known(0)).or_else(|_| open(ArchiveOffset::Detect))
+}
+
+/// The names of a zip's members, or `None` where it is not a sound zip.
 pub(super) fn member_names(bytes: &[u8]) -> Option<Vec<String>> {
-    let archive = ZipArchive::new(Cursor::new(bytes)).ok()?;
+    let archive = open(bytes).ok()?;
     let name = |name: &[u8]| String::from_utf8_lossy(name).into_owned();
     Some(archive.file_names_raw().map(name).collect())
 }
@@ -39,8 +52,7 @@ impl<'a> Archive<'a> {
         format: Format,
         members_max: usize,
     ) -> Result<Archive<'a>, ModelError> {
-        let zip =
-            ZipArchive::new(Cursor::new(bytes)).map_err(|error| damaged(format, "zip", &error))?;
+        let zip = open(bytes).map_err(|error| damaged(format, "zip", &error))?;
         if zip.len() > members_max {
             let what = format!("members of the {format}");
             return Err(ModelError::too_large(what, members_max, zip.len()));

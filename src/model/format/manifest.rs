@@ -5,8 +5,9 @@
 //! name = "ffnn"            # else the weights' own
 //! order = ["fc1", "norm1", "relu", "fc2"]   # modules by name, activations between them
 //! activation = "relu"      # in place of activations in `order`: after every layer but the last
-//! final = "none"           # and after the last: none, softmax, log_softmax or an activation
+//! final = "none"           # after the last: none, softmax, log_softmax or an activation
 //! layout = "outputs_first" # or "inputs_first": which axis of a weight comes first
+//! epsilon = 0.001          # of each BatchNorm, which a state_dict does not hold
 //! labels = ["cat", "dog"]  # one per class
 //! u8_scale = 0.00392157    # what one step of a byte stands for in rows of bytes
 //!
@@ -17,11 +18,11 @@
 //!
 //! Only `weights` has to be there. What the weights' own format states may not be said again.
 
-use std::path::{Component, Path, PathBuf};
+use std::path::{Component, PathBuf};
 
 use serde::Deserialize;
 
-use crate::model::{Format, InputTransform, Layout, LoadOptions, Model, ModelError, PerInput};
+use crate::model::{Format, InputTransform, LoadOptions, Model, ModelError, PerInput, U8Scale};
 
 /// The longest manifest that is read; ten thousand labels fit. Reading takes a hundred times the
 /// memory of the text at worst.
@@ -36,17 +37,11 @@ pub(super) struct Manifest {
     order: Option<Vec<String>>,
     activation: Option<String>,
     r#final: Option<String>,
-    layout: Option<LayoutName>,
+    layout: Option<String>,
+    epsilon: Option<f32>,
     labels: Option<Vec<String>>,
     u8_scale: Option<f32>,
     input: Option<Input>,
-}
-
-#[derive(Clone, Copy, Debug, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum LayoutName {
-    OutputsFirst,
-    InputsFirst,
 }
 
 #[derive(Debug, Deserialize)]
@@ -89,7 +84,7 @@ impl Manifest {
             ModelError::malformed(Format::Manifest, at, "the keys of a model.toml", got)
         })?;
         let is_inside = |part: Component<'_>| matches!(part, Component::Normal(_));
-        if !manifest.weights.components().all(is_inside) {
+        if manifest.weights().is_empty() || !manifest.weights.components().all(is_inside) {
             let got = manifest.weights.display();
             let expected = "a path inside the manifest's folder";
             return Err(ModelError::malformed(Format::Manifest, "weights", expected, got));
@@ -97,9 +92,10 @@ impl Manifest {
         Ok(manifest)
     }
 
-    /// The file or folder of weights of a manifest in `folder`.
-    pub(super) fn weights(&self, folder: &Path) -> PathBuf {
-        folder.join(&self.weights)
+    /// The names that lead from the manifest's folder to the weights, which are a file or a folder.
+    pub(super) fn weights(&self) -> Vec<String> {
+        let name = |part: Component<'_>| part.as_os_str().to_string_lossy().into_owned();
+        self.weights.components().map(name).collect()
     }
 
     /// What the manifest says about the weights' layers, and `caller` about where to look.
@@ -108,10 +104,8 @@ impl Manifest {
             activation: self.activation.as_ref().map(|text| text.parse()).transpose()?,
             ending: self.r#final.as_ref().map(|text| text.parse()).transpose()?,
             order: self.order.clone(),
-            layout: self.layout.map(|layout| match layout {
-                LayoutName::OutputsFirst => Layout::OutputsFirst,
-                LayoutName::InputsFirst => Layout::InputsFirst,
-            }),
+            layout: self.layout.as_ref().map(|text| text.parse()).transpose()?,
+            epsilon: self.epsilon,
             external_data: caller.external_data,
         })
     }
@@ -132,7 +126,7 @@ impl Manifest {
             })?;
         }
         if let Some(scale) = self.u8_scale {
-            model = model.with_u8_scale(scale)?;
+            model = model.with_u8_scale_from(U8Scale::File(scale))?;
         }
         if let Some(labels) = self.labels {
             model = model.with_labels(labels)?;
@@ -152,7 +146,7 @@ fn per_input(numbers: Option<Numbers>, default: f32) -> PerInput {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Activation, Dense};
+    use crate::model::{Activation, Dense, Layout};
 
     fn model() -> Model {
         let weight = vec![1.0, 2.0, 3.0, 4.0];
@@ -167,6 +161,7 @@ mod tests {
             order = ['a', 'tanh', 'b']
             final = 'log_softmax'
             layout = 'inputs_first'
+            epsilon = 0.25
             labels = ['left', 'right']
             u8_scale = 1.0
             [input]
@@ -174,13 +169,14 @@ mod tests {
             offset = -1.5";
         assert!(looks_like(text.as_bytes()));
         let manifest = Manifest::read(text.as_bytes()).unwrap();
-        assert_eq!(manifest.weights(Path::new("x")), Path::new("x/deep/ffnn.pt"));
+        assert_eq!(manifest.weights(), ["deep", "ffnn.pt"]);
         let options = manifest.options(&LoadOptions::default()).unwrap();
         assert_eq!(options.order.unwrap(), ["a", "tanh", "b"]);
         assert_eq!(options.ending.unwrap().to_string(), "log_softmax");
         assert_eq!(options.layout, Some(Layout::InputsFirst));
+        assert_eq!(options.epsilon, Some(0.25));
         let model = manifest.complete(model()).unwrap();
-        assert_eq!((model.name(), model.u8_scale()), ("shoes", 1.0));
+        assert_eq!((model.name(), model.u8_scale()), ("shoes", U8Scale::File(1.0)));
         assert_eq!(model.labels().unwrap(), ["left", "right"]);
         let transform = model.transform();
         assert_eq!([transform.scale.at(1), transform.offset.at(1)], [4.0, -1.5]);
@@ -192,9 +188,9 @@ mod tests {
             ("weights = 'a'\ncolour = 1", "line 2"),
             ("weights = 'a'\n\n[input]\nscale = 'big'", "line 4"),
             ("weights = '/etc/passwd'", "inside the manifest's folder"),
+            ("weights = ''", "inside the manifest's folder"),
             ("weights = '../a'", "inside the manifest's folder"),
             ("weights = 'a/../../b'", "inside the manifest's folder"),
-            ("weights = 'a'\nlayout = 'sideways'", "line 2"),
             ("weights = ", "line 1"),
             ("name = 'no weights'", "weights"),
         ];
@@ -202,7 +198,11 @@ mod tests {
             let error = Manifest::read(text.as_bytes()).unwrap_err().to_string();
             assert!(error.contains(part) && !error.contains('\n'), "{text}: {error}");
         }
-        for (text, part) in [("activation = 'rely'", "'rely'"), ("final = 'soft'", "'soft'")] {
+        for (text, part) in [
+            ("activation = 'rely'", "'rely'"),
+            ("final = 'soft'", "'soft'"),
+            ("layout = 'sideways'", "layout: expected outputs_first or inputs_first"),
+        ] {
             let manifest = Manifest::read(format!("weights = 'a'\n{text}").as_bytes()).unwrap();
             let error = manifest.options(&LoadOptions::default()).unwrap_err().to_string();
             assert!(error.contains(part), "{error}");

@@ -26,7 +26,8 @@ enum Row {
 
 impl<Q, A> Ring<Q, A> {
     /// Claims rows of a lane for one request and lets `write` say what it is; the caller then
-    /// writes its values and commits or discards it. Returns its first row.
+    /// writes its values and commits or discards it. Returns its first row. Beside
+    /// its rows, `kept` more have to be free, which others have a claim to.
     ///
     /// # Panics
     /// Where the lane has fewer rows than asked for, or none are.
@@ -34,6 +35,7 @@ impl<Q, A> Ring<Q, A> {
         &self,
         lane: usize,
         rows: u32,
+        kept: u32,
         write: impl FnOnce(&mut Q),
     ) -> Result<u32, Refused> {
         let lane = &self.lanes[lane];
@@ -43,7 +45,7 @@ impl<Q, A> Ring<Q, A> {
             if tail & CLOSED != 0 {
                 return Err(Refused::Closed);
             }
-            let Some(end) = self.find(lane, tail, rows)? else {
+            let Some(end) = self.find(lane, tail, (rows, kept))? else {
                 tail = lane.tail.load(Ordering::Relaxed);
                 continue;
             };
@@ -74,12 +76,31 @@ impl<Q, A> Ring<Q, A> {
         }
     }
 
+    /// Whether as many rows could be claimed, or may be in a moment. Looks only.
+    pub(crate) fn has_room(&self, lane: usize, rows: u32) -> bool {
+        let lane = &self.lanes[lane];
+        self.has_room_from(lane, lane.claimed(), rows) != Some(false)
+    }
+
     /// Looks from the tail on for as many free rows as asked for, lets taken ones between them sit
-    /// out, and returns the tail behind them; `None` where the tail has moved meanwhile.
-    fn find(&self, lane: &Lane, tail: u64, rows: u32) -> Result<Option<u64>, Refused> {
+    /// out, and returns the tail behind them; `None` where the tail has moved meanwhile. Beside
+    /// them, `kept` more have to be free.
+    fn find(
+        &self,
+        lane: &Lane,
+        tail: u64,
+        (rows, kept): (u32, u32),
+    ) -> Result<Option<u64>, Refused> {
         let mut missing = rows;
         let mut claim = tail;
         let mut has_room = false;
+        if kept > 0 {
+            match self.has_room_from(lane, tail, rows + kept) {
+                Some(true) => has_room = true,
+                Some(false) => return Err(Refused::Full),
+                None => return Ok(wait_for_word()),
+            }
+        }
         while missing > 0 {
             match self.look(lane, claim) {
                 Row::Free => missing -= 1,
@@ -91,7 +112,7 @@ impl<Q, A> Ring<Q, A> {
                 Row::Unsaid => return Ok(wait_for_word()),
                 Row::Taken(word) => {
                     if !has_room {
-                        match self.has_room(lane, tail, rows) {
+                        match self.has_room_from(lane, tail, rows) {
                             Some(true) => has_room = true,
                             Some(false) => return Err(Refused::Full),
                             None => return Ok(wait_for_word()),
@@ -112,7 +133,7 @@ impl<Q, A> Ring<Q, A> {
     /// Whether there are as many free rows from the tail on, whatever lies between them; looks
     /// only. No claim goes past a taken row that the dispatcher has not visited. `None` where a
     /// producer has yet to say what its row is.
-    fn has_room(&self, lane: &Lane, tail: u64, rows: u32) -> Option<bool> {
+    fn has_room_from(&self, lane: &Lane, tail: u64, rows: u32) -> Option<bool> {
         let unvisited = lane.head.load(Ordering::Acquire) + lane.capacity();
         let mut missing = rows;
         let mut claim = tail;

@@ -93,8 +93,8 @@ struct Link {
 unsafe impl<Q: Send + Sync, A: Send + Sync> Sync for Ring<Q, A> {}
 
 impl<Q: Default, A: Default> Ring<Q, A> {
-    /// Lanes of so many rows each, each a power of two.
-    pub(crate) fn new(capacities: &[u32]) -> Ring<Q, A> {
+    /// Lanes of so many rows each, each a power of two; `None` where memory runs out.
+    pub(crate) fn new(capacities: &[u32]) -> Option<Ring<Q, A>> {
         let mut lanes = Vec::new();
         let mut rows = 0;
         for capacity in capacities {
@@ -107,16 +107,24 @@ impl<Q: Default, A: Default> Ring<Q, A> {
             });
             rows += capacity;
         }
-        let rows = (0..rows).map(|_| Row {
+        let mut memory = room(rows as usize)?;
+        memory.extend((0..rows).map(|_| Row {
             word: AtomicU64::new(word::free(0)),
             unanswered: AtomicU32::new(0),
             link: UnsafeCell::new(Link::default()),
             request: UnsafeCell::new(Q::default()),
             answer: UnsafeCell::new(A::default()),
             waiter: Mutex::new(None),
-        });
-        Ring { lanes: lanes.into(), rows: rows.collect() }
+        }));
+        Some(Ring { lanes: lanes.into(), rows: memory.into() })
     }
+}
+
+/// An empty list with room for so many; `None` where memory runs out.
+pub(crate) fn room<T>(count: usize) -> Option<Vec<T>> {
+    let mut list = Vec::new();
+    list.try_reserve_exact(count).ok()?;
+    Some(list)
 }
 
 impl<Q, A> Ring<Q, A> {
@@ -128,6 +136,12 @@ impl<Q, A> Ring<Q, A> {
     /// Rows in one lane.
     pub(crate) fn capacity(&self, lane: usize) -> usize {
         1 << self.lanes[lane].shift
+    }
+
+    /// The lane of a row.
+    pub(crate) fn lane_of(&self, row: u32) -> usize {
+        // The first lane begins with row 0.
+        self.lanes.iter().rposition(|lane| row >= lane.first_row).unwrap_or(0)
     }
 
     /// Claims of a lane that were not visited yet: about what waits there.

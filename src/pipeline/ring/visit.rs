@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use super::super::super::sync::Ordering;
 use super::super::word;
-use super::Ring;
+use super::{Ring, room};
 
 /// How far the dispatcher has come in one lane. There is one for each lane.
 #[derive(Debug)]
@@ -42,17 +42,19 @@ enum Found {
 }
 
 impl Reader {
-    /// At the beginning of a lane.
-    pub(crate) fn new<Q, A>(ring: &Ring<Q, A>, lane: usize) -> Reader {
+    /// At the beginning of a lane; `None` where memory runs out.
+    pub(crate) fn new<Q, A>(ring: &Ring<Q, A>, lane: usize) -> Option<Reader> {
         let rows = ring.capacity(lane);
-        Reader {
+        let mut is_hole = room(rows)?;
+        is_hole.resize(rows, false);
+        Some(Reader {
             lane,
             first_row: ring.lanes[lane].first_row,
             head: 0,
-            holes: Vec::with_capacity(rows),
-            is_hole: vec![false; rows].into(),
-            late: VecDeque::with_capacity(rows),
-        }
+            holes: room(rows)?,
+            is_hole: is_hole.into(),
+            late: room(rows)?.into(),
+        })
     }
 
     /// Visits the holes again: what was committed meanwhile comes first. Returns the number of rows
@@ -109,14 +111,10 @@ impl Reader {
         }
     }
 
-    /// Lets producers know how far the dispatcher has come. Returns the rows visited since the last
-    /// time: claims may go past them now, where others behind them are free.
-    pub(crate) fn publish<Q, A>(&self, ring: &Ring<Q, A>) -> u32 {
-        let head = &ring.lanes[self.lane].head;
-        let visited = self.head - head.load(Ordering::Relaxed);
-        head.store(self.head, Ordering::Release);
-        // No more than a few laps.
-        visited as u32
+    /// Lets producers know how far the dispatcher has come: claims may go past the rows visited
+    /// now, where others behind them are free.
+    pub(crate) fn publish<Q, A>(&self, ring: &Ring<Q, A>) {
+        ring.lanes[self.lane].head.store(self.head, Ordering::Release);
     }
 
     /// The first rows of the requests that wait, in order, without taking them.

@@ -1,22 +1,27 @@
 //! The whole pipeline on one thread, in time that the tests move.
 
 mod flights;
+mod guard;
 mod leaving;
 mod overlap;
+mod resting;
 mod ring;
 mod room;
+mod shares;
 mod simulation;
+mod timing;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
-use super::changes::{assemble, seat};
+use super::changes::assemble;
 use super::clock::Clock;
 use super::config::PipelineConfig;
 use super::core::Core;
 use super::cost::CostTable;
 use super::handle::Pipeline;
 use super::loading::{Joining, contexts, workers_of};
+use super::seats::seat;
 use super::worker::Worker;
 use crate::backend::fake::FakeDevice;
 use crate::backend::{BackendKind, Device, Executable};

@@ -12,7 +12,7 @@ use proptest::prelude::*;
 use super::super::ring::{Reader, Refused, Ring};
 use super::super::waiter::Waiter;
 
-const CASES: u32 = 1500;
+const CASES: u32 = if cfg!(miri) { 10 } else { 1500 };
 
 /// One thing that is done. Numbers choose among what there is, modulo how much there is.
 #[derive(Clone, Debug)]
@@ -124,7 +124,7 @@ struct World {
 impl World {
     fn new(shifts: &[u32]) -> World {
         let capacities: Vec<u32> = shifts.iter().map(|shift| 1 << shift).collect();
-        let ring = Ring::new(&capacities);
+        let ring = Ring::new(&capacities).unwrap();
         let mut first_row = 0;
         let lanes = capacities.iter().map(|capacity| {
             first_row += capacity;
@@ -140,7 +140,7 @@ impl World {
         });
         World {
             lanes: lanes.collect(),
-            readers: (0..capacities.len()).map(|lane| Reader::new(&ring, lane)).collect(),
+            readers: (0..capacities.len()).map(|lane| Reader::new(&ring, lane).unwrap()).collect(),
             ring,
             requests: BTreeMap::new(),
             next: 1,
@@ -216,7 +216,7 @@ impl World {
     fn claim(&mut self, lane: usize, rows: u32) {
         let rows = rows.min(self.lanes[lane].capacity as u32);
         let (id, room) = (self.next, self.room(lane, rows));
-        let claimed = self.ring.claim(lane, rows, |request| *request = id);
+        let claimed = self.ring.claim(lane, rows, 0, |request| *request = id);
         let Some(room) = room.filter(|_| !self.closed) else {
             let why = if self.closed { Refused::Closed } else { Refused::Full };
             assert_eq!(claimed, Err(why));
@@ -321,9 +321,8 @@ impl World {
     }
 
     fn publish(&mut self, lane: usize) {
-        let visited = self.readers[lane].publish(&self.ring) as usize;
+        self.readers[lane].publish(&self.ring);
         let lane = &mut self.lanes[lane];
-        assert_eq!(visited, lane.head - lane.said);
         lane.said = lane.head;
     }
 

@@ -41,7 +41,7 @@ impl Hall {
     }
 
     fn claim(&self, value: u64) -> u32 {
-        self.ring.claim(0, 1, |request| request.set(value)).unwrap()
+        self.ring.claim(0, 1, 0, |request| request.set(value)).unwrap()
     }
 
     fn commit(&self, first: u32) {

@@ -28,7 +28,7 @@ impl Sky {
     }
 
     fn write(&self, value: u64) -> Option<u32> {
-        let first = self.ring.claim(0, 1, |request| request.set(value)).ok()?;
+        let first = self.ring.claim(0, 1, 0, |request| request.set(value)).ok()?;
         self.values.set(value);
         self.ring.commit(first);
         Some(first)

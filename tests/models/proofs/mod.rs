@@ -48,7 +48,7 @@ where
 
 /// A ring of one lane and its dispatcher; `begin` requests have been there and are gone.
 fn ring(capacity: u32, begin: u64) -> (Arc<Rows>, Server) {
-    let ring = Arc::new(Rows::new(&[capacity]));
+    let ring = Arc::new(Rows::new(&[capacity]).unwrap());
     let mut server = Server::new(&ring);
     for _ in 0..begin {
         let first = submit(&ring, 7).unwrap();
@@ -66,7 +66,7 @@ fn submit(ring: &Rows, value: u64) -> Result<u32, Refused> {
 
 /// Claims rows for one request and commits it.
 fn submit_rows(ring: &Rows, rows: u32, value: u64) -> Result<u32, Refused> {
-    let first = ring.claim(0, rows, |request| request.set(value))?;
+    let first = ring.claim(0, rows, 0, |request| request.set(value))?;
     ring.commit(first);
     Ok(first)
 }
@@ -121,7 +121,7 @@ struct Server {
 
 impl Server {
     fn new(ring: &Rows) -> Server {
-        Server { reader: Reader::new(ring, 0), served: Vec::new(), freed: 0 }
+        Server { reader: Reader::new(ring, 0).unwrap(), served: Vec::new(), freed: 0 }
     }
 
     fn take(&mut self, ring: &Rows) -> Option<Visited> {

@@ -62,7 +62,7 @@ pub(crate) fn may_never_come() {
     let seen = Seen::of(["came", "found no room"]);
     check(Preempted(2), seen, |seen| {
         let (ring, mut server) = ring(2, 0);
-        let leaks = spawn(&ring, |ring| ring.claim(0, 1, |request| request.set(1)));
+        let leaks = spawn(&ring, |ring| ring.claim(0, 1, 0, |request| request.set(1)));
         for value in [2, 3] {
             let first = submit(&ring, value).expect("the other row is free");
             server.serve(&ring);
@@ -102,7 +102,7 @@ pub(crate) fn may_change_their_mind() {
     check(Preempted(3), seen, |seen| {
         let (ring, mut server) = ring(2, 1);
         let gives_up = spawn(&ring, |ring| {
-            let first = ring.claim(0, 1, |request| request.set(1)).unwrap();
+            let first = ring.claim(0, 1, 0, |request| request.set(1)).unwrap();
             ring.discard(first);
         });
         let first = submit(&ring, 2).unwrap();

@@ -63,6 +63,10 @@ pub(crate) mod thread {
             self.is_finished.load(Ordering::Relaxed)
         }
 
+        pub(crate) fn thread(&self) -> &Thread {
+            self.thread.thread()
+        }
+
         pub(crate) fn join(self) -> shuttle::thread::Result<T> {
             self.thread.join()
         }

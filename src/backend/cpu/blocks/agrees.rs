@@ -5,6 +5,7 @@
 
 use super::plain::{PLAIN_INTS, PLAIN_PAIRS};
 use super::{BlockJob, Blocks, LANES, ROWS, STEP_BYTES, Sums, Tail};
+use crate::backend::cpu::mode::KernelMode;
 
 /// Bytes from row to row: a step, part of another, and something between rows.
 const STRIDE: usize = STEP_BYTES + 44;
@@ -37,6 +38,7 @@ fn agrees(
     group: impl Fn(u32) -> u32,
     same: impl Fn(u32, u32) -> bool,
 ) -> bool {
+    let _mode = KernelMode::enter();
     let mut state = 1;
     let mut groups =
         |bytes: usize| -> Vec<u32> { (0..bytes / 4).map(|_| group(next(&mut state))).collect() };

@@ -47,6 +47,24 @@ pub(in crate::backend::cpu) trait Dot: Simd {
     fn largest(self, x: Self::V) -> f32;
     /// The least lane of `x`, which holds no NaN.
     fn least(self, x: Self::V) -> f32;
+    /// In each lane the largest lane of the vector of that index, as [`largest`](Dot::largest).
+    #[inline(always)]
+    fn largest_of_each(self, x: &[Self::V; LANES]) -> Self::V {
+        let mut lanes = [0.0; LANES];
+        for (lane, x) in lanes.iter_mut().zip(x) {
+            *lane = self.largest(*x);
+        }
+        // SAFETY: the array holds one vector.
+        unsafe { self.load(lanes.as_ptr()) }
+    }
+    /// The numbers, rounded to whole ones, ties to even. What becomes of NaN and of what is past
+    /// an i32 is not defined.
+    fn to_ints(self, x: Self::V) -> Self::I;
+    /// Writes [`LANES`] whole numbers.
+    ///
+    /// # Safety
+    /// They may be written.
+    unsafe fn store_i(self, to: *mut i32, x: Self::I);
     /// Whether a lane of `a` or `b` is NaN.
     fn is_nan(self, a: Self::V, b: Self::V) -> bool;
 

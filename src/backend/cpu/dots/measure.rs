@@ -69,8 +69,14 @@ pub(in crate::backend::cpu) struct MeasureJob {
     pub(in crate::backend::cpu) measures: Measures,
 }
 
+/// Rows whose steps are worth computing together: with fewer, each by itself is quicker.
+const TOGETHER_MIN: usize = 4;
+
 /// Reads `rows` rows of `width` values; writes as many rows of bytes, each rounded up to whole
 /// [`LANES`], and what they stand for.
+///
+/// Up to [`LANES`] rows are measured together: their largest values become one vector, and so do
+/// their steps, with one division for all.
 #[derive(Debug)]
 pub(super) struct Measure;
 
@@ -79,26 +85,84 @@ impl<D: Dot> Kernel<D> for Measure {
 
     #[inline(always)]
     unsafe fn run(dot: D, job: &MeasureJob) {
-        for row in 0..job.rows {
+        for first in (0..job.rows).step_by(LANES) {
+            let rows = (job.rows - first).min(LANES);
             // SAFETY: the caller promises `rows` rows at either place.
             unsafe {
-                let values = job.values.add(row * job.stride);
-                let scale = Scale::of(range(dot, values, job.width, job.positive));
-                let at = row * job.measures.step;
-                *job.measures.steps.add(at) = scale.step;
-                *job.measures.zeros.add(at) = scale.zero;
-                write(dot, values, job.width, &scale, job.bytes.add(row * job.bytes_stride));
+                if rows < TOGETHER_MIN {
+                    for row in first..first + rows {
+                        measure_one(dot, job, row);
+                    }
+                } else {
+                    measure_together(dot, job, first, rows);
+                }
             }
         }
     }
 }
 
-/// The least and the largest value of a row, 0 among them; NaN where a value is.
+/// Measures a row.
+///
+/// # Safety
+/// The job has the row.
+#[inline(always)]
+unsafe fn measure_one<D: Dot>(dot: D, job: &MeasureJob, row: usize) {
+    // SAFETY: the caller promises the row at either place.
+    unsafe {
+        let values = job.values.add(row * job.stride);
+        let scale = Scale::of(range(dot, values, job.width, job.positive).ends());
+        let at = row * job.measures.step;
+        *job.measures.steps.add(at) = scale.step;
+        *job.measures.zeros.add(at) = scale.zero;
+        write(dot, values, job.width, &scale, job.bytes.add(row * job.bytes_stride));
+    }
+}
+
+/// Measures `rows` rows from `first` on, at most [`LANES`]: as [`measure_one`], to the last bit.
+///
+/// # Safety
+/// The job has the rows.
+#[inline(always)]
+unsafe fn measure_together<D: Dot>(dot: D, job: &MeasureJob, first: usize, rows: usize) {
+    let zero = dot.splat(0.0);
+    let (mut low, mut high) = ([zero; LANES], [zero; LANES]);
+    let mut spoilt = [0.0; LANES];
+    for row in 0..rows {
+        // SAFETY: the caller promises the row.
+        let values = unsafe { job.values.add((first + row) * job.stride) };
+        // SAFETY: as above.
+        let range = unsafe { range(dot, values, job.width, job.positive) };
+        [low[row], high[row]] = range.vectors();
+        spoilt[row] = if range.is_nan { f32::NAN } else { 0.0 };
+    }
+    // The least of numbers is the largest of those from below, turned around.
+    for low in &mut low {
+        *low = dot.sub(zero, *low);
+    }
+    let low = if job.positive { zero } else { dot.largest_of_each(&low) };
+    // SAFETY: the array holds one vector.
+    let high = dot.add(dot.largest_of_each(&high), unsafe { dot.load(spoilt.as_ptr()) });
+    let scales = Scales::of(dot, dot.sub(zero, low), high);
+    for row in 0..rows {
+        let scale = scales.of_row(row);
+        // SAFETY: the caller promises the row at either place.
+        unsafe {
+            let at = (first + row) * job.measures.step;
+            *job.measures.steps.add(at) = scale.step;
+            *job.measures.zeros.add(at) = scale.zero;
+            let values = job.values.add((first + row) * job.stride);
+            let bytes = job.bytes.add((first + row) * job.bytes_stride);
+            write(dot, values, job.width, &scale, bytes);
+        }
+    }
+}
+
+/// The range of a row's values, 0 among them.
 ///
 /// # Safety
 /// `width` values may be read.
 #[inline(always)]
-unsafe fn range<D: Dot>(dot: D, values: *const f32, width: usize, positive: bool) -> [f32; 2] {
+unsafe fn range<D: Dot>(dot: D, values: *const f32, width: usize, positive: bool) -> Range<D> {
     let mut range = Range::new(dot, positive);
     let whole = width / LANES * LANES;
     let blocks = width / (AT_ONCE * LANES) * (AT_ONCE * LANES);
@@ -118,7 +182,7 @@ unsafe fn range<D: Dot>(dot: D, values: *const f32, width: usize, positive: bool
             range.take(0, dot.load_some(values.add(whole), width - whole));
         }
     }
-    range.ends()
+    range
 }
 
 /// The range of the values so far. Not a closure: only what is sure to be inlined is compiled for
@@ -147,20 +211,32 @@ impl<D: Dot> Range<D> {
         }
     }
 
+    /// A vector whose least lane is the least value, and one whose largest is the largest.
+    #[inline(always)]
+    fn vectors(&self) -> [D::V; 2] {
+        let (mut low, mut high) = (self.low[0], self.high[0]);
+        for at in 1..AT_ONCE {
+            low = self.dot.min(self.low[at], low);
+            high = self.dot.max(self.high[at], high);
+        }
+        [low, high]
+    }
+
     /// The least value and the largest; NaN where a value was.
     #[inline(always)]
     fn ends(self) -> [f32; 2] {
         if self.is_nan {
             return [f32::NAN; 2];
         }
-        let (mut low, mut high) = (self.low[0], self.high[0]);
-        for at in 1..AT_ONCE {
-            low = self.dot.min(self.low[at], low);
-            high = self.dot.max(self.high[at], high);
-        }
+        let [low, high] = self.vectors();
         [if self.positive { 0.0 } else { self.dot.least(low) }, self.dot.largest(high)]
     }
 }
+
+/// A 255th, of which a step is one of the row's range.
+const SHARE: f32 = 1.0 / 255.0;
+/// Steps below this are computed from the range itself, of which no part counts as 0.
+const SMALL: f32 = 1e-30;
 
 /// How a row becomes bytes.
 struct Scale {
@@ -172,18 +248,54 @@ struct Scale {
 impl Scale {
     #[inline(always)]
     fn of([low, high]: [f32; 2]) -> Scale {
-        const SHARE: f32 = 1.0 / 255.0;
         // The range itself may be past the largest f32.
         let step = high * SHARE - low * SHARE;
         if !step.is_finite() {
             return Scale { step: f32::NAN, inverse: 0.0, zero: 0 };
         }
-        // The inverse of a smaller step may be infinite; nothing is lost by calling all values 0.
-        if step < f32::MIN_POSITIVE {
-            return Scale { step: 0.0, inverse: 0.0, zero: 0 };
-        }
+        let step = match step < SMALL {
+            true => ((high - low) * SHARE).max(f32::MIN_POSITIVE),
+            false => step,
+        };
         let inverse = 1.0 / step;
         Scale { step, inverse, zero: (-low * inverse).round_ties_even() as i32 }
+    }
+}
+
+/// How rows become bytes, each in a lane.
+struct Scales {
+    steps: [f32; LANES],
+    inverses: [f32; LANES],
+    zeros: [i32; LANES],
+}
+
+impl Scales {
+    /// As [`Scale::of`].
+    #[inline(always)]
+    fn of<D: Dot>(dot: D, low: D::V, high: D::V) -> Scales {
+        let (share, none) = (dot.splat(SHARE), dot.splat(0.0));
+        let step = dot.sub(dot.mul(high, share), dot.mul(low, share));
+        let small = dot.max(dot.splat(f32::MIN_POSITIVE), dot.mul(dot.sub(high, low), share));
+        let step = dot.if_less(step, dot.splat(SMALL), small, step);
+        let (size, infinity) = (dot.abs(step), dot.splat(f32::INFINITY));
+        let inverse = dot.if_less(size, infinity, dot.div(dot.splat(1.0), step), none);
+        let zero = dot.mul(dot.sub(none, low), inverse);
+        let zero = dot.to_ints(dot.if_less(size, infinity, zero, none));
+        let step = dot.if_less(size, infinity, step, dot.splat(f32::NAN));
+        let mut scales = Scales { steps: [0.0; LANES], inverses: [0.0; LANES], zeros: [0; LANES] };
+        // SAFETY: each array holds one vector.
+        unsafe {
+            dot.store(scales.steps.as_mut_ptr(), step);
+            dot.store(scales.inverses.as_mut_ptr(), inverse);
+            dot.store_i(scales.zeros.as_mut_ptr(), zero);
+        }
+        scales
+    }
+
+    #[inline(always)]
+    fn of_row(&self, row: usize) -> Scale {
+        let (step, inverse) = (self.steps[row], self.inverses[row]);
+        Scale { step, inverse, zero: self.zeros[row] }
     }
 }
 

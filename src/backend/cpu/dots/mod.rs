@@ -6,18 +6,21 @@
 //! processor computes them, as far as the layers' activations are clamps.
 
 mod dot;
+mod exact;
 mod finish;
 mod measure;
 mod plain;
 mod tile;
 
 pub(super) use dot::{Dot, LANES, Outputs};
+pub(super) use exact::ExactJob;
 pub(super) use finish::{Epilogue, FinishJob};
 pub(super) use measure::{MeasureJob, Measured, Measures};
 pub(super) use tile::{DotJob, DotTileFn};
 
 use super::blocks::Blocks;
 use super::portable::Portable;
+use exact::Exact;
 use finish::Finish;
 use measure::Measure;
 
@@ -36,6 +39,8 @@ pub(super) struct Dots {
     pub(super) tile: fn(usize, usize, usize) -> DotTileFn,
     /// Turns sums of one panel, or of two, into outputs.
     pub(super) finish: [unsafe fn(&FinishJob); 2],
+    /// Adds inputs whose weights are f32.
+    pub(super) exact: unsafe fn(&ExactJob),
     /// Turns rows of f32 into rows of bytes.
     pub(super) measure: unsafe fn(&MeasureJob),
     /// What multiplies blocks of bytes, for batches of more rows than a register tile.
@@ -52,6 +57,7 @@ impl Dots {
             sums: D::DOT_SUMS,
             tile: tile::tile::<D>,
             finish: [D::enter::<Finish<1>>, D::enter::<Finish<2>>],
+            exact: D::enter::<Exact>,
             measure: D::enter::<Measure>,
             blocks: None,
         }

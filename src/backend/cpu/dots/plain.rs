@@ -66,6 +66,17 @@ impl Dot for Portable<LANES> {
     }
 
     #[inline(always)]
+    fn to_ints(self, x: Floats) -> Numbers {
+        x.map(|x| x.round_ties_even() as i32)
+    }
+
+    #[inline(always)]
+    unsafe fn store_i(self, to: *mut i32, x: Numbers) {
+        // SAFETY: the caller promises writable values; the write needs no alignment.
+        unsafe { to.cast::<Numbers>().write_unaligned(x) }
+    }
+
+    #[inline(always)]
     fn is_nan(self, a: Floats, b: Floats) -> bool {
         a.into_iter().chain(b).any(f32::is_nan)
     }
@@ -84,10 +95,8 @@ impl Dot for Portable<LANES> {
 
     #[inline(always)]
     unsafe fn store_bytes(self, to: *mut u8, x: Floats, zero: Numbers) {
-        let byte = |lane: usize| {
-            let steps = x[lane].round_ties_even() as i32;
-            steps.wrapping_add(zero[lane]).clamp(0, 255) as u8
-        };
+        let steps = self.add_i(self.to_ints(x), zero);
+        let byte = |lane: usize| steps[lane].clamp(0, 255) as u8;
         // SAFETY: the caller promises as many writable bytes.
         unsafe { to.cast::<[u8; LANES]>().write(from_fn(byte)) }
     }

@@ -3,7 +3,9 @@
 #![allow(unsafe_code)]
 
 use crate::backend::cpu::blocks::{BlockJob, Configured, GROUPS, Step, Sums, Tail};
-use crate::backend::cpu::dots::{DotJob, Dots, Epilogue, FinishJob, LANES, Measured, Outputs};
+use crate::backend::cpu::dots::{
+    DotJob, Dots, Epilogue, ExactJob, FinishJob, LANES, Measured, Outputs,
+};
 use crate::backend::cpu::kernels::Kernels;
 use crate::backend::cpu::memory::{Block, LINE};
 use crate::backend::cpu::passes::ActivateJob;
@@ -30,6 +32,35 @@ pub(super) struct Bytes {
     pub(super) zeros: bool,
     /// Whether what follows the rows is worth bringing near.
     pub(super) ahead: bool,
+    /// The first row's values of the layer's exact inputs, as f32.
+    pub(super) exact: *const f32,
+    /// Values from one row of them to the next.
+    pub(super) exact_stride: usize,
+}
+
+/// Inputs whose weights are f32: what they add to the sums of the others, and what follows then.
+#[derive(Debug)]
+struct Exact {
+    inputs: Vec<usize>,
+    /// `[exact input][panel][lane]`
+    weights: Block,
+    clamp: [f32; 2],
+    activation: Option<Activation>,
+}
+
+impl Exact {
+    /// Those of a planned layer; `None` where memory runs out.
+    fn new(plan: &Plan, layer: &PlannedLayer, clamp: [f32; 2]) -> Option<Exact> {
+        let padded = layer.outputs.next_multiple_of(LANES);
+        let mut weights = Block::new(layer.exact_inputs.len() * padded)?;
+        for (at, row) in weights.values_mut().chunks_exact_mut(padded).enumerate() {
+            for (output, weight) in row[..layer.outputs].iter_mut().enumerate() {
+                let element = at * layer.outputs_padded + output;
+                *weight = layer.scale * float_at(plan, layer.exact_weights.start, element);
+            }
+        }
+        Some(Exact { inputs: layer.exact_inputs.clone(), weights, clamp, activation: None })
+    }
 }
 
 /// One layer, ready to run.
@@ -50,6 +81,8 @@ pub(in crate::backend::cpu) struct Int8Layer {
     activation: Option<Activation>,
     /// Whether no output is below 0.
     pub(super) positive: bool,
+    /// Where there are such inputs; then the clamp and the activation are here alone.
+    exact: Option<Exact>,
 }
 
 impl Int8Layer {
@@ -89,6 +122,14 @@ impl Int8Layer {
         };
         let positive = clamp.iter().all(|bound| *bound >= 0.0);
         let outputs = layer.outputs;
+        let exact = match layer.exact_inputs.is_empty() {
+            true => None,
+            false => Some(Exact { activation, ..Exact::new(plan, layer, clamp)? }),
+        };
+        let (clamp, activation) = match &exact {
+            Some(_) => ([f32::NEG_INFINITY, f32::INFINITY], None),
+            None => (clamp, activation),
+        };
         Some(Int8Layer {
             outputs,
             groups,
@@ -99,7 +140,49 @@ impl Int8Layer {
             clamp,
             activation,
             positive,
+            exact,
         })
+    }
+
+    /// The inputs whose values are wanted as f32, too.
+    pub(super) fn exact_inputs(&self) -> &[usize] {
+        self.exact.as_ref().map_or(&[], |exact| &exact.inputs)
+    }
+
+    /// Adds those inputs to the layer's sums, and applies what follows then.
+    ///
+    /// # Safety
+    /// `x` holds `rows` rows, and `y` as many of sums in whole panels.
+    unsafe fn add_exact(
+        &self,
+        kernels: &Kernels,
+        x: &Bytes,
+        y: *mut f32,
+        stride: usize,
+        rows: usize,
+    ) {
+        let Some(exact) = &self.exact else { return };
+        let [floor, ceiling] = exact.clamp;
+        let job = ExactJob {
+            values: x.exact,
+            values_stride: x.exact_stride,
+            inputs: exact.inputs.len(),
+            weights: exact.weights.start(),
+            y,
+            y_stride: stride,
+            rows,
+            panels: self.panels,
+            floor,
+            ceiling,
+        };
+        // SAFETY: rows and sums as the caller promises; weights are the layer's own.
+        unsafe {
+            (kernels.dots.exact)(&job);
+            if let Some(activation) = exact.activation {
+                let vectors = self.panels * LANES / kernels.lanes;
+                (kernels.activate)(&ActivateJob { values: y, stride, rows, vectors, activation });
+            }
+        }
     }
 
     /// Values that a row of outputs takes: whole panels.
@@ -150,6 +233,8 @@ impl Int8Layer {
                 job.rows = job.rows.after(rows);
             }
         }
+        // SAFETY: as the caller promises; all sums are there.
+        unsafe { self.add_exact(kernels, x, y, stride, rows) };
     }
 
     /// The same by a unit that multiplies blocks.
@@ -184,6 +269,8 @@ impl Int8Layer {
                 }
             }
         }
+        // SAFETY: as the caller promises; all sums are there.
+        unsafe { self.add_exact(kernels, x, y, stride, rows) };
     }
 
     /// What a unit multiplies at a step of its walk: the rows and weights of a tile's job.

@@ -29,7 +29,7 @@ const ALIASING_BYTES: usize = 1024;
 /// A plan's layers, unpacked.
 ///
 /// Working memory is one block: what a layer writes, what that is as bytes, what the bytes stand
-/// for, and a row of input that was widened.
+/// for, a row of input that was widened, and the values of inputs whose weights are exact.
 #[derive(Debug)]
 pub(in crate::backend::cpu) struct Int8Program {
     kernels: Kernels,
@@ -47,6 +47,8 @@ pub(in crate::backend::cpu) struct Int8Program {
     stride: usize,
     /// Values, four bytes each, from row to row of bytes.
     bytes_stride: usize,
+    /// Values from row to row of those of exact inputs; 0 where no layer has such.
+    exact_stride: usize,
 }
 
 /// Where the parts of working memory start, and the values they take together.
@@ -56,6 +58,7 @@ struct Memory {
     steps: usize,
     zeros: usize,
     widened: usize,
+    exact: usize,
     end: usize,
 }
 
@@ -81,6 +84,7 @@ impl Int8Program {
         let fitting = TILE_BYTES[usize::from(far)] / ((stride + bytes_stride) * size_of::<f32>());
         let together = if kernels.dots.blocks.is_some() { TILE_ROWS } else { kernels.dots.rows };
         let tiles = (fitting / together).clamp(1, REGISTER_TILES_MAX);
+        let exact = layers.iter().map(|layer| layer.exact_inputs().len()).max().unwrap_or(0);
         Int8Program {
             tile_rows: tiles * together,
             kernels,
@@ -93,6 +97,7 @@ impl Int8Program {
             in_place,
             stride,
             bytes_stride,
+            exact_stride: exact.next_multiple_of(LINE),
         }
     }
 
@@ -113,8 +118,9 @@ impl Int8Program {
         let zeros = steps + rows.next_multiple_of(LINE);
         let widened = zeros + rows.next_multiple_of(LINE);
         let widens = matches!(self.input, InputType::F16 | InputType::Bf16);
-        let end = widened + if widens { stride(self.inputs) } else { 0 };
-        Memory { outputs: 0, bytes, steps, zeros, widened, end }
+        let exact = widened + if widens { stride(self.inputs) } else { 0 };
+        let end = exact + rows * self.exact_stride;
+        Memory { outputs: 0, bytes, steps, zeros, widened, exact, end }
     }
 
     /// Runs `count` rows of the planned type and width, at least one, into as many rows of scores.
@@ -141,6 +147,7 @@ impl Int8Program {
                 step: 1,
             },
             widened: memory.wrapping_add(layout.widened),
+            exact: memory.wrapping_add(layout.exact),
         };
         let unit = self.kernels.dots.blocks.filter(|_| count > self.kernels.dots.rows);
         let unit = unit.as_ref().map(|unit| unit.configure(count));
@@ -152,7 +159,9 @@ impl Int8Program {
             let (now, later) = rest.split_at_mut(tile_rows * self.classes);
             // SAFETY: the layout keeps the parts of `memory` apart, each with room for a tile.
             unsafe {
-                let x = self.first_bytes(rows.slice(start..end, self.inputs), tile_rows, &work);
+                let rows = rows.slice(start..end, self.inputs);
+                let x = self.first_bytes(rows, tile_rows, &work);
+                self.first_exact(rows, &work);
                 self.run_tile(x, tile_rows, unit.as_ref(), &work, now);
             }
             (start, rest) = (end, later);
@@ -184,6 +193,7 @@ impl Int8Program {
                 if index < last {
                     let source = Floats { start: work.outputs, stride: self.stride };
                     x = self.measure(source, layer.outputs, rows, layer.positive, work);
+                    self.next_exact(&self.layers[index + 1], rows, work);
                 }
             }
         }
@@ -205,6 +215,8 @@ impl Int8Program {
                     measured: Measured { steps, zeros, step: 0 },
                     zeros: false,
                     ahead: true,
+                    exact: work.exact.cast_const(),
+                    exact_stride: self.exact_stride,
                 };
                 // SAFETY: as the caller promises.
                 return if self.in_place { here } else { unsafe { self.copy(&here, count, work) } };
@@ -231,6 +243,46 @@ impl Int8Program {
         }
         // At least one row.
         first.unwrap_or_else(|| unreachable!("a tile of no rows"))
+    }
+
+    /// Keeps the values of the first layer's exact inputs.
+    ///
+    /// # Safety
+    /// `work` has room for the rows.
+    unsafe fn first_exact(&self, rows: Rows<'_>, work: &Work) {
+        let inputs = self.layers[0].exact_inputs();
+        if inputs.is_empty() {
+            return;
+        }
+        for row in 0..rows.values() / self.inputs {
+            for (at, input) in inputs.iter().enumerate() {
+                let value = row * self.inputs + input;
+                let value = match rows {
+                    Rows::F32(values) => values[value],
+                    Rows::U8(bytes) => f32::from(bytes[value]),
+                    Rows::F16(values) => values[value].to_f32(),
+                    Rows::Bf16(values) => values[value].to_f32(),
+                };
+                // SAFETY: as the caller promises.
+                unsafe { work.exact.add(row * self.exact_stride + at).write(value) };
+            }
+        }
+    }
+
+    /// Keeps the values of a layer's exact inputs, which the layer before it wrote.
+    ///
+    /// # Safety
+    /// The outputs hold `rows` rows, and `work` has room for as many.
+    unsafe fn next_exact(&self, layer: &Int8Layer, rows: usize, work: &Work) {
+        for row in 0..rows {
+            for (at, input) in layer.exact_inputs().iter().enumerate() {
+                // SAFETY: as the caller promises.
+                unsafe {
+                    let value = *work.outputs.add(row * self.stride + input);
+                    work.exact.add(row * self.exact_stride + at).write(value);
+                }
+            }
+        }
     }
 
     /// Copies rows to where whole groups may be read, and away from each other.
@@ -282,6 +334,8 @@ impl Int8Program {
             measured: work.measures.row(0),
             zeros: !positive,
             ahead: false,
+            exact: work.exact.cast_const(),
+            exact_stride: self.exact_stride,
         }
     }
 
@@ -320,6 +374,7 @@ struct Work {
     bytes: *mut u8,
     measures: Measures,
     widened: *mut f32,
+    exact: *mut f32,
 }
 
 impl Work {

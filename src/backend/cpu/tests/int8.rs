@@ -6,7 +6,7 @@ use half::{bf16, f16};
 use super::*;
 use crate::backend::BackendError;
 use crate::model::{InputTransform, PerInput};
-use crate::plan::PlanError;
+use crate::plan::{PlanError, PlannedLayer};
 
 /// Activations that are clamps, whose bits are the same on every level.
 fn clamps() -> [Activation; 4] {
@@ -16,8 +16,9 @@ fn clamps() -> [Activation; 4] {
 
 /// A layer's weights as whole numbers and what one step of them is, for one output.
 fn whole(weights: &[f32]) -> (Vec<i64>, f32) {
+    let weights: Vec<f32> = weights.iter().copied().map(flushed).collect();
     let largest = weights.iter().fold(0.0_f32, |most, weight| most.max(weight.abs()));
-    let step = largest / 127.0;
+    let step = if largest == 0.0 { 0.0 } else { (largest / 127.0).max(f32::MIN_POSITIVE) };
     let steps = |weight: &f32| (f64::from(*weight) / f64::from(step)).round_ties_even() as i64;
     (weights.iter().map(|weight| if step == 0.0 { 0 } else { steps(weight) }).collect(), step)
 }
@@ -27,10 +28,13 @@ fn measured(row: &[f32]) -> (Vec<i64>, i64, f32) {
     if !row.iter().all(|value| value.is_finite()) {
         return (vec![0; row.len()], 0, f32::NAN);
     }
+    let row: Vec<f32> = row.iter().copied().map(flushed).collect();
     let high = row.iter().fold(0.0_f32, |most, value| most.max(*value));
     let low = row.iter().fold(0.0_f32, |least, value| least.min(*value));
     let step = high * (1.0 / 255.0) - low * (1.0 / 255.0);
-    let (step, inverse) = if step < f32::MIN_POSITIVE { (0.0, 0.0) } else { (step, 1.0 / step) };
+    let small = || ((high - low) * (1.0 / 255.0)).max(f32::MIN_POSITIVE);
+    let step = if step < 1e-30 { small() } else { step };
+    let inverse = 1.0 / step;
     let zero = (-low * inverse).round_ties_even() as i64;
     let byte = |value: &f32| (((value * inverse).round_ties_even() as i64) + zero).min(255);
     (row.iter().map(byte).collect(), zero, step)
@@ -38,21 +42,28 @@ fn measured(row: &[f32]) -> (Vec<i64>, i64, f32) {
 
 /// What a network of clamps makes of one row, one product at a time. `scale` is what the first
 /// layer's sums are multiplied by.
-fn by_hand(model: &Model, first: (Vec<i64>, i64, f32), scale: f32) -> Vec<f32> {
-    let (mut row, mut scale) = (first, scale);
-    let mut outputs = Vec::new();
+fn by_hand(model: &Model, plan: &Plan, values: &[f32], first: (Vec<i64>, i64, f32)) -> Vec<f32> {
+    let mut row = first;
+    let mut outputs = values.to_vec();
     for (index, layer) in model.layers().iter().enumerate() {
         if index > 0 {
-            (row, scale) = (measured(&outputs), 1.0);
+            row = measured(&outputs);
         }
-        let (bytes, zero, step) = &row;
+        let (values, (bytes, zero, step)) = (&outputs, &row);
+        let PlannedLayer { scale, exact_inputs, .. } = &plan.layers()[index];
         let neuron = |output: usize| {
-            let weights = &layer.weight()[output * layer.inputs()..][..layer.inputs()];
-            let (weights, weight_step) = whole(weights);
+            let mut weights = layer.weight()[output * layer.inputs()..][..layer.inputs()].to_vec();
+            let exact: Vec<f32> = exact_inputs
+                .iter()
+                .map(|k| flushed(values[*k]) * (scale * std::mem::take(&mut weights[*k])))
+                .collect();
+            let (weights, weight_step) = whole(&weights);
             let sum: i64 = bytes.iter().zip(&weights).map(|(x, w)| (x - zero) * w).sum();
             assert_eq!(i64::from(sum as i32), sum, "sums fit");
             let bias = layer.bias().map_or(0.0, |bias| bias[output]);
-            let value = (sum as i32) as f32 * (step * (scale * weight_step)) + bias;
+            let scale = flushed(step * flushed(scale * weight_step));
+            let value = flushed(flushed((sum as i32) as f32 * scale) + flushed(bias));
+            let value = exact.iter().fold(value, |sum, product| flushed(sum + flushed(*product)));
             match layer.activation() {
                 _ if value.is_nan() => value,
                 Activation::Relu => value.max(0.0),
@@ -78,11 +89,11 @@ fn assert_same(model: &Model, rows: Rows<'_>, what: &str) {
         Rows::U8(_) => (row.iter().map(|byte| *byte as i64).collect(), 0, 1.0),
         _ => measured(row),
     };
-    let scale = if matches!(rows, Rows::U8(_)) { model.u8_scale() } else { 1.0 };
-    let expected: Vec<f32> =
-        floats.chunks(inputs).flat_map(|row| by_hand(model, first(row), scale)).collect();
     for device in devices() {
         let executable = load(&*device, model, &options(rows.input(), Precision::Int8));
+        let plan = executable.plan();
+        let expected: Vec<f32> =
+            floats.chunks(inputs).flat_map(|row| by_hand(model, plan, row, first(row))).collect();
         let got = scores(&*executable, rows);
         for (at, (got, expected)) in got.iter().zip(&expected).enumerate() {
             let same = got.to_bits() == expected.to_bits() || got.is_nan() && expected.is_nan();
@@ -111,6 +122,64 @@ fn every_level_sums_what_the_scalar_version_does() {
             for rows in batches {
                 let what = format!("{inputs}-{hidden} {activation:?}, {count} {:?}", rows.input());
                 assert_same(&model, rows, &what);
+            }
+        }
+    }
+}
+
+/// One weight in each layer far above the others.
+fn with_outliers(model: &Model, outlier: f32) -> Model {
+    let layer = |(index, layer): (usize, &Dense)| {
+        let mut weight = layer.weight().to_vec();
+        weight[(index + 1) * layer.inputs() + 5] = outlier;
+        let bias = layer.bias().map(<[f32]>::to_vec);
+        Dense::new(layer.inputs(), layer.outputs(), weight, bias, layer.activation()).unwrap()
+    };
+    Model::from_layers(model.layers().iter().enumerate().map(layer).collect()).unwrap()
+}
+
+/// Their inputs keep weights of f32, which every level adds alike, in batches of few rows and many.
+#[test]
+fn outliers_are_added_alike_on_every_level() {
+    let mut random = Random(34);
+    for (round, activation) in clamps().into_iter().enumerate() {
+        let inputs = [64, 65, 100, 785][round];
+        let model = network(&mut random, &[inputs, 40, 33, 17], activation);
+        let model = with_outliers(&model, -300.0);
+        for count in [1, 5, 33] {
+            let floats = random.units(count * inputs);
+            let bytes: Vec<u8> = floats.iter().map(|value| (value * 900.0) as u8).collect();
+            let halves: Vec<f16> = floats.iter().copied().map(f16::from_f32).collect();
+            let brains: Vec<bf16> = floats.iter().copied().map(bf16::from_f32).collect();
+            let batches =
+                [Rows::F32(&floats), Rows::U8(&bytes), Rows::F16(&halves), Rows::Bf16(&brains)];
+            for rows in batches {
+                let what = format!("{inputs} {activation:?}, {count} {:?}", rows.input());
+                assert_same(&model, rows, &what);
+            }
+        }
+    }
+}
+
+/// Beside an outlier the other weights of its output keep their steps: a row with a zero before it
+/// has the scores it would have without it.
+#[test]
+fn an_outlier_takes_nothing_from_the_other_weights() {
+    let mut random = Random(35);
+    for activation in [Activation::Identity, Activation::Tanh] {
+        let model = with_outliers(&network(&mut random, &[200, 32], activation), 1e6);
+        let mut rows = random.units(20 * 200);
+        rows.chunks_mut(200).for_each(|row| row[5] = 0.0);
+        for device in devices() {
+            let options = options(InputType::F32, Precision::Int8);
+            let executable = load(&*device, &model, &options);
+            assert_eq!(executable.plan().layers()[0].exact_inputs, [5]);
+            assert!(!executable.plan().layers()[0].rounding.is_large());
+            let (got, want) =
+                (scores(&*executable, Rows::F32(&rows)), oracle(&model, Rows::F32(&rows)));
+            for (got, want) in got.iter().zip(want) {
+                let off = (f64::from(*got) - want).abs();
+                assert!(off < 0.05, "{}: {got}, not {want}", device.info().detail);
             }
         }
     }
@@ -194,7 +263,8 @@ fn every_activation_transform_and_input_agrees_with_the_oracle() {
             offset: PerInput::Each(random.units(inputs)),
         };
         let model = network(&mut random, &[inputs, 40, 35, 10], activation);
-        let model = model.with_transform(transform).unwrap();
+        let model =
+            model.with_transform(transform).unwrap().with_u8_scale(Model::U8_SCALE).unwrap();
         let bytes: Vec<u8> = (0..inputs * 40).map(|_| random.next() as u8).collect();
         let floats = random.units(inputs * 40);
         for (device, rows) in devices()

@@ -5,6 +5,7 @@ mod batches;
 mod int8;
 mod networks;
 mod pairs;
+mod subnormal;
 
 use std::sync::Arc;
 
@@ -43,6 +44,11 @@ impl Random {
     pub(super) fn units(&mut self, count: usize) -> Vec<f32> {
         (0..count).map(|_| self.unit()).collect()
     }
+}
+
+/// A number, or 0 with its sign where it is subnormal.
+pub(super) fn flushed(x: f32) -> f32 {
+    if x.is_subnormal() { 0.0_f32.copysign(x) } else { x }
 }
 
 /// A network whose sums stay near 1: weights shrink with the width they read.

@@ -77,7 +77,7 @@ fn bytes_and_rounded_weights_stay_within_their_precision() {
     let transform =
         InputTransform { scale: PerInput::Uniform(2.0), offset: PerInput::Each(random.units(77)) };
     let model = network(&mut random, &[77, 40, 35, 10], Activation::Silu);
-    let model = model.with_transform(transform).unwrap();
+    let model = model.with_transform(transform).unwrap().with_u8_scale(Model::U8_SCALE).unwrap();
     let bytes: Vec<u8> = (0..77 * 50).map(|_| random.next() as u8).collect();
     let floats = random.units(77 * 50);
     let halves: Vec<f16> = floats.iter().copied().map(f16::from_f32).collect();

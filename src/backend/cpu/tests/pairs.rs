@@ -18,11 +18,6 @@ use crate::backend::cpu::portable::{FourLanes, Portable};
 use crate::backend::cpu::tile::{Ahead, Stored, TileJob};
 use crate::backend::cpu::{CpuDevice, Level, detect};
 
-/// A number, or 0 with its sign where it is denormal.
-fn flushed(x: f32) -> f32 {
-    if x.is_subnormal() { 0.0_f32.copysign(x) } else { x }
-}
-
 /// The two of a pair, the first one first.
 fn halves(pair: f32) -> [f64; 2] {
     let bits = pair.to_bits();
@@ -247,7 +242,7 @@ fn assert_same(model: &Model, rows: Rows<'_>, what: &str) {
         Rows::Bf16(values) => values.iter().map(|value| value.to_f32()).collect(),
         Rows::U8(bytes) => bytes.iter().map(|byte| f32::from(*byte)).collect(),
     };
-    let scale = if matches!(rows, Rows::U8(_)) { model.u8_scale() } else { 1.0 };
+    let scale = if matches!(rows, Rows::U8(_)) { model.u8_scale().value().unwrap() } else { 1.0 };
     for (level, kernels) in levels_with_pairs() {
         let in_blocks = kernels.blocks_for(Precision::Bf16).is_some();
         let sum = if in_blocks { sum_in_blocks } else { sum };

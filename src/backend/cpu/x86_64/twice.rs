@@ -187,6 +187,21 @@ impl<E: Beside> Dot for Twice<Avx2<E>> {
     }
 
     #[inline(always)]
+    fn to_ints(self, x: Self::V) -> Self::I {
+        // SAFETY: `self` proves AVX2, and kernels run in their own rounding mode.
+        unsafe { [_mm256_cvtps_epi32(x[0]), _mm256_cvtps_epi32(x[1])] }
+    }
+
+    #[inline(always)]
+    unsafe fn store_i(self, to: *mut i32, x: Self::I) {
+        // SAFETY: `self` proves AVX2; the caller promises the memory.
+        unsafe {
+            _mm256_storeu_si256(to.cast(), x[0]);
+            _mm256_storeu_si256(to.add(LANES / 2).cast(), x[1]);
+        }
+    }
+
+    #[inline(always)]
     fn is_nan(self, a: Self::V, b: Self::V) -> bool {
         // SAFETY: `self` proves AVX2.
         unsafe {
@@ -213,11 +228,11 @@ impl<E: Beside> Dot for Twice<Avx2<E>> {
 
     #[inline(always)]
     unsafe fn store_bytes(self, to: *mut u8, x: Self::V, zero: Self::I) {
-        // SAFETY: `self` proves AVX2, whose rounding mode nobody changes; the caller promises the
-        // memory. Packing to 16 bits with a sign and to 8 without keeps what is from 0 to 255.
+        let [low, high] = self.add_i(self.to_ints(x), zero);
+        // SAFETY: `self` proves AVX2; the caller promises the memory. Packing to 16 bits with a
+        // sign and to 8 without keeps what is from 0 to 255.
         unsafe {
-            let steps = |at: usize| _mm256_add_epi32(_mm256_cvtps_epi32(x[at]), zero[at]);
-            let words = _mm256_packs_epi32(steps(0), steps(1));
+            let words = _mm256_packs_epi32(low, high);
             let words = _mm256_permute4x64_epi64::<0b11_01_10_00>(words);
             let (low, high) = (_mm256_castsi256_si128(words), _mm256_extracti128_si256::<1>(words));
             _mm_storeu_si128(to.cast(), _mm_packus_epi16(low, high));

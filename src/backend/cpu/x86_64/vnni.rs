@@ -78,6 +78,48 @@ impl Dot for Avx512<Vnni> {
         unsafe { _mm512_reduce_min_ps(x) }
     }
 
+    /// Halves the number of vectors and the lanes that each of them takes, four times.
+    #[inline(always)]
+    fn largest_of_each(self, x: &[__m512; LANES]) -> __m512 {
+        let mut quads = [x[0]; 4];
+        for (quad, x) in quads.iter_mut().zip(x.as_chunks::<4>().0) {
+            // SAFETY: `self` proves AVX-512F.
+            *quad = unsafe {
+                let pair = |a, b| (_mm512_unpacklo_ps(a, b), _mm512_unpackhi_ps(a, b));
+                let ((a, b), (c, d)) = (pair(x[0], x[1]), pair(x[2], x[3]));
+                let both = [_mm512_max_ps(a, b), _mm512_max_ps(c, d)];
+                let [first, second] = both.map(|x| _mm512_castps_pd(x));
+                let low = _mm512_castpd_ps(_mm512_unpacklo_pd(first, second));
+                let high = _mm512_castpd_ps(_mm512_unpackhi_pd(first, second));
+                _mm512_max_ps(low, high)
+            };
+        }
+        let [a, b, c, d] = quads;
+        // SAFETY: `self` proves AVX-512F.
+        unsafe {
+            // A quarter of a vector holds four of the sixteen; every vector has four such quarters.
+            let pair = |a, b| {
+                let low = _mm512_shuffle_f32x4::<0b01_00_01_00>(a, b);
+                _mm512_max_ps(low, _mm512_shuffle_f32x4::<0b11_10_11_10>(a, b))
+            };
+            let (first, second) = (pair(a, b), pair(c, d));
+            let even = _mm512_shuffle_f32x4::<0b10_00_10_00>(first, second);
+            _mm512_max_ps(even, _mm512_shuffle_f32x4::<0b11_01_11_01>(first, second))
+        }
+    }
+
+    #[inline(always)]
+    fn to_ints(self, x: __m512) -> __m512i {
+        // SAFETY: `self` proves AVX-512F, and kernels run in their own rounding mode.
+        unsafe { _mm512_cvtps_epi32(x) }
+    }
+
+    #[inline(always)]
+    unsafe fn store_i(self, to: *mut i32, x: __m512i) {
+        // SAFETY: `self` proves AVX-512F; the caller promises the memory.
+        unsafe { _mm512_storeu_si512(to.cast(), x) }
+    }
+
     #[inline(always)]
     fn is_nan(self, a: __m512, b: __m512) -> bool {
         // SAFETY: `self` proves AVX-512F.
@@ -100,10 +142,10 @@ impl Dot for Avx512<Vnni> {
 
     #[inline(always)]
     unsafe fn store_bytes(self, to: *mut u8, x: __m512, zero: __m512i) {
-        // SAFETY: `self` proves AVX-512F, whose rounding mode nobody changes; the caller promises
-        // the memory. A number below 0 would be packed as 255; `Measure` never makes one.
+        // SAFETY: `self` proves AVX-512F, and kernels run in their own rounding mode; the caller
+        // promises the memory. A number below 0 would be packed as 255; `Measure` never makes one.
         unsafe {
-            let steps = _mm512_add_epi32(_mm512_cvtps_epi32(x), zero);
+            let steps = _mm512_add_epi32(self.to_ints(x), zero);
             _mm_storeu_si128(to.cast(), _mm512_cvtusepi32_epi8(steps));
         }
     }

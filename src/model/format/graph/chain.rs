@@ -3,6 +3,7 @@
 use super::affine::{Affine, PerFeature};
 use super::attributes::{Attributes, rounds_to_half};
 use super::draft::{Draft, Weight};
+use super::front::Front;
 use super::names::Graph;
 use super::proto::NodeProto;
 use super::reshape::reshape;
@@ -12,7 +13,7 @@ use super::walk::{Kind, Step, input};
 use super::{label, malformed, refuse};
 use crate::model::format::numbers::element_count;
 use crate::model::{
-    Activation, Dense, Head, InputTransform, LAYERS_MAX, Model, ModelError, PerInput,
+    Activation, Dense, Head, InputTransform, LAYERS_MAX, Model, ModelError, PerInput, U8Scale,
 };
 
 /// The model that the steps compute.
@@ -42,7 +43,8 @@ struct Chain<'g, 'a> {
     draft: Option<Draft<'a>>,
     layers: Vec<Dense>,
     head: Option<Head>,
-    divides_by_255: bool,
+    /// What stands before the first layer says of bytes.
+    front: Front,
     folded_norms: usize,
     rounds: bool,
     added_layers: usize,
@@ -61,7 +63,7 @@ impl<'g, 'a> Chain<'g, 'a> {
             draft: None,
             layers: Vec::new(),
             head: None,
-            divides_by_255: false,
+            front: Front::default(),
             folded_norms: 0,
             rounds: false,
             added_layers: 0,
@@ -213,10 +215,6 @@ impl<'g, 'a> Chain<'g, 'a> {
         to_factor: impl Fn(f64) -> f64,
     ) -> Result<(), ModelError> {
         let scale = self.elementwise(node, constant)?.map(to_factor);
-        if self.draft.is_none() {
-            self.divides_by_255 |=
-                matches!(&scale, PerFeature::Uniform(factor) if is_255th(*factor));
-        }
         self.affine(Affine { scale, offset: PerFeature::Uniform(0.0) })
     }
 
@@ -265,13 +263,22 @@ impl<'g, 'a> Chain<'g, 'a> {
 
     /// Gives an affine step to the layer before it, or, past an activation, to the one after.
     fn affine(&mut self, step: Affine) -> Result<(), ModelError> {
+        let is_front = self.is_front();
         let place = match &mut self.draft {
             Some(draft) if draft.activation.is_none() => &mut draft.after,
             _ => &mut self.before,
         };
         *place = place.then(&step);
         let work = place.len();
+        if is_front {
+            self.front.add(&step, &self.before);
+        }
         self.graph.spend(work)
+    }
+
+    /// Whether no layer has begun.
+    fn is_front(&self) -> bool {
+        self.layers.is_empty() && self.draft.is_none()
     }
 
     fn scaler(&mut self, node: &'a NodeProto) -> Result<(), ModelError> {
@@ -319,6 +326,12 @@ impl<'g, 'a> Chain<'g, 'a> {
         let epsilon = f64::from(attributes.float("epsilon", 1e-5)?);
         let [scale, bias, mean, variance] = [1, 2, 3, 4].map(|index| self.per_channel(node, index));
         let (scale, bias, mean, variance) = (scale?, bias?, mean?, variance?);
+        let inverse = variance.iter().map(|v| 1.0 / (v + epsilon).sqrt()).collect::<Vec<f64>>();
+        if self.is_front() {
+            let offset = mean.iter().zip(&inverse).map(|(mean, inverse)| -mean * inverse).collect();
+            let (scale, offset) = (PerFeature::Each(inverse), PerFeature::Each(offset));
+            self.front.add_statistics(&self.before.then(&Affine { scale, offset }));
+        }
         let scale: Vec<f64> =
             scale.iter().zip(&variance).map(|(scale, v)| scale / (v + epsilon).sqrt()).collect();
         let offset =
@@ -418,14 +431,18 @@ impl<'g, 'a> Chain<'g, 'a> {
                 offset: per_input(&self.transform.offset),
             })?
             .with_head(self.head.unwrap_or_default());
-        if self.input.bytes || self.divides_by_255 {
-            model = model.with_u8_scale(1.0)?;
-        }
-        Ok(self.notes().into_iter().fold(model, Model::with_note))
+        let scale = match self.front.u8_scale() {
+            _ if self.input.bytes => U8Scale::File(1.0),
+            Some(scale) => U8Scale::File(scale),
+            None if model.transform().is_identity() => U8Scale::Assumed,
+            None => U8Scale::Unknown,
+        };
+        model = model.with_u8_scale_from(scale)?;
+        Ok(self.notes(scale).into_iter().fold(model, Model::with_note))
     }
 
     /// What was generalised, folded or assumed.
-    fn notes(&self) -> Vec<String> {
+    fn notes(&self, u8_scale: U8Scale) -> Vec<String> {
         let mut notes = Vec::new();
         notes.extend(self.graph.notes());
         match (self.input.view, self.input.row.batch()) {
@@ -458,9 +475,18 @@ impl<'g, 'a> Chain<'g, 'a> {
         if !self.transform.is_identity() {
             notes.push(String::from("what stands before the first layer is the input transform"));
         }
-        if self.input.bytes || self.divides_by_255 {
-            notes.push(String::from("the file scales bytes itself: a byte counts as 0 to 255"));
-        }
+        notes.extend(match u8_scale {
+            U8Scale::File(1.0) => {
+                Some(String::from("the file scales bytes itself: a byte counts as 0 to 255"))
+            }
+            U8Scale::File(_) => {
+                Some(String::from("the file scales values from 0 to 1: a byte counts as those"))
+            }
+            U8Scale::Unknown => {
+                Some(String::from("whether the file scales bytes or values from 0 to 1 is unknown"))
+            }
+            _ => None,
+        });
         notes
     }
 }
@@ -478,11 +504,6 @@ fn per_input(numbers: &PerFeature) -> PerInput {
         PerFeature::Uniform(number) => PerInput::Uniform(*number as f32),
         PerFeature::Each(numbers) => PerInput::Each(numbers.iter().map(|n| *n as f32).collect()),
     }
-}
-
-/// 1/255 as far as single precision can state it.
-fn is_255th(factor: f64) -> bool {
-    (factor * 255.0 - 1.0).abs() < 1e-6
 }
 
 /// The tensor broadcast to a row behind so many axes of the batch, or `None` where it does not

@@ -12,6 +12,7 @@
 //! pieces  and those that bend, in any words        shape   the shape of a batch and of a row
 //! reshape what a reshape asks for                  chain   steps -> layers, folding what is affine
 //! draft   a layer that takes up what is affine     affine  scales and offsets in double precision
+//! front   what the first affine steps say of bytes
 //! ```
 //!
 //! What a row is, a file does not say: nearly always the first axis is the batch. Where a graph is
@@ -28,6 +29,7 @@ mod chain;
 mod direct;
 mod draft;
 mod fold;
+mod front;
 mod gated;
 mod names;
 mod pieces;
@@ -59,7 +61,10 @@ pub(super) fn model(
         for view in View::of(graph.input()) {
             graph.start_again();
             match chain::build(&graph, &steps, view) {
-                Ok(model) => return Ok(model.with_name(graph.name())),
+                Ok(model) => {
+                    let model = model.with_name(graph.name());
+                    return Ok(graph.unused().into_iter().fold(model, Model::with_note));
+                }
                 // Sizes are the same in every view.
                 Err(error @ ModelError::TooLarge { .. }) => return Err(first.unwrap_or(error)),
                 Err(error) => first = first.or(Some(error)),

@@ -1,7 +1,7 @@
 //! The graph with its names resolved: who writes a value, which values are constants.
 
 use std::cell::Cell;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::fold::{self, Computed, Outline};
 use super::malformed;
@@ -117,6 +117,23 @@ impl<'a> Graph<'a> {
         (ignored > 0).then(|| {
             format!("of {} outputs '{output}', the only one of floats, is read", ignored + 1)
         })
+    }
+
+    /// A note on the stored tensors that the output does not depend on, where there are any.
+    pub(super) fn unused(&self) -> Option<String> {
+        const SHOWN: usize = 40;
+        let mut used = HashSet::from([self.output]);
+        let mut open = vec![self.output];
+        while let Some(value) = open.pop() {
+            let inputs = self.producer(value).map_or(&[][..], |node| &node.input[..]);
+            open.extend(inputs.iter().map(String::as_str).filter(|input| used.insert(input)));
+        }
+        let stored = self.proto.initializer.iter().map(|tensor| tensor.name.as_str());
+        let mut unused = stored.filter(|name| !used.contains(name));
+        let first: String = unused.next()?.chars().take(SHOWN).collect();
+        let count = 1 + unused.count();
+        let first = first.escape_debug();
+        Some(format!("left out: {count} tensors that no score depends on, such as '{first}'"))
     }
 
     /// The constant `value` stands for.

@@ -31,8 +31,11 @@ pub(super) fn build(
     for layer in &config.layers {
         chain.layer(layer)?;
     }
-    let Chain { builder, value, norms, .. } = chain;
-    let model = builder.finish(&value)?;
+    let Chain { builder, value, norms, weights, .. } = chain;
+    let mut model = builder.finish(&value)?;
+    if let Some(note) = weights.left() {
+        model = model.with_note(note);
+    }
     Ok(match norms {
         0 => model,
         norms => model.with_note(format!("{norms} BatchNormalization folded into layers")),
@@ -174,15 +177,18 @@ impl Chain {
                 epsilon.as_f64().ok_or_else(|| refuse(layer, "its epsilon is no number"))?
             }
         };
-        let one = |index: usize| gamma.as_ref().map_or(1.0, |gamma| gamma[index]);
-        let scale: Vec<f64> =
-            (0..mean.len()).map(|at| one(at) / (variance[at] + epsilon).sqrt()).collect();
-        let zero = |index: usize| beta.as_ref().map_or(0.0, |beta| beta[index]);
-        let offset = (0..mean.len()).map(|at| zero(at) - mean[at] * scale[at]).collect();
         self.norms += 1;
         let dims = [mean.len()];
-        self.multiply(layer, "scale", &dims, scale);
-        self.add(layer, "offset", &dims, offset);
+        // One by one, so that statistics of the input are seen for what they are.
+        self.add(layer, "mean", &dims, mean.iter().map(|mean| -mean).collect());
+        let inverse = variance.iter().map(|variance| 1.0 / (variance + epsilon).sqrt());
+        self.multiply(layer, "deviation", &dims, inverse.collect());
+        if let Some(gamma) = gamma {
+            self.multiply(layer, "scale", &dims, gamma);
+        }
+        if let Some(beta) = beta {
+            self.add(layer, "offset", &dims, beta);
+        }
         Ok(())
     }
 

@@ -1,5 +1,7 @@
 //! Where the arrays of a layer stand, in either container.
 
+use std::collections::BTreeSet;
+
 use super::config::Layer;
 use super::hdf5::{Array, Arrays, Hdf5};
 use crate::model::{Format, ModelError};
@@ -13,13 +15,15 @@ pub(super) struct Weights {
     pub(super) format: Format,
     file: Hdf5,
     arrays: Arrays,
+    /// The paths of arrays that were read.
+    read: BTreeSet<String>,
     /// Paths looked at so far.
     compared: usize,
 }
 
 impl Weights {
     pub(super) fn new(file: Hdf5, arrays: Arrays, format: Format) -> Weights {
-        Weights { format, file, arrays, compared: 0 }
+        Weights { format, file, arrays, read: BTreeSet::new(), compared: 0 }
     }
 
     /// An array of a layer by its name in Keras, or by its number among the layer's arrays where
@@ -39,7 +43,23 @@ impl Weights {
             let expected = format!("an array '{name}' at '{path}'");
             return Err(ModelError::malformed(self.format, at, expected, "none"));
         };
-        self.file.read(&format!("{}/{name}", layer.label), array)
+        let array = self.file.read(&format!("{}/{name}", layer.label), array)?;
+        self.read.insert(path);
+        Ok(array)
+    }
+
+    /// A note on the arrays that no layer of the configuration reads, where there are any.
+    pub(super) fn left(&self) -> Option<String> {
+        const SHOWN: usize = 6;
+        let mut left = self.arrays.keys().filter(|path| !self.read.contains(*path));
+        let shown: Vec<String> =
+            left.by_ref().take(SHOWN).map(|path| format!("'{}'", path.escape_debug())).collect();
+        let more = match left.count() {
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
+        let shown = (!shown.is_empty()).then(|| shown.join(", "))?;
+        Some(format!("left out, because no layer of the configuration reads it: {shown}{more}"))
     }
 
     /// The path of an array below the group of its outermost layer. Between them stand names that

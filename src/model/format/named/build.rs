@@ -95,7 +95,46 @@ fn weights(format: Format, tensor: &NamedTensor) -> Result<Weights, ModelError> 
     Ok(tensor.element(format)?.weights(tensor.bytes.clone()))
 }
 
-/// A chain with norms in it, told as a graph.
+/// Gives norms the epsilon that the caller states, and notes which one they have.
+pub(super) fn state_epsilon(
+    modules: &mut [Module],
+    said: Option<f32>,
+    notes: &mut Vec<String>,
+) -> Result<(), ModelError> {
+    let norms = modules.iter_mut().filter_map(|module| match &mut module.part {
+        Part::Norm(norm) => Some(norm),
+        Part::Layer(_) => None,
+    });
+    let mut norms: Vec<_> = norms.collect();
+    match said {
+        Some(epsilon) if !(epsilon.is_finite() && epsilon >= 0.0) => {
+            Err(ModelError::invalid("epsilon", "a finite number of at least 0", epsilon))
+        }
+        Some(_) if norms.is_empty() => {
+            Err(ModelError::invalid("epsilon", "nothing, because there is no BatchNorm", "one"))
+        }
+        Some(epsilon) => {
+            norms.iter_mut().for_each(|norm| norm.epsilon = epsilon);
+            notes.push(format!("epsilon of each BatchNorm is {epsilon}: said by the caller"));
+            Ok(())
+        }
+        None => {
+            let mut assumed: Vec<String> =
+                norms.iter().map(|norm| norm.epsilon.to_string()).collect();
+            assumed.dedup();
+            if !assumed.is_empty() {
+                let assumed = assumed.join(", then ");
+                notes.push(format!(
+                    "epsilon of each BatchNorm is {assumed}: assumed, the default where its names \
+                     are from; --epsilon says another"
+                ));
+            }
+            Ok(())
+        }
+    }
+}
+
+/// A chain with norms in it, as a graph.
 fn folded(format: Format, modules: &[Module], sequence: &Sequence) -> Result<Model, ModelError> {
     let inputs = sequence.steps.iter().find_map(|step| match step {
         Step::Module(index) => Some(match &modules[*index].part {
@@ -120,17 +159,7 @@ fn folded(format: Format, modules: &[Module], sequence: &Sequence) -> Result<Mod
             Step::Head(head) => told.builder.head(head.name(), &value, *head),
         };
     }
-    let model = told.builder.finish(&value)?;
-    let norm = |module: &Module| match &module.part {
-        Part::Norm(norm) => Some(norm.epsilon),
-        Part::Layer(_) => None,
-    };
-    Ok(match modules.iter().find_map(norm) {
-        Some(epsilon) => model.with_note(format!(
-            "epsilon of each BatchNorm is {epsilon}, the default where its names are from"
-        )),
-        None => model,
-    })
+    told.builder.finish(&value)
 }
 
 struct Graph {

@@ -8,25 +8,38 @@
 //!   `P/moving_variance`, they are a BatchNorm. An array of two axes under any other name is a
 //!   layer without biases.
 //! * Order: `LoadOptions::order`; else the order of registration, where the format keeps it and
-//!   widths chain in it; else the only order in which widths chain.
+//!   widths chain in it; else the only order in which widths chain. Without `LoadOptions::order`,
+//!   names that speak against one chain are refused.
 //! * Activations, and what comes last: `LoadOptions::order`, or `LoadOptions::activation` and
 //!   `LoadOptions::ending`.
 //! * Layout: `LoadOptions::layout`; else the format's; else the only one that fits.
-//! * Epsilon of a BatchNorm: PyTorch's default under PyTorch's names, Keras's under Keras's.
+//! * Epsilon of a BatchNorm: `LoadOptions::epsilon`; else PyTorch's default under PyTorch's names,
+//!   Keras's under Keras's, with a note.
+//!
+//! Every tensor is part of the model, or a note says why it is left out, or the file is refused.
 //!
 //! ```text
-//! modules  names -> layers and norms      chain  the only order in which widths chain
-//! order    modules in order, activations between them, layout    build  all of it -> model
+//! words    a name -> its words              pairs  W1 and b1
+//! modules  names -> layers, norms, others   clues  names against one chain   copies  two networks
+//! chain    the only order in which widths chain
+//! order    modules in order, activations between them, layout
+//! left     what an order leaves out         build  all of it -> model
 //! ```
 
 mod build;
 mod chain;
+mod clues;
+mod copies;
+mod left;
 mod modules;
 mod order;
+mod pairs;
 #[cfg(test)]
 mod tests;
+mod words;
 
 use bytes::Bytes;
+pub(super) use clues::says_adapter;
 
 use super::numbers::{Element, element_count};
 use crate::model::{Format, LAYERS_MAX, Layout, LoadOptions, Model, ModelError};
@@ -36,6 +49,10 @@ const TENSORS_MAX: usize = 8 * LAYERS_MAX;
 
 /// The longest name of a tensor, in bytes.
 const NAME_BYTES_MAX: usize = 1024;
+
+/// How a caller says an order.
+const SAY_ORDER: &str = "name the layers in their order, with --order, as order in a model.toml or \
+                         in LoadOptions::order";
 
 /// What programs that wrap a model put before all of its names.
 const WRAPPERS: [&str; 4] = ["module.", "model.", "net.", "_orig_mod."];
@@ -56,6 +73,8 @@ pub(super) enum Kind {
     Number(Element),
     /// Numbers that no weight is read from, by the format's own name.
     Other(String),
+    /// Numbers of a layer that is not known, and why.
+    Unknown(&'static str),
 }
 
 /// All tensors of a file, and what the format says about all of them.
@@ -86,14 +105,21 @@ impl NamedTensors {
         self.check_names()?;
         let mut notes = Vec::new();
         self.strip_wrappers(&mut notes);
-        let modules = modules::group(self.format, self.tensors)?;
         let told = order::Told {
             format: self.format,
             is_registered: self.is_registered,
             layout: self.layout,
             options,
         };
-        let sequence = told.sequence(&modules, &mut notes)?;
+        let grouped = modules::group(self.format, self.tensors)?;
+        if grouped.counters > 0 {
+            let counters = counted(grouped.counters, "counter");
+            notes.push(format!("left out: {counters} of batches, which no score depends on"));
+        }
+        let (mut modules, steps, left) = told.chosen(grouped)?;
+        let sequence = told.sequence(&modules, steps, &mut notes)?;
+        notes.extend(left.note(&sequence.named(&modules, self.is_registered))?);
+        build::state_epsilon(&mut modules, options.epsilon, &mut notes)?;
         let model = build::model(self.format, modules, &sequence)?.with_name(fallback_name);
         Ok(notes.into_iter().fold(model, Model::with_note))
     }
@@ -114,24 +140,43 @@ impl NamedTensors {
 
     /// Leaves out what a wrapper put before every name.
     fn strip_wrappers(&mut self, notes: &mut Vec<String>) {
+        let wrapped = |tensor: &NamedTensor, wrapper: &str| tensor.name.starts_with(wrapper);
         let is_common = |tensors: &[NamedTensor], wrapper: &str| {
-            !tensors.is_empty() && tensors.iter().all(|tensor| tensor.name.starts_with(wrapper))
+            let mut rest = tensors.iter().filter(|tensor| !modules::is_counter(tensor)).peekable();
+            rest.peek().is_some() && rest.all(|tensor| wrapped(tensor, wrapper))
         };
         while let Some(wrapper) =
             WRAPPERS.into_iter().find(|wrapper| is_common(&self.tensors, wrapper))
         {
-            self.tensors.iter_mut().for_each(|tensor| drop(tensor.name.drain(..wrapper.len())));
+            for tensor in self.tensors.iter_mut().filter(|tensor| wrapped(tensor, wrapper)) {
+                tensor.name.drain(..wrapper.len());
+            }
             notes.push(format!("'{wrapper}' before all names was left out"));
         }
     }
 }
 
 impl NamedTensor {
+    /// Whether the numbers are one row or one column.
+    fn is_vector(&self) -> bool {
+        matches!(self.dims[..], [_] | [1, _] | [_, 1])
+    }
+
+    /// Makes one axis of a row or column; the numbers are in the same order in all of them.
+    fn flatten_vector(&mut self) {
+        if self.is_vector() {
+            self.dims = vec![self.dims.iter().product()];
+        }
+    }
+
     /// The element, once it is known to be one that weights are read from and that there are as
     /// many as the dimensions say.
     fn element(&self, format: Format) -> Result<Element, ModelError> {
         let element = match &self.kind {
             Kind::Number(element) => *element,
+            Kind::Unknown(reason) => {
+                return Err(ModelError::unsupported(&self.name, "tensor", reason));
+            }
             Kind::Other(name) => {
                 let reason = "weights are read from f16, bf16, f32 and f64 alone";
                 return Err(ModelError::unsupported(&self.name, name, reason));
@@ -144,5 +189,30 @@ impl NamedTensor {
             return Err(ModelError::malformed(format, at, expected, self.bytes.len()));
         }
         Ok(element)
+    }
+}
+
+/// Names in quotes, as many as fit a line.
+fn listed(names: &[&str]) -> String {
+    const SHOWN: usize = 6;
+    let shown = names.iter().take(SHOWN).map(|name| format!("'{}'", shortened((*name).to_owned())));
+    let shown = shown.collect::<Vec<_>>().join(", ");
+    match names.len().checked_sub(SHOWN) {
+        Some(more @ 1..) => format!("{shown} and {more} more"),
+        _ => shown,
+    }
+}
+
+/// How many of something there are.
+fn counted(count: usize, noun: &str) -> String {
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{count} {noun}{plural}")
+}
+
+/// A text that fits a line.
+fn shortened(text: String) -> String {
+    match text.char_indices().nth(200) {
+        Some((end, _)) => format!("{} ..", &text[..end]),
+        None => text,
     }
 }

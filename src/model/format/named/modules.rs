@@ -1,14 +1,29 @@
-//! Names to modules: which tensors are a layer, which a norm.
+//! Names to modules: which tensors are a layer, which a norm, and which are neither.
 
 use std::collections::HashMap;
 
+use super::pairs::Pairs;
+use super::words::path;
 use super::{Format, LAYERS_MAX, Layout, ModelError, NamedTensor};
+
+/// All tensors of a file, by what they are.
+#[derive(Debug)]
+pub(super) struct Grouped {
+    pub(super) modules: Vec<Module>,
+    pub(super) others: Vec<Other>,
+    /// How many tensors count batches, which scores do not depend on.
+    pub(super) counters: usize,
+}
 
 /// A layer or a norm, by the name that its tensors share.
 #[derive(Debug)]
 pub(super) struct Module {
     pub(super) name: String,
     pub(super) part: Part,
+    /// Which of the file's tensors is its first.
+    pub(super) place: usize,
+    /// Whether it is a matrix whose name does not say that it is a weight.
+    pub(super) is_bare: bool,
 }
 
 #[derive(Debug)]
@@ -34,6 +49,42 @@ pub(super) struct Norm {
     pub(super) mean: NamedTensor,
     pub(super) variance: NamedTensor,
     pub(super) epsilon: f32,
+}
+
+/// Tensors that are neither a layer nor a norm that is read.
+#[derive(Debug)]
+pub(super) struct Other {
+    /// The name that they share, or the only one's.
+    pub(super) name: String,
+    /// Their names and dimensions.
+    pub(super) tensors: Vec<(String, Vec<usize>)>,
+    /// Which of the file's tensors is the first of them.
+    pub(super) place: usize,
+    /// Whether they are named as the parameters of a module are.
+    pub(super) is_module: bool,
+    /// Why they cannot be part of a chain of dense layers.
+    pub(super) reason: ModelError,
+}
+
+impl Module {
+    /// The tensors that the module is made of.
+    pub(super) fn tensors(&self) -> impl Iterator<Item = &NamedTensor> {
+        let tensors = match &self.part {
+            Part::Layer(layer) => [Some(&layer.weight), layer.bias.as_ref(), None, None],
+            Part::Norm(norm) => {
+                let [mean, variance] = [&norm.mean, &norm.variance].map(Some);
+                [mean, variance, norm.scale.as_ref(), norm.offset.as_ref()]
+            }
+        };
+        tensors.into_iter().flatten()
+    }
+
+    pub(super) fn layer(&self) -> Option<&Layer> {
+        match &self.part {
+            Part::Layer(layer) => Some(layer),
+            Part::Norm(_) => None,
+        }
+    }
 }
 
 impl Layer {
@@ -63,17 +114,14 @@ enum Role {
     Offset,
     Mean,
     Variance,
-    /// How many batches a norm has seen, which its result does not depend on.
-    Counter,
 }
 
 /// Roles by the last part of a name: PyTorch's, then Keras's.
-const ROLES: [(&str, Role); 11] = [
+const ROLES: [(&str, Role); 10] = [
     ("weight", Role::Weight),
     ("bias", Role::Bias),
     ("running_mean", Role::Mean),
     ("running_var", Role::Variance),
-    ("num_batches_tracked", Role::Counter),
     ("kernel", Role::Weight),
     ("gamma", Role::Scale),
     ("beta", Role::Offset),
@@ -84,7 +132,7 @@ const ROLES: [(&str, Role); 11] = [
 
 /// Last parts of names that stand for a weight which is computed from several tensors, or for
 /// layers of another kind.
-const OTHERS: [(&str, &str); 12] = [
+const OTHERS: [(&str, &str); 14] = [
     ("weight_g", "a weight norm; remove it before saving"),
     ("weight_v", "a weight norm or spectral norm; remove it before saving"),
     ("weight_u", "a spectral norm; remove it before saving"),
@@ -96,55 +144,125 @@ const OTHERS: [(&str, &str); 12] = [
     ("in_proj_weight", "attention"),
     ("in_proj_bias", "attention"),
     ("embeddings", "an embedding"),
+    ("mask", "a masked layer; multiply its weight by the mask before saving"),
     ("depthwise_kernel", "a convolution"),
+    ("recurrent_kernel", "a recurrent layer"),
 ];
+
+/// Last parts of names that count: the batches that a norm has seen, the models that are averaged.
+const COUNTERS: [&str; 2] = ["num_batches_tracked", "n_averaged"];
 
 const EPSILON_TORCH: f32 = 1e-5;
 const EPSILON_KERAS: f32 = 1e-3;
 
-/// The modules of the tensors, in the order of each one's first tensor.
-pub(super) fn group(format: Format, tensors: Vec<NamedTensor>) -> Result<Vec<Module>, ModelError> {
+/// The modules of the tensors, in the order of each one's first tensor, and what else there is.
+pub(super) fn group(format: Format, tensors: Vec<NamedTensor>) -> Result<Grouped, ModelError> {
+    let pairs = Pairs::of(&tensors, |tensor| role(tensor).is_none());
+    let mut grouped = Grouped { modules: Vec::new(), others: Vec::new(), counters: 0 };
     let mut groups: Vec<Group> = Vec::new();
     let mut places = HashMap::new();
-    for tensor in tensors {
-        let (prefix, role) = placed(&tensor)?;
-        let place = *places.entry(prefix.clone()).or_insert(groups.len());
+    for (at, tensor) in tensors.into_iter().enumerate() {
+        if is_counter(&tensor) {
+            grouped.counters += 1;
+            continue;
+        }
+        let Place { group, role, is_bare } = match placed(&tensor, &pairs) {
+            Ok(place) => place,
+            Err(reason) => {
+                let (name, tensors) = (tensor.name.clone(), vec![(tensor.name, tensor.dims)]);
+                grouped.others.push(Other { name, tensors, place: at, is_module: false, reason });
+                continue;
+            }
+        };
+        let place = *places.entry(group.clone()).or_insert(groups.len());
         if place == groups.len() {
-            groups.push(Group { format, name: prefix, parts: HashMap::new() });
+            let parts = HashMap::new();
+            groups.push(Group { format, name: group, place: at, is_bare, parts });
         }
         groups[place].take(role, tensor)?;
     }
-    let modules = groups.into_iter().map(Group::module).collect::<Result<Vec<_>, _>>()?;
-    let layers = modules.iter().filter(|module| matches!(module.part, Part::Layer(_))).count();
-    if layers == 0 {
-        let expected = "an array of two axes, which is a layer's weight";
-        return Err(ModelError::malformed(format, "tensors", expected, "none"));
+    for group in groups {
+        let (name, tensors, place) = (group.name.clone(), group.tensors(), group.place);
+        match group.module() {
+            Ok(module) => grouped.modules.push(module),
+            Err(reason @ ModelError::Unsupported { .. }) => {
+                grouped.others.push(Other { name, tensors, place, is_module: true, reason });
+            }
+            Err(error) => return Err(error),
+        }
     }
-    if layers > LAYERS_MAX {
-        return Err(ModelError::too_large("layers", LAYERS_MAX, layers));
+    grouped.check_layers(format)?;
+    Ok(grouped)
+}
+
+impl Grouped {
+    fn check_layers(&mut self, format: Format) -> Result<(), ModelError> {
+        match self.modules.iter().filter(|module| module.layer().is_some()).count() {
+            0 if self.others.is_empty() => {
+                let expected = "an array of two axes, which is a layer's weight";
+                Err(ModelError::malformed(format, "tensors", expected, "none"))
+            }
+            0 => Err(self.others.swap_remove(0).reason),
+            layers if layers > LAYERS_MAX => {
+                Err(ModelError::too_large("layers", LAYERS_MAX, layers))
+            }
+            _ => Ok(()),
+        }
     }
-    Ok(modules)
+}
+
+/// Whether a tensor only counts, which no score depends on.
+pub(super) fn is_counter(tensor: &NamedTensor) -> bool {
+    let last = path(&tensor.name).pop().unwrap_or_default();
+    COUNTERS.contains(&last) && matches!(tensor.dims[..], [] | [1])
+}
+
+/// Where a tensor belongs.
+struct Place {
+    /// The name of its module.
+    group: String,
+    role: Role,
+    /// Whether its name says nothing about what it is.
+    is_bare: bool,
+}
+
+/// A tensor's name without what TensorFlow puts behind it, cut before its last part.
+fn split(tensor: &NamedTensor) -> (&str, &str) {
+    let name = tensor.name.strip_suffix(":0").unwrap_or(&tensor.name);
+    match name.rfind(['.', '/']) {
+        Some(at) => (&name[..at], &name[at + 1..]),
+        None => ("", name),
+    }
+}
+
+/// What the last part of a name says that the tensor is.
+fn role(tensor: &NamedTensor) -> Option<Role> {
+    let (_, last) = split(tensor);
+    ROLES.iter().find(|(known, _)| *known == last).map(|(_, role)| *role)
 }
 
 /// The module that a tensor belongs to, and what it is there.
-fn placed(tensor: &NamedTensor) -> Result<(String, Role), ModelError> {
-    let name = tensor.name.strip_suffix(":0").unwrap_or(&tensor.name);
-    let (prefix, last) = match name.rfind(['.', '/']) {
-        Some(at) => (&name[..at], &name[at + 1..]),
-        None => ("", name),
-    };
-    if let Some((_, role)) = ROLES.iter().find(|(known, _)| *known == last) {
-        return Ok((prefix.to_owned(), *role));
+fn placed(tensor: &NamedTensor, pairs: &Pairs) -> Result<Place, ModelError> {
+    let (prefix, last) = split(tensor);
+    if let Some(role) = role(tensor) {
+        return Ok(Place { group: prefix.to_owned(), role, is_bare: false });
     }
+    if let Some(weight) = pairs.weight_of(tensor) {
+        return Ok(Place { group: weight.to_owned(), role: Role::Bias, is_bare: false });
+    }
+    let name = tensor.name.strip_suffix(":0").unwrap_or(&tensor.name);
     let other = OTHERS.iter().find(|(known, _)| *known == last);
     let is_recurrent = last.starts_with("weight_ih") || last.starts_with("weight_hh");
     let reason = match other {
         Some((_, what)) => format!("it belongs to {what}"),
         None if is_recurrent => String::from("it belongs to a recurrent layer"),
-        None if tensor.dims.len() == 2 => return Ok((name.to_owned(), Role::Weight)),
+        None if tensor.dims.len() == 2 => {
+            let is_bare = !pairs.is_weight(tensor);
+            return Ok(Place { group: name.to_owned(), role: Role::Weight, is_bare });
+        }
         None => format!(
             "an array of shape {:?} is no weight, and its name does not say whose bias it is; \
-             names are P.weight and P.bias",
+             names are P.weight and P.bias, and --order LAYERS leaves out what it does not name",
             tensor.dims
         ),
     };
@@ -155,14 +273,13 @@ fn placed(tensor: &NamedTensor) -> Result<(String, Role), ModelError> {
 struct Group {
     format: Format,
     name: String,
+    place: usize,
+    is_bare: bool,
     parts: HashMap<Role, NamedTensor>,
 }
 
 impl Group {
     fn take(&mut self, role: Role, tensor: NamedTensor) -> Result<(), ModelError> {
-        if role != Role::Counter {
-            tensor.element(self.format)?;
-        }
         let name = tensor.name.clone();
         match self.parts.insert(role, tensor) {
             Some(other) => {
@@ -173,7 +290,20 @@ impl Group {
         }
     }
 
+    /// Names and dimensions of the tensors, by name.
+    fn tensors(&self) -> Vec<(String, Vec<usize>)> {
+        let tensor = |tensor: &NamedTensor| (tensor.name.clone(), tensor.dims.clone());
+        let mut tensors: Vec<_> = self.parts.values().map(tensor).collect();
+        tensors.sort();
+        tensors
+    }
+
     fn module(mut self) -> Result<Module, ModelError> {
+        let mut tensors: Vec<&NamedTensor> = self.parts.values().collect();
+        tensors.sort_by(|a, b| a.name.cmp(&b.name));
+        for tensor in tensors {
+            tensor.element(self.format)?;
+        }
         let is_norm = [Role::Mean, Role::Variance, Role::Scale, Role::Offset]
             .iter()
             .any(|role| self.parts.contains_key(role));
@@ -185,12 +315,12 @@ impl Group {
         };
         // What stands at the top, under no module's name, goes by the tensor's own.
         let name = if self.name.is_empty() { named.clone() } else { self.name };
-        Ok(Module { name, part })
+        Ok(Module { name, part, place: self.place, is_bare: self.is_bare })
     }
 
     fn layer(&mut self) -> Result<Layer, ModelError> {
         let Some(weight) = self.parts.remove(&Role::Weight) else {
-            let rest = self.parts.values().next().map_or("", |tensor| &tensor.name).to_owned();
+            let rest = self.tensors().into_iter().next().map_or_else(String::new, |(name, _)| name);
             let reason = "there is no weight beside it";
             return Err(ModelError::unsupported(rest, "tensor", reason));
         };
@@ -209,8 +339,9 @@ impl Group {
                 return Err(ModelError::unsupported(&weight.name, "tensor", reason));
             }
         }
-        let bias = self.parts.remove(&Role::Bias);
-        if let Some(bias) = &bias {
+        let mut bias = self.parts.remove(&Role::Bias);
+        if let Some(bias) = &mut bias {
+            bias.flatten_vector();
             self.check_dims(bias, None)?;
         }
         Ok(Layer { weight, bias })
@@ -230,7 +361,6 @@ impl Group {
             if is_keras { [Role::Scale, Role::Weight] } else { [Role::Weight, Role::Scale] };
         let scale = self.parts.remove(&first).or_else(|| self.parts.remove(&other));
         let offset = self.parts.remove(&Role::Offset).or_else(|| self.parts.remove(&Role::Bias));
-        self.parts.remove(&Role::Counter);
         if let Some(left) = self.parts.values().next() {
             let expected = "one scale and one offset of the norm";
             return Err(ModelError::malformed(self.format, &left.name, expected, "two"));

@@ -1,13 +1,14 @@
 //! Modules in their order, with activations between them, and which axis of weights comes first.
 
-use super::chain::{self, Orders};
-use super::modules::{Module, Part};
-use super::{Format, Layout, LoadOptions, ModelError};
-use crate::model::{Activation, Ending, Head};
+use std::collections::BTreeMap;
 
-/// How a caller says an order.
-const SAY_ORDER: &str = "name the modules in their order, as order in a model.toml or in \
-                         LoadOptions::order";
+use super::chain::{self, Orders};
+use super::clues;
+use super::left::{Left, Named};
+use super::modules::{Grouped, Module, Other, Part};
+use super::words::{is_number, words};
+use super::{Format, Layout, LoadOptions, ModelError, SAY_ORDER, shortened};
+use crate::model::{Activation, Ending, Head};
 
 /// What a file's format and its reader's caller say about its tensors.
 pub(super) struct Told<'o> {
@@ -32,89 +33,124 @@ pub(super) enum Step {
     Head(Head),
 }
 
+impl Sequence {
+    /// The modules in their order.
+    pub(super) fn named<'m>(&self, modules: &'m [Module], is_registered: bool) -> Named<'m> {
+        let named = indices(&self.steps).map(|index| &modules[index]).collect();
+        Named::new(named, self.layout, is_registered)
+    }
+}
+
+/// The modules among the steps.
+fn indices(steps: &[Step]) -> impl Iterator<Item = usize> {
+    steps.iter().filter_map(|step| match step {
+        Step::Module(index) => Some(*index),
+        _ => None,
+    })
+}
+
 /// Modules in an order, and how that was found.
 struct Arranged {
     order: Vec<usize>,
-    found: &'static str,
+    found: String,
 }
 
+/// The modules that the model is made of, the steps that the caller's order names, and what that
+/// order leaves out.
+type Chosen = (Vec<Module>, Option<Vec<Step>>, Left);
+
 impl Told<'_> {
+    /// The modules of the model, by the caller's order where there is one.
+    pub(super) fn chosen(&self, grouped: Grouped) -> Result<Chosen, ModelError> {
+        let Some(order) = &self.options.order else {
+            clues::check(self.format, &grouped)?;
+            return match grouped.others.into_iter().next() {
+                Some(other) => Err(other.reason),
+                None => {
+                    let left = Left { modules: Vec::new(), others: Vec::new() };
+                    Ok((grouped.modules, None, left))
+                }
+            };
+        };
+        let Grouped { modules, others, .. } = grouped;
+        let mut places: Vec<Option<usize>> = vec![None; modules.len()];
+        let mut chosen = 0;
+        let mut steps = Vec::with_capacity(order.len());
+        for name in order {
+            if let Some(index) = modules.iter().position(|module| module.name == *name) {
+                if places[index].is_some() {
+                    return Err(ModelError::invalid("order", format!("'{name}' once"), "it twice"));
+                }
+                places[index] = Some(chosen);
+                steps.push(Step::Module(chosen));
+                chosen += 1;
+                continue;
+            }
+            match name.parse() {
+                Ok(Ending::Activation(activation)) => steps.push(Step::Activation(activation)),
+                Ok(Ending::Head(head)) => steps.push(Step::Head(head)),
+                Err(_) => return Err(unknown(name, &modules, others)),
+            }
+        }
+        if !modules.iter().zip(&places).any(|(one, place)| place.is_some() && one.layer().is_some())
+        {
+            return Err(ModelError::invalid("order", "the name of a layer", "none"));
+        }
+        let (mut named, mut left) = (Vec::new(), Left { modules: Vec::new(), others });
+        for (module, place) in modules.into_iter().zip(places) {
+            match place {
+                Some(place) => named.push((place, module)),
+                None => left.modules.push(module),
+            }
+        }
+        named.sort_by_key(|(place, _)| *place);
+        Ok((named.into_iter().map(|(_, module)| module).collect(), Some(steps), left))
+    }
+
     /// The one sequence that all of it allows, and notes on where it is from.
     pub(super) fn sequence(
         &self,
         modules: &[Module],
+        said: Option<Vec<Step>>,
         notes: &mut Vec<String>,
     ) -> Result<Sequence, ModelError> {
-        let said =
-            self.options.order.as_ref().map(|order| self.parse(order, modules)).transpose()?;
-        let modules_said: Option<Vec<usize>> = said.as_ref().map(|steps| {
-            let module = |step: &Step| match step {
-                Step::Module(index) => Some(*index),
-                _ => None,
-            };
-            steps.iter().filter_map(module).collect()
-        });
+        let modules_said: Option<Vec<usize>> = said.as_ref().map(|steps| indices(steps).collect());
         let (layout, arranged) = self.arranged(modules, modules_said.as_deref(), notes)?;
         if modules.len() > 1 {
             notes.push(format!("order: {}", arranged.found));
         }
         let says_activations = |steps: &[Step]| steps.len() > modules.len();
         let steps = match said.filter(|steps| says_activations(steps)) {
-            Some(steps) => {
-                self.check_activations_are_said_once()?;
-                notes.push(String::from("activations: said by the caller, in the order"));
-                steps
-            }
+            Some(steps) => self.ended(steps, notes)?,
             None => self.activated(modules, &arranged.order, notes)?,
         };
         check_places(&steps)?;
         Ok(Sequence { steps, layout })
     }
 
-    /// The steps that an order names: modules first of all, then activations and heads.
-    fn parse(&self, order: &[String], modules: &[Module]) -> Result<Vec<Step>, ModelError> {
-        let mut steps = Vec::with_capacity(order.len());
-        let mut is_used = vec![false; modules.len()];
-        for name in order {
-            let module = modules.iter().position(|module| module.name == *name);
-            if let Some(index) = module {
-                if is_used[index] {
-                    return Err(ModelError::invalid("order", format!("'{name}' once"), "it twice"));
-                }
-                is_used[index] = true;
-                steps.push(Step::Module(index));
-                continue;
-            }
-            match name.parse() {
-                Ok(Ending::Activation(activation)) => steps.push(Step::Activation(activation)),
-                Ok(Ending::Head(head)) => steps.push(Step::Head(head)),
-                Err(_) => {
-                    let expected = format!("modules ({}) or activations", names(modules));
-                    return Err(ModelError::invalid("order", expected, format!("'{name}'")));
-                }
-            }
+    /// The steps of an order that names activations, and what the options say comes last.
+    fn ended(
+        &self,
+        mut steps: Vec<Step>,
+        notes: &mut Vec<String>,
+    ) -> Result<Vec<Step>, ModelError> {
+        let nothing = |what, because| {
+            Err(ModelError::invalid(what, format!("nothing, because the order {because}"), "one"))
+        };
+        if self.options.activation.is_some() {
+            return nothing("activation", "names activations");
         }
-        match is_used.iter().position(|is_used| !is_used) {
-            Some(index) => {
-                let expected = format!("every module, '{}' too", modules[index].name);
-                Err(ModelError::invalid("order", expected, format!("{} names", order.len())))
-            }
-            None => Ok(steps),
+        notes.push(String::from("activations: said by the caller, in the order"));
+        let Some(ending) = self.options.ending else { return Ok(steps) };
+        if !matches!(steps.last(), Some(Step::Module(_))) {
+            return nothing("final", "says what follows its last layer");
         }
-    }
-
-    fn check_activations_are_said_once(&self) -> Result<(), ModelError> {
-        let options = self.options;
-        let said =
-            [("activation", options.activation.is_some()), ("final", options.ending.is_some())];
-        match said.into_iter().find(|(_, is_said)| *is_said) {
-            Some((what, _)) => Err(ModelError::invalid(
-                what,
-                "nothing, because the order names activations",
-                "one",
-            )),
-            None => Ok(()),
-        }
+        notes.push(format!("final {ending}: said by the caller"));
+        steps.push(match ending {
+            Ending::Activation(activation) => Step::Activation(activation),
+            Ending::Head(head) => Step::Head(head),
+        });
+        Ok(steps)
     }
 
     /// The layout and the order that fit each other.
@@ -126,7 +162,7 @@ impl Told<'_> {
     ) -> Result<(Layout, Arranged), ModelError> {
         if let Some(layout) = self.options.layout.or(self.layout) {
             if self.options.layout.is_some() {
-                notes.push(format!("layout {}: said by the caller", layout_name(layout)));
+                notes.push(format!("layout {layout}: said by the caller"));
             }
             return Ok((layout, self.arrange(modules, said, layout)?));
         }
@@ -161,12 +197,14 @@ impl Told<'_> {
         self.check_biases(modules, layout)?;
         if let Some(order) = said {
             check_widths(modules, order, layout)?;
-            return Ok(Arranged { order: order.to_vec(), found: "said by the caller" });
+            let found = String::from("said by the caller");
+            return Ok(Arranged { order: order.to_vec(), found });
         }
         let as_stored: Vec<usize> = (0..modules.len()).collect();
         let fits = check_widths(modules, &as_stored, layout);
         if (self.is_registered || modules.len() == 1) && fits.is_ok() {
-            return Ok(Arranged { order: as_stored, found: "as registered in the file" });
+            let found = self.as_registered(modules, layout)?;
+            return Ok(Arranged { order: as_stored, found });
         }
         let layers: Option<Vec<_>> = modules.iter().map(|module| widths(module, layout)).collect();
         let Some(layers) = layers else {
@@ -174,7 +212,7 @@ impl Told<'_> {
         };
         match chain::orders(&layers) {
             Orders::One(order) => {
-                Ok(Arranged { order, found: "the only one in which widths chain" })
+                Ok(Arranged { order, found: String::from("the only one in which widths chain") })
             }
             Orders::Many(a, b) => {
                 let (a, b) = (&modules[a].name, &modules[b].name);
@@ -188,6 +226,31 @@ impl Told<'_> {
                 Err(ModelError::unsupported(shortened(list), "layers", reason))
             }
         }
+    }
+
+    /// How the order of registration, which fits, was found.
+    ///
+    /// # Errors
+    /// [`ModelError::Undeclared`] where numbers in names give another order that fits, too.
+    fn as_registered(&self, modules: &[Module], layout: Layout) -> Result<String, ModelError> {
+        let layers: Vec<&Module> =
+            modules.iter().filter(|module| module.layer().is_some()).collect();
+        let all: Vec<_> = layers.iter().filter_map(|module| widths(module, layout)).collect();
+        let registered = "as registered in the file";
+        let Orders::Many(a, b) = chain::orders(&all) else { return Ok(registered.to_owned()) };
+        let numbered = by_numbers(modules);
+        let differs = |(place, index): &(usize, &usize)| place != *index;
+        if check_widths(modules, &numbered, layout).is_ok()
+            && let Some((place, index)) = numbered.iter().enumerate().find(differs)
+        {
+            let (registered, numbered) = (&modules[place].name, &modules[*index].name);
+            return Err(self.undeclared_order(&format!(
+                "whether '{registered}' comes before '{numbered}', as it is registered, or after \
+                 it, as it is numbered"
+            )));
+        }
+        let (a, b) = (&layers[a].name, &layers[b].name);
+        Ok(format!("{registered}, where '{a}' and '{b}' fit in other orders, too; --order says it"))
     }
 
     fn undeclared_order(&self, what: &str) -> ModelError {
@@ -277,6 +340,48 @@ impl Told<'_> {
     }
 }
 
+/// The error of a name in an order that is neither a module's nor an activation's.
+fn unknown(name: &str, modules: &[Module], others: Vec<Other>) -> ModelError {
+    let is_of = |tensor: &str| {
+        tensor == name || tensor.strip_prefix(name).is_some_and(|rest| rest.starts_with(['.', '/']))
+    };
+    let known = |other: &Other| other.tensors.iter().any(|(tensor, _)| is_of(tensor));
+    match others.into_iter().find(known) {
+        Some(other) => other.reason,
+        None => {
+            let expected = format!("modules ({}) or activations", names(modules));
+            ModelError::invalid("order", expected, format!("'{name}'"))
+        }
+    }
+}
+
+/// The modules in the order of the numbers in their names, where names differ in numbers alone.
+fn by_numbers(modules: &[Module]) -> Vec<usize> {
+    let mut kinds: BTreeMap<Vec<String>, Vec<(Vec<String>, usize)>> = BTreeMap::new();
+    for (index, module) in modules.iter().enumerate() {
+        let (numbers, text): (Vec<_>, Vec<_>) = words(&module.name)
+            .into_iter()
+            .map(|word| (is_number(&word), word))
+            .partition(|(is_number, _)| *is_number);
+        // Numbers without zeros in front are larger where they are longer.
+        let number = |(_, word): (bool, String)| word.trim_start_matches('0').to_owned();
+        let numbers = numbers.into_iter().map(number).collect();
+        let text = text.into_iter().map(|(_, word)| word).collect();
+        kinds.entry(text).or_default().push((numbers, index));
+    }
+    let mut order: Vec<usize> = (0..modules.len()).collect();
+    for kind in kinds.into_values() {
+        let places: Vec<usize> = kind.iter().map(|(_, index)| *index).collect();
+        let mut kind = kind;
+        kind.sort_by_key(|(numbers, index)| {
+            let sizes = numbers.iter().map(|number| (number.len(), number.clone()));
+            (sizes.collect::<Vec<_>>(), *index)
+        });
+        places.into_iter().zip(kind).for_each(|(place, (_, index))| order[place] = index);
+    }
+    order
+}
+
 /// Inputs and outputs of a layer; `None` of a norm.
 fn widths(module: &Module, layout: Layout) -> Option<(usize, usize)> {
     match &module.part {
@@ -333,19 +438,4 @@ fn is_misfit(error: &ModelError) -> bool {
 fn names(modules: &[Module]) -> String {
     let names: Vec<&str> = modules.iter().map(|module| &module.name[..]).collect();
     shortened(names.join(", "))
-}
-
-/// A list of names that fits a line.
-fn shortened(list: String) -> String {
-    match list.char_indices().nth(200) {
-        Some((end, _)) => format!("{} ..", &list[..end]),
-        None => list,
-    }
-}
-
-fn layout_name(layout: Layout) -> &'static str {
-    match layout {
-        Layout::OutputsFirst => "outputs_first",
-        Layout::InputsFirst => "inputs_first",
-    }
 }

@@ -3,6 +3,9 @@
 use super::*;
 use crate::model::{Activation, Ending, Head};
 
+mod clues;
+mod left;
+
 /// A tensor of these dimensions; numbers count up from `first` in halves.
 fn tensor(name: &str, dims: &[usize], first: f32) -> NamedTensor {
     let count = dims.iter().product::<usize>();
@@ -81,14 +84,14 @@ fn what_nobody_says_is_not_guessed() {
 }
 
 #[test]
-fn an_order_names_every_module_once() {
+fn an_order_names_modules_once() {
     let order = ["a", "tanh", "b", "softmax"];
     let model = torch(&TWO).model(&ordered(&order), "two").unwrap();
     assert_eq!(model.layers()[0].activation(), Activation::Tanh);
     assert_eq!(model.head(), Head::Softmax);
     for (order, part) in [
-        (&["a", "relu"][..], "every module, 'b' too"),
-        (&["a", "a", "b"], "'a' once"),
+        (&["a", "a", "b"][..], "'a' once"),
+        (&["relu"], "the name of a layer, got none"),
         (&["a", "relu", "c"], "modules (a, b) or activations, got 'c'"),
         (&["relu", "a", "b"], "a layer before the activation"),
         (&["a", "relu", "tanh", "b"], "one activation after a layer"),

@@ -1,43 +1,39 @@
 //! A directory of `.npy` files.
 
-use std::fs;
-use std::path::Path;
-
 use super::Member;
-use crate::model::format::{FILE_BYTES_MAX, file};
+use crate::model::format::FILE_BYTES_MAX;
+use crate::model::format::folder::Folder;
 use crate::model::{Format, LAYERS_MAX, LoadOptions, Model, ModelError};
 
 /// The most `.npy` files that are read: a weight, a bias and an activation per layer.
 const FILES_MAX: usize = 3 * LAYERS_MAX;
 
+const EXTENSION: &str = ".npy";
+
+/// Whether the directory has files of this kind.
+pub(in crate::model::format) fn is_directory(folder: &Folder) -> Result<bool, ModelError> {
+    Ok(!names(folder)?.is_empty())
+}
+
+fn names(folder: &Folder) -> Result<Vec<String>, ModelError> {
+    folder.names(".npy files", FILES_MAX, |name| name.ends_with(EXTENSION))
+}
+
 /// Reads the `.npy` layers of a directory; other files are left alone.
 pub(in crate::model::format) fn read_directory(
-    path: &Path,
+    folder: &Folder,
     options: &LoadOptions,
 ) -> Result<Model, ModelError> {
-    let io = |error| ModelError::io(path, &error);
     let mut members = Vec::new();
     let mut total = 0;
-    for entry in fs::read_dir(path).map_err(io)? {
-        let entry = entry.map_err(io)?.path();
-        let Some(name) = entry.file_name().and_then(|name| name.to_str()?.strip_suffix(".npy"))
-        else {
-            continue;
-        };
-        if members.len() == FILES_MAX {
-            return Err(ModelError::too_large(".npy files", FILES_MAX, FILES_MAX + 1));
-        }
-        let bytes = file::read(&entry)?;
+    for file in names(folder)? {
+        let bytes = folder.open(&file)?.read()?.into_bytes();
         total += bytes.len();
         if total > FILE_BYTES_MAX {
             return Err(ModelError::too_large("bytes in .npy files", FILE_BYTES_MAX, total));
         }
-        members.push(Member { name: name.to_owned(), bytes });
+        let name = file.strip_suffix(EXTENSION).unwrap_or(&file).to_owned();
+        members.push(Member { name, bytes });
     }
-    if members.is_empty() {
-        let found = "a directory without .npy layers and without a saved_model.pb".to_owned();
-        return Err(ModelError::UnknownFormat { path: path.to_owned(), found });
-    }
-    let name = path.file_name().map_or("unnamed".into(), |name| name.to_string_lossy());
-    super::model(Format::NpyDirectory, members, &name, options)
+    super::model(Format::NpyDirectory, members, &folder.name(), options)
 }

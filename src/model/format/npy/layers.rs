@@ -3,7 +3,7 @@
 use super::Member;
 use super::array::{Array, Origin};
 use crate::model::format::numbers::transpose;
-use crate::model::{Activation, Dense, Format, Head, Model, ModelError};
+use crate::model::{Activation, Dense, Ending, Format, Head, Model, ModelError};
 
 /// Whether the name says a layer's index and what of it the array is.
 pub(super) fn is_by_convention(member: &Member) -> bool {
@@ -121,7 +121,7 @@ impl<'a> Chain<'a> {
 
     fn bias(&mut self, origin: Origin<'a>, bytes: &[u8]) -> Result<(), ModelError> {
         let array = Array::read(bytes, origin)?;
-        if array.dims.len() != 1 {
+        if !matches!(array.dims[..], [_] | [1, _] | [_, 1]) {
             return Err(origin.malformed("shape [outputs]", format!("{:?}", array.dims)));
         }
         match self.drafts.last_mut() {
@@ -143,25 +143,21 @@ impl<'a> Chain<'a> {
         if !bytes.is_empty() && !Array::read(bytes, origin)?.values.is_empty() {
             return Err(origin.malformed("no content", format!("{} bytes", bytes.len())));
         }
-        let lower = name.to_ascii_lowercase();
-        match self.drafts.last_mut() {
-            _ if name != name.to_ascii_uppercase() => {
-                Err(origin.malformed("an activation's name in upper case", name))
+        let Some(draft) = self.drafts.last_mut() else {
+            return Err(origin.malformed("a weight before the activation", "none"));
+        };
+        let ending = if name.contains(':') { None } else { name.parse().ok() };
+        match ending {
+            Some(Ending::Activation(activation)) if draft.activation.is_none() => {
+                draft.activation = Some(activation);
             }
-            None => Err(origin.malformed("a weight before the activation", "none")),
-            Some(draft) => match Activation::from_name(&lower) {
-                Some(activation) if draft.activation.is_none() => {
-                    draft.activation = Some(activation);
-                    Ok(())
-                }
-                Some(_) => Err(origin.malformed("one activation after a weight", "a second")),
-                None => {
-                    self.head = Head::from_name(&lower).filter(|head| *head != Head::Logits);
-                    let unknown = || origin.malformed("the name of an activation", name);
-                    self.head.map(|_| ()).ok_or_else(unknown)
-                }
-            },
+            Some(Ending::Activation(_)) => {
+                return Err(origin.malformed("one activation after a weight", "a second"));
+            }
+            Some(Ending::Head(head)) if head != Head::Logits => self.head = Some(head),
+            _ => return Err(origin.malformed("the name of an activation", name)),
         }
+        Ok(())
     }
 
     fn model(self) -> Result<Model, ModelError> {

@@ -7,8 +7,8 @@
 //! ```
 //!
 //! Indices are numbers, and layers come in their order. Names are those of
-//! [`Activation::name`](crate::Activation::name) in upper case; `SOFTMAX` and `LOG_SOFTMAX` as the
-//! last are the head.
+//! [`Activation::name`](crate::Activation::name), customarily in upper case; `SOFTMAX` and
+//! `LOG_SOFTMAX` as the last are the head.
 //!
 //! Where no name is of this kind, arrays are weights by name, such as `dense/kernel`: order and
 //! activations have to be said.
@@ -19,7 +19,7 @@ mod directory;
 mod layers;
 mod npz;
 
-pub(super) use directory::read_directory;
+pub(super) use directory::{is_directory, read_directory};
 pub(super) use npz::read_npz;
 
 use bytes::Bytes;

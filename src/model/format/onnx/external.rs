@@ -1,27 +1,23 @@
 //! Tensors whose numbers lie in other files of the model's own folder.
 //!
-//! A file says where, and files are hostile: a location is a path of plain names below the folder,
-//! no link is followed on the way, and what is at its end must be a regular file that has no other
-//! name. Each is opened below what was opened before it and looked at once it is open, so that
-//! nothing can be exchanged in between. Every tensor has bytes of its own: of a file no more is
-//! read than it has.
+//! A file says where, and files are hostile: a location is opened as [`inside`] says. Every tensor
+//! has bytes of its own: of a file no more is read than it has.
 //!
 //! Known keys are those of ONNX's own description, <https://onnx.ai/onnx/repo-docs/>: `location`,
 //! `offset`, `length` and `checksum`, which is not checked. Others are refused.
 
 use std::collections::HashMap;
-use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom};
-use std::path::Path;
 
 use bytes::Bytes;
 
 use super::malformed;
 use crate::model::ModelError;
 use crate::model::format::FILE_BYTES_MAX;
+use crate::model::format::folder::Folder;
 use crate::model::format::graph::proto::{
     LOCATION_EXTERNAL, ModelProto, StringEntry, TensorProto, data_type,
 };
+use crate::model::format::inside;
 use crate::model::format::numbers::element_count;
 
 /// The most names a location may consist of.
@@ -30,7 +26,7 @@ const NAMES_MAX: usize = 16;
 const LOCATION_BYTES_MAX: usize = 1024;
 
 /// Reads every tensor that lies in another file below `folder`, and says how many bytes that took.
-pub(super) fn read_into(model: &mut ModelProto, folder: &Path) -> Result<usize, ModelError> {
+pub(super) fn read_into(model: &mut ModelProto, folder: &Folder) -> Result<usize, ModelError> {
     let mut reader = Reader { folder, total: 0, read: HashMap::new() };
     let Some(graph) = &mut model.graph else { return Ok(0) };
     let attributes = graph.node.iter_mut().flat_map(|node| &mut node.attribute);
@@ -44,7 +40,7 @@ pub(super) fn read_into(model: &mut ModelProto, folder: &Path) -> Result<usize, 
 }
 
 struct Reader<'a> {
-    folder: &'a Path,
+    folder: &'a Folder,
     /// Bytes of all tensors so far.
     total: usize,
     /// Bytes that were read of each location.
@@ -82,18 +78,9 @@ impl Reader<'_> {
     }
 
     fn bytes(&mut self, place: &Place<'_>, length: usize, at: &str) -> Result<Bytes, ModelError> {
-        let path = self.folder.join(place.location);
-        let io = |error: io::Error| ModelError::io(&path, &error);
-        let names = names(place.location, at)?;
-        let mut file = match open(self.folder, &names) {
-            Ok(file) => file,
-            Err(_) if has_link(self.folder, &names) => {
-                let reason = "it is a link, or behind one, and links are not followed; copy it";
-                return Err(refuse(place.location, reason));
-            }
-            Err(error) => return Err(io(error)),
-        };
-        let size = checked_size(&file, place.location).map_err(io)??;
+        check_inside(place.location, at)?;
+        let source = self.folder.open_named(place.location, "external data")?;
+        let size = source.metadata().len();
         let end = place.offset.checked_add(length as u64);
         if end.is_none_or(|end| end > size) {
             let expected = format!("at least {length} bytes from byte {}", place.offset);
@@ -105,10 +92,7 @@ impl Reader<'_> {
             let got = format!("{read} bytes in all tensors of a file of {size}");
             return Err(malformed(at, "bytes of its own", got));
         }
-        let mut bytes = vec![0; length];
-        file.seek(SeekFrom::Start(place.offset)).map_err(io)?;
-        file.read_exact(&mut bytes).map_err(io)?;
-        Ok(Bytes::from(bytes))
+        Ok(source.read_at(place.offset, length)?.into_bytes())
     }
 }
 
@@ -145,8 +129,8 @@ impl<'a> Place<'a> {
     }
 }
 
-/// The names a location consists of, each of one folder or file.
-fn names<'a>(location: &'a str, at: &str) -> Result<Vec<&'a str>, ModelError> {
+/// Checks that a location consists of names, each of one folder or file.
+fn check_inside(location: &str, at: &str) -> Result<(), ModelError> {
     let outside = || {
         let got = format!("'{}'", location.escape_debug());
         malformed(at, "the path of a file in the model's own folder", got)
@@ -154,11 +138,9 @@ fn names<'a>(location: &'a str, at: &str) -> Result<Vec<&'a str>, ModelError> {
     if location.len() > LOCATION_BYTES_MAX {
         return Err(malformed(at, format!("{LOCATION_BYTES_MAX} bytes of path"), location.len()));
     }
-    let names: Vec<&str> = location.split('/').collect();
-    let is_plain =
-        |name: &&str| !matches!(*name, "" | "." | "..") && !name.contains(['\\', ':', '\0']);
-    let is_inside = names.len() <= NAMES_MAX && names.iter().all(is_plain);
-    if is_inside { Ok(names) } else { Err(outside()) }
+    let is_inside =
+        location.split('/').count() <= NAMES_MAX && location.split('/').all(inside::is_plain);
+    if is_inside { Ok(()) } else { Err(outside()) }
 }
 
 /// Whether the model's own file has numbers of the tensor.
@@ -178,73 +160,4 @@ fn element_bytes(kind: i32) -> Option<usize> {
         data_type::BOOL | data_type::UINT8 => Some(1),
         _ => None,
     }
-}
-
-/// The size of an open file, which must be a regular one.
-fn checked_size(file: &File, location: &str) -> io::Result<Result<u64, ModelError>> {
-    let metadata = file.metadata()?;
-    if !metadata.is_file() {
-        return Ok(Err(refuse(location, "it is no regular file")));
-    }
-    if has_other_names(&metadata) {
-        let reason = "it is a hard link, which may lead out of the model's folder; copy it";
-        return Ok(Err(refuse(location, reason)));
-    }
-    Ok(Ok(metadata.len()))
-}
-
-fn refuse(location: &str, reason: &str) -> ModelError {
-    ModelError::unsupported(location.escape_debug(), "external data", reason)
-}
-
-/// Whether a link is why a file could not be opened; for the words of the error alone.
-fn has_link(folder: &Path, names: &[&str]) -> bool {
-    let mut path = folder.to_owned();
-    names.iter().any(|name| {
-        path.push(name);
-        path.is_symlink()
-    })
-}
-
-#[cfg(unix)]
-fn has_other_names(metadata: &std::fs::Metadata) -> bool {
-    std::os::unix::fs::MetadataExt::nlink(metadata) > 1
-}
-
-#[cfg(not(unix))]
-fn has_other_names(_: &std::fs::Metadata) -> bool {
-    false
-}
-
-/// Opens a file below a folder, name by name, without following a link.
-#[cfg(unix)]
-fn open(folder: &Path, names: &[&str]) -> io::Result<File> {
-    use rustix::fs::{Mode, OFlags, open, openat};
-
-    let flags = OFlags::RDONLY | OFlags::CLOEXEC;
-    let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
-    let mut opened = open(folder, flags | OFlags::DIRECTORY, Mode::empty())?;
-    let last = names.len().saturating_sub(1);
-    for (index, name) in names.iter().enumerate() {
-        // A pipe or device must not make its reader wait before it is seen to be one.
-        let kind = if index < last { OFlags::DIRECTORY } else { OFlags::NONBLOCK | OFlags::NOCTTY };
-        opened = openat(&opened, *name, flags | OFlags::NOFOLLOW | kind, Mode::empty())?;
-    }
-    Ok(File::from(opened))
-}
-
-#[cfg(not(unix))]
-fn open(folder: &Path, names: &[&str]) -> io::Result<File> {
-    let mut path = folder.to_owned();
-    for name in names {
-        path.push(name);
-        if path.symlink_metadata()?.is_symlink() {
-            return Err(io::Error::other("links are not followed"));
-        }
-    }
-    // Whether it is a regular file is seen before it is opened, too, where that may wait.
-    if !path.symlink_metadata()?.is_file() {
-        return Err(io::Error::other("it is no regular file"));
-    }
-    File::open(path)
 }

@@ -3,11 +3,12 @@
 //! | key | value |
 //! |---|---|
 //! | `fusewire.name` | the model's name; the graph's where it is missing |
-//! | `fusewire.u8_scale` | what one step of a byte stands for; missing: what the graph implies |
+//! | `fusewire.u8_scale` | the step of a byte, or `unknown`; missing: what the graph implies |
 //! | `fusewire.labels` | JSON: one string per class; missing: none |
 
 use super::malformed;
 use crate::model::format::graph::proto::StringEntry;
+use crate::model::format::u8_scale;
 use crate::model::{Model, ModelError};
 
 const NAME: &str = "fusewire.name";
@@ -17,8 +18,8 @@ const LABELS: &str = "fusewire.labels";
 /// The entries for a model.
 pub(super) fn entries_of(model: &Model) -> serde_json::Result<Vec<StringEntry>> {
     let entry = |key: &str, value| StringEntry { key: key.to_owned(), value };
-    let mut entries =
-        vec![entry(NAME, model.name().to_owned()), entry(U8_SCALE, model.u8_scale().to_string())];
+    let mut entries = vec![entry(NAME, model.name().to_owned())];
+    entries.extend(u8_scale::to_text(model.u8_scale()).map(|text| entry(U8_SCALE, text)));
     if let Some(labels) = model.labels() {
         entries.push(entry(LABELS, serde_json::to_string(labels)?));
     }
@@ -38,8 +39,9 @@ pub(super) fn apply(entries: &[StringEntry], mut model: Model) -> Result<Model, 
         model = match key.as_str() {
             NAME => model.with_name(value.as_str()),
             U8_SCALE => {
-                let scale = value.parse().map_err(|_| malformed(key, "a number", value))?;
-                model.with_u8_scale(scale)?
+                let scale =
+                    u8_scale::of_text(value).ok_or_else(|| malformed(key, "a number", value))?;
+                model.with_u8_scale_from(scale)?
             }
             LABELS => {
                 let labels = serde_json::from_str(value)

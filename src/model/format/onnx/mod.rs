@@ -13,11 +13,11 @@ mod metadata;
 mod write;
 
 use std::fmt::Display;
-use std::path::Path;
 
 use bytes::Bytes;
 use prost::Message;
 
+use super::folder::Folder;
 use super::graph::{self, proto::ModelProto};
 use super::{Format, Model, ModelError};
 
@@ -37,7 +37,7 @@ pub(super) fn looks_like(bytes: &[u8]) -> bool {
 pub(super) fn read(
     bytes: Bytes,
     fallback_name: &str,
-    folder: Option<&Path>,
+    folder: Option<&Folder>,
 ) -> Result<Model, ModelError> {
     limits::check(&bytes)?;
     let mut file_bytes = bytes.len();
@@ -46,10 +46,39 @@ pub(super) fn read(
     if let Some(folder) = folder {
         file_bytes = file_bytes.saturating_add(external::read_into(&mut proto, folder)?);
     }
-    let model = graph::model(&proto, file_bytes, Format::Onnx)?;
+    let model = graph::model(&proto, file_bytes, Format::Onnx)
+        .map_err(|error| name_quantised(&proto, error))?;
     let named = !model.name().is_empty() && !NAMES_OF_EXPORTERS.contains(&model.name());
     let model = if named { model } else { model.with_name(fallback_name) };
     metadata::apply(&proto.metadata_props, model)
+}
+
+/// Where a graph that is refused computes with quantised numbers, that is why, whichever of its
+/// nodes it was refused at.
+fn name_quantised(proto: &ModelProto, error: ModelError) -> ModelError {
+    const REASON: &str = "export the model before quantisation";
+    let nodes = proto.graph.iter().flat_map(|graph| &graph.node);
+    let mut quantised = nodes.filter(|node| is_quantised(&node.op_type));
+    match (&error, quantised.next()) {
+        (ModelError::Unsupported { reason, .. }, Some(node)) if reason != REASON => {
+            ModelError::unsupported(&node.name, &node.op_type, REASON)
+        }
+        _ => error,
+    }
+}
+
+/// Whether an operator, of ONNX or of ONNX Runtime, computes with quantised numbers.
+fn is_quantised(op: &str) -> bool {
+    const OTHERS: [&str; 7] = [
+        "QuantizeLinear",
+        "MatMulInteger",
+        "MatMulIntegerToFloat",
+        "ConvInteger",
+        "MatMulNBits",
+        "QGemm",
+        "QAttention",
+    ];
+    ["QLinear", "DynamicQuantize"].iter().any(|start| op.starts_with(start)) || OTHERS.contains(&op)
 }
 
 fn malformed(at: impl Display, expected: impl Display, got: impl Display) -> ModelError {

@@ -7,9 +7,9 @@ use bytes::Bytes;
 use prost::Message;
 
 use super::metadata;
-use crate::model::format::file;
 use crate::model::format::graph::{Builder, Numbers, int, proto::ModelProto};
 use crate::model::format::numbers::Element;
+use crate::model::replace::replace;
 use crate::model::{Activation, Dense, Format, Model, ModelError, PerInput};
 
 /// The version of the format that came with the operators the graph is told in.
@@ -26,7 +26,8 @@ pub(in crate::model) fn save(model: &Model, path: &Path) -> Result<(), ModelErro
     check_size(4 * model.parameters())?;
     let proto = to_proto(model)?;
     check_size(proto.encoded_len())?;
-    file::replace(path, |writer| writer.write_all(&proto.encode_to_vec()))
+    replace(path, |writer| writer.write_all(&proto.encode_to_vec()))
+        .map_err(|error| ModelError::io(path, &error))
 }
 
 fn check_size(bytes: usize) -> Result<(), ModelError> {

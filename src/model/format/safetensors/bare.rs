@@ -5,15 +5,10 @@ use safetensors::tensor::{Metadata, TensorInfo};
 
 use super::element;
 use crate::model::format::named::{Kind, NamedTensor, NamedTensors};
-use crate::model::{Format, Layout, LoadOptions, Model, ModelError};
+use crate::model::{Format, Layout};
 
-/// The model of tensors by name; the payload is as long as the header says.
-pub(super) fn model(
-    header: &Metadata,
-    payload: &Bytes,
-    fallback_name: &str,
-    options: &LoadOptions,
-) -> Result<Model, ModelError> {
+/// The tensors by name; the payload is as long as the header says.
+pub(super) fn tensors(header: &Metadata, payload: &Bytes) -> NamedTensors {
     let format = header.metadata().as_ref().and_then(|metadata| metadata.get("format"));
     let is_torch = format.is_some_and(|format| format == "pt");
     let names = header.offset_keys();
@@ -21,13 +16,12 @@ pub(super) fn model(
         let info = header.info(&name)?;
         Some(tensor(name, info, payload))
     });
-    let named = NamedTensors {
+    NamedTensors {
         format: Format::Safetensors,
         tensors: tensors.collect(),
         is_registered: false,
         layout: is_torch.then_some(Layout::OutputsFirst),
-    };
-    named.model(options, fallback_name)
+    }
 }
 
 fn tensor(name: String, info: &TensorInfo, payload: &Bytes) -> NamedTensor {

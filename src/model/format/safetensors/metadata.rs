@@ -12,8 +12,11 @@ pub(super) const U8_SCALE: &str = "fusewire.u8_scale";
 pub(super) const HEAD: &str = "fusewire.head";
 pub(super) const LABELS: &str = "fusewire.labels";
 
+pub(super) const CHECKSUM: &str = "fusewire.checksum";
+
 /// Every key of version 1.
-pub(super) const KEYS: [&str; 7] = [VERSION, NAME, LAYERS, TRANSFORM, U8_SCALE, HEAD, LABELS];
+pub(super) const KEYS: [&str; 8] =
+    [VERSION, NAME, LAYERS, TRANSFORM, U8_SCALE, HEAD, LABELS, CHECKSUM];
 
 /// One layer: the names of its tensors and what follows them.
 #[derive(Debug, Serialize, Deserialize)]
@@ -28,6 +31,11 @@ pub(super) struct LayerEntry {
 }
 
 impl LayerEntry {
+    /// The names of the layer's tensors.
+    pub(super) fn tensors(&self) -> impl Iterator<Item = &String> {
+        std::iter::once(&self.weight).chain(&self.bias)
+    }
+
     /// The layer's activation, or what is wrong with its name or parameters: expected, got.
     pub(super) fn to_activation(&self) -> Result<Activation, (String, String)> {
         let Some(activation) = Activation::from_name(&self.activation) else {

@@ -1,13 +1,18 @@
 //! Reading safetensors: every size is checked against the bytes that are there.
 
 use std::collections::{HashMap, HashSet};
+use std::ops::Range;
 
-use bytes::Bytes;
 use safetensors::tensor::Metadata;
 use serde::de::DeserializeOwned;
 
+use super::checksum::Checksum;
 use super::metadata::{self, LayerEntry, TransformEntry};
 use super::{bare, element};
+use crate::model::format::file::Contents;
+use crate::model::format::named::NamedTensors;
+use crate::model::format::numbers::Element;
+use crate::model::format::u8_scale;
 use crate::model::weights::Weights;
 use crate::model::{Dense, Format, Head, LoadOptions, Model, ModelError};
 
@@ -23,24 +28,42 @@ pub(in crate::model::format) fn looks_like(bytes: &[u8]) -> bool {
 
 /// Reads a model; `fallback_name` names it where the file does not.
 pub(in crate::model::format) fn read(
-    bytes: Bytes,
+    contents: &Contents,
     fallback_name: &str,
     options: &LoadOptions,
 ) -> Result<Model, ModelError> {
-    let (header, payload) = split(&bytes)?;
+    let (header, payload) = parts(contents)?;
+    match own_metadata(&header)? {
+        Some(metadata) => {
+            options.check_states_itself(Format::Safetensors)?;
+            File { header: &header, contents, payload, metadata }.model(fallback_name)
+        }
+        None => {
+            let payload = contents.bytes().slice(payload);
+            bare::tensors(&header, &payload).model(options, fallback_name)
+        }
+    }
+}
+
+/// The tensors of a file of weights by name.
+pub(in crate::model::format) fn tensors(contents: &Contents) -> Result<NamedTensors, ModelError> {
+    let (header, payload) = parts(contents)?;
+    match own_metadata(&header)? {
+        Some(_) => Err(malformed("__metadata__", "weights by name alone", "a whole model")),
+        None => Ok(bare::tensors(&header, &contents.bytes().slice(payload))),
+    }
+}
+
+/// The header, and where the payload is, once it is known to be as long as the header says.
+fn parts(contents: &Contents) -> Result<(Metadata, Range<usize>), ModelError> {
+    let bytes = contents.bytes();
+    let (header, payload) = split(bytes)?;
     let header: Metadata = serde_json::from_slice(header)
         .map_err(|error| malformed("header", "a safetensors header", error))?;
     if header.data_len() != payload.len() {
         return Err(malformed("payload", bytes_of(header.data_len()), bytes_of(payload.len())));
     }
-    let payload = bytes.slice_ref(payload);
-    match own_metadata(&header)? {
-        Some(metadata) => {
-            options.check_states_itself(Format::Safetensors)?;
-            File { header: &header, payload, metadata }.model(fallback_name)
-        }
-        None => bare::model(&header, &payload, fallback_name, options),
-    }
+    Ok((header, bytes.len() - payload.len()..bytes.len()))
 }
 
 fn split(bytes: &[u8]) -> Result<(&[u8], &[u8]), ModelError> {
@@ -76,7 +99,9 @@ fn own_metadata(header: &Metadata) -> Result<Option<&HashMap<String, String>>, M
 
 struct File<'a> {
     header: &'a Metadata,
-    payload: Bytes,
+    contents: &'a Contents,
+    /// Where the payload is in them.
+    payload: Range<usize>,
     metadata: &'a HashMap<String, String>,
 }
 
@@ -88,9 +113,9 @@ impl File<'_> {
             model = model.with_transform(transform.to_transform())?;
         }
         if let Some(scale) = self.metadata.get(metadata::U8_SCALE) {
-            let number =
-                scale.parse().map_err(|_| malformed(metadata::U8_SCALE, "a number", scale))?;
-            model = model.with_u8_scale(number)?;
+            let scale = u8_scale::of_text(scale)
+                .ok_or_else(|| malformed(metadata::U8_SCALE, "a number", scale))?;
+            model = model.with_u8_scale_from(scale)?;
         }
         match self.json(metadata::LABELS)? {
             Some(labels) => model.with_labels(labels),
@@ -115,6 +140,7 @@ impl File<'_> {
             .json(metadata::LAYERS)?
             .ok_or_else(|| malformed("__metadata__", metadata::LAYERS, "a file without it"))?;
         self.check_each_tensor_is_used_once(&entries)?;
+        self.check_sum(&entries)?;
         entries.iter().enumerate().map(|(index, entry)| self.layer(index, entry)).collect()
     }
 
@@ -122,7 +148,7 @@ impl File<'_> {
     /// file says something this version does not know.
     fn check_each_tensor_is_used_once(&self, entries: &[LayerEntry]) -> Result<(), ModelError> {
         let mut used = HashSet::new();
-        for name in entries.iter().flat_map(|e| std::iter::once(&e.weight).chain(&e.bias)) {
+        for name in entries.iter().flat_map(LayerEntry::tensors) {
             if !used.insert(name) {
                 return Err(malformed(metadata::LAYERS, "each tensor once", name));
             }
@@ -131,6 +157,23 @@ impl File<'_> {
             Some(name) => Err(malformed(metadata::LAYERS, "every tensor in a layer", name)),
             None => Ok(()),
         }
+    }
+
+    /// Compares what decides the scores with the checksum that the file states, where it does.
+    fn check_sum(&self, entries: &[LayerEntry]) -> Result<(), ModelError> {
+        let Some(stated) = self.metadata.get(metadata::CHECKSUM) else { return Ok(()) };
+        let mut sum = Checksum::of_metadata(|key| self.metadata.get(key).map(String::as_str));
+        for name in entries.iter().flat_map(LayerEntry::tensors) {
+            let (shape, _, range) = self.find(name)?;
+            sum.add(shape, &self.contents.crc(range));
+        }
+        let sum = sum.to_string();
+        if *stated == sum {
+            return Ok(());
+        }
+        let expected = format!("the contents' own, {sum}");
+        let got = format!("{stated:.20}; the file is damaged, or was changed since it was saved");
+        Err(malformed(metadata::CHECKSUM, expected, got))
     }
 
     fn layer(&self, index: usize, entry: &LayerEntry) -> Result<Dense, ModelError> {
@@ -152,6 +195,16 @@ impl File<'_> {
     }
 
     fn tensor(&self, name: &str) -> Result<(&[usize], Weights), ModelError> {
+        let (shape, element, range) = self.find(name)?;
+        let weights = element.weights(self.contents.bytes().slice(range.clone()));
+        if element == Element::F32 && self.contents.is_finite(range) {
+            return Ok((shape, weights.known_finite()));
+        }
+        Ok((shape, weights))
+    }
+
+    /// The shape of a tensor, its element, and where its bytes are.
+    fn find(&self, name: &str) -> Result<(&[usize], Element, Range<usize>), ModelError> {
         let at = format!("tensor '{name}'");
         let Some(info) = self.header.info(name) else {
             return Err(malformed(at, "a tensor of the file", "none of this name"));
@@ -161,7 +214,8 @@ impl File<'_> {
         let (start, end) = info.data_offsets;
         // The header's own check made offsets contiguous and sizes match shapes; ours, that the
         // last offset is the payload's length.
-        Ok((&info.shape, element.weights(self.payload.slice(start..end))))
+        let range = self.payload.start + start..self.payload.start + end;
+        Ok((&info.shape, element, range))
     }
 }
 

@@ -3,16 +3,22 @@
 use std::io::{self, Write};
 use std::path::Path;
 
+use crc32fast::Hasher;
 use safetensors::tensor::{Dtype, TensorInfo};
 use serde_json::{Map, Value, json};
 
+use super::checksum::Checksum;
 use super::metadata::{self, LayerEntry, TransformEntry, parameters_of};
-use crate::model::format::file;
+use crate::model::format::u8_scale;
+use crate::model::replace::replace;
 use crate::model::{Dense, Model, ModelError};
+
+/// Numbers that are turned into bytes at once.
+const NUMBERS_AT_ONCE: usize = 1024;
 
 /// Writes `model` to a file; one that is there already is replaced.
 pub(in crate::model) fn save(model: &Model, path: &Path) -> Result<(), ModelError> {
-    file::replace(path, |writer| write(model, writer))
+    replace(path, |writer| write(model, writer)).map_err(|error| ModelError::io(path, &error))
 }
 
 fn write(model: &Model, writer: &mut impl Write) -> io::Result<()> {
@@ -28,7 +34,26 @@ fn write(model: &Model, writer: &mut impl Write) -> io::Result<()> {
 }
 
 fn write_numbers(numbers: &[f32], writer: &mut impl Write) -> io::Result<()> {
-    numbers.iter().try_for_each(|number| writer.write_all(&number.to_le_bytes()))
+    let mut bytes = Vec::with_capacity(4 * NUMBERS_AT_ONCE);
+    numbers.chunks(NUMBERS_AT_ONCE).try_for_each(|numbers| {
+        bytes.clear();
+        bytes.extend(numbers.iter().flat_map(|number| number.to_le_bytes()));
+        writer.write_all(&bytes)
+    })
+}
+
+/// A checksum of whatever is written to it.
+struct Summed(Hasher);
+
+impl Write for Summed {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.update(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// Name, shape and numbers of every tensor, in the order of the file.
@@ -49,7 +74,7 @@ fn bias_name(index: usize) -> String {
     format!("{index}.bias")
 }
 
-fn header(model: &Model) -> serde_json::Result<Map<String, Value>> {
+fn header(model: &Model) -> io::Result<Map<String, Value>> {
     let mut header = Map::new();
     header.insert(String::from("__metadata__"), Value::Object(metadata_of(model)?));
     let mut start = 0;
@@ -62,7 +87,7 @@ fn header(model: &Model) -> serde_json::Result<Map<String, Value>> {
     Ok(header)
 }
 
-fn metadata_of(model: &Model) -> serde_json::Result<Map<String, Value>> {
+fn metadata_of(model: &Model) -> io::Result<Map<String, Value>> {
     let layers: Vec<LayerEntry> = model.layers().iter().enumerate().map(layer_entry).collect();
     let mut map = Map::new();
     let mut insert = |key: &str, value: String| map.insert(key.to_owned(), json!(value));
@@ -73,12 +98,26 @@ fn metadata_of(model: &Model) -> serde_json::Result<Map<String, Value>> {
         let transform = TransformEntry::of(model.transform());
         insert(metadata::TRANSFORM, serde_json::to_string(&transform)?);
     }
-    insert(metadata::U8_SCALE, model.u8_scale().to_string());
+    if let Some(scale) = u8_scale::to_text(model.u8_scale()) {
+        insert(metadata::U8_SCALE, scale);
+    }
     insert(metadata::HEAD, model.head().name().to_owned());
     if let Some(labels) = model.labels() {
         insert(metadata::LABELS, serde_json::to_string(labels)?);
     }
+    let sum = checksum(model, &map)?.to_string();
+    map.insert(metadata::CHECKSUM.to_owned(), json!(sum));
     Ok(map)
+}
+
+fn checksum(model: &Model, metadata: &Map<String, Value>) -> io::Result<Checksum> {
+    let mut sum = Checksum::of_metadata(|key| metadata.get(key).and_then(Value::as_str));
+    for (_, shape, numbers) in tensors(model) {
+        let mut bytes = Summed(Hasher::new());
+        write_numbers(numbers, &mut bytes)?;
+        sum.add(&shape, &bytes.0);
+    }
+    Ok(sum)
 }
 
 fn layer_entry((index, layer): (usize, &Dense)) -> LayerEntry {

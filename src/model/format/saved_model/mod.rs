@@ -34,14 +34,14 @@ mod tests;
 mod variables;
 
 use std::fmt::Display;
-use std::path::Path;
 
+use super::folder::Folder;
 use super::graph::Builder;
 use super::{Format, Model, ModelError};
 use body::Library;
 use bundle::Bundle;
 use calls::Calls;
-use files::{Files, Folder};
+use files::Files;
 use limits::{Decoder, META_GRAPH, SAVED_MODEL};
 use lower::Lowering;
 #[cfg(feature = "testing")]
@@ -57,9 +57,8 @@ pub(super) const FILE: &str = "saved_model.pb";
 const SERVE: &str = "serve";
 
 /// Reads the model of a folder.
-pub(super) fn read_directory(path: &Path) -> Result<Model, ModelError> {
-    let name = path.file_name().map_or("unnamed".into(), |name| name.to_string_lossy());
-    read(&Folder(path), &name)
+pub(super) fn read_directory(folder: &Folder) -> Result<Model, ModelError> {
+    read(folder, &folder.name())
 }
 
 /// Reads a model from its files, under a name of the caller's.

@@ -4,10 +4,11 @@ use std::collections::HashMap;
 
 use bytes::Bytes;
 
+use super::malformed;
+use super::state::{self, State};
 use super::storage::Storages;
-use super::{malformed, state};
 use crate::model::format::pickle::{Pickle, Reader, StorageRef, StorageType, Value};
-use crate::model::{Format, LoadOptions, Model, ModelError};
+use crate::model::{Format, ModelError};
 
 /// The number that such a file begins with, as a pickle stores it.
 const MAGIC: &[u8; 10] = b"\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19";
@@ -22,19 +23,15 @@ pub(in crate::model::format) fn looks_like(bytes: &[u8]) -> bool {
     start.first() == Some(&0x80) && start.windows(MAGIC.len()).any(|window| window == MAGIC)
 }
 
-/// Reads the model of a file that begins with the magic number.
-pub(in crate::model::format) fn read(
-    bytes: Bytes,
-    fallback_name: &str,
-    options: &LoadOptions,
-) -> Result<Model, ModelError> {
-    let mut parts = Parts { bytes: &bytes, position: 0 };
+/// What the state_dict of a file that begins with the magic number holds.
+pub(super) fn read(bytes: &Bytes) -> Result<State, ModelError> {
+    let mut parts = Parts { bytes, position: 0 };
     parts.preamble()?;
     let pickle = parts.pickle("data")?;
     let keys = parts.pickle("storage keys")?;
     let mut raw = Raw { storages: HashMap::new(), bytes_read: 0 };
-    raw.find(&bytes, parts.position, &pickle, &keys)?;
-    state::model(&pickle, &mut raw, options, fallback_name)
+    raw.find(bytes, parts.position, &pickle, &keys)?;
+    state::read(&pickle, &mut raw)
 }
 
 /// Pickles one after another.

@@ -22,11 +22,40 @@ mod zipped;
 
 use std::fmt::Display;
 
-pub(super) use legacy::{looks_like as looks_like_legacy, read as read_legacy};
-pub(super) use zipped::read as read_zip;
+use bytes::Bytes;
 
 use super::Format;
-use crate::model::ModelError;
+use super::named::NamedTensors;
+use crate::model::{LoadOptions, Model, ModelError};
+pub(super) use legacy::looks_like as looks_like_legacy;
+
+/// Reads the model of a zip that holds a `data.pkl`.
+pub(super) fn read_zip(
+    bytes: &[u8],
+    fallback_name: &str,
+    options: &LoadOptions,
+) -> Result<Model, ModelError> {
+    zipped::read(bytes)?.model(options, fallback_name)
+}
+
+/// Reads the model of a file that [`looks_like_legacy`].
+pub(super) fn read_legacy(
+    bytes: &Bytes,
+    fallback_name: &str,
+    options: &LoadOptions,
+) -> Result<Model, ModelError> {
+    legacy::read(bytes)?.model(options, fallback_name)
+}
+
+/// The tensors of a zip that holds a `data.pkl`.
+pub(super) fn tensors_of_zip(bytes: &[u8]) -> Result<NamedTensors, ModelError> {
+    Ok(zipped::read(bytes)?.tensors)
+}
+
+/// The tensors of a file that [`looks_like_legacy`].
+pub(super) fn tensors_of_legacy(bytes: &Bytes) -> Result<NamedTensors, ModelError> {
+    Ok(legacy::read(bytes)?.tensors)
+}
 
 fn malformed(at: impl Display, expected: impl Display, got: impl Display) -> ModelError {
     ModelError::malformed(Format::TorchStateDict, at, expected, got)

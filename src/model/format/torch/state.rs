@@ -4,20 +4,36 @@ use std::collections::HashSet;
 
 use super::malformed;
 use super::storage::{Gatherer, Storages};
-use crate::model::format::named::{Kind, NamedTensor, NamedTensors};
+use crate::model::format::named::{Kind, NamedTensor, NamedTensors, says_adapter};
 use crate::model::format::pickle::{Id, Pickle, Value};
 use crate::model::{Format, Layout, LoadOptions, Model, ModelError};
 
 /// Where checkpoints hold the state_dict of their model.
 const KEYS: [&str; 4] = ["state_dict", "model_state_dict", "model", "net"];
 
-/// The model of a pickled state_dict or checkpoint.
-pub(super) fn model(
-    pickle: &Pickle<'_>,
-    storages: &mut dyn Storages,
-    options: &LoadOptions,
-    fallback_name: &str,
-) -> Result<Model, ModelError> {
+/// The tensors of a state_dict, and a note where it is part of a checkpoint.
+pub(super) struct State {
+    pub(super) tensors: NamedTensors,
+    note: Option<String>,
+}
+
+impl State {
+    /// The model that the tensors and the caller's options are.
+    pub(super) fn model(
+        self,
+        options: &LoadOptions,
+        fallback_name: &str,
+    ) -> Result<Model, ModelError> {
+        let model = self.tensors.model(options, fallback_name)?;
+        Ok(match self.note {
+            Some(note) => model.with_note(note),
+            None => model,
+        })
+    }
+}
+
+/// What a pickled state_dict or checkpoint holds.
+pub(super) fn read(pickle: &Pickle<'_>, storages: &mut dyn Storages) -> Result<State, ModelError> {
     let (entries, key) = state_dict(pickle)?;
     let mut gatherer = Gatherer::new(storages);
     let mut names = HashSet::new();
@@ -32,17 +48,47 @@ pub(super) fn model(
         }
         tensors.push(tensor(pickle, name, *value, &mut gatherer)?);
     }
-    let named = NamedTensors {
+    let tensors = NamedTensors {
         format: Format::TorchStateDict,
         tensors,
         is_registered: true,
         layout: Some(Layout::OutputsFirst),
     };
-    let model = named.model(options, fallback_name)?;
-    Ok(match key {
-        Some(key) => model.with_note(format!("a checkpoint; the model is what '{key}' holds")),
-        None => model,
-    })
+    let note = key.map(|key| beside(pickle, key)).transpose()?;
+    Ok(State { tensors, note })
+}
+
+/// A note on which part of a checkpoint is its model, and on what else there is.
+///
+/// # Errors
+/// [`ModelError::Unsupported`] where something else changes the model's layers.
+fn beside(pickle: &Pickle<'_>, model: &str) -> Result<String, ModelError> {
+    let mut note = format!("a checkpoint; the model is what '{model}' holds");
+    let Value::Dict(entries) = pickle.get(pickle.root()) else { return Ok(note) };
+    let is_other = |(key, _): &&(Id, Id)| pickle.text(*key) != Some(model);
+    let others: Vec<(Id, Id)> = entries.iter().filter(is_other).copied().collect();
+    let mut networks = others.clone();
+    networks.retain(|(_, value)| match pickle.get(*value) {
+        Value::Dict(entries) => holds_tensors(pickle, entries),
+        _ => false,
+    });
+    for (key, value) in &networks {
+        let Value::Dict(entries) = pickle.get(*value) else { continue };
+        let names = entries.iter().map(|(name, _)| name).chain([key]);
+        if let Some(name) =
+            names.filter_map(|name| pickle.text(*name)).find(|name| says_adapter(name))
+        {
+            let reason = "it belongs to an adapter of the model's layers; merge it before saving";
+            return Err(ModelError::unsupported(name.escape_debug(), "tensor", reason));
+        }
+    }
+    if !others.is_empty() {
+        note += &format!("; left out: {}", keys_of(pickle, &others));
+    }
+    if !networks.is_empty() {
+        note += &format!("; tensors by name are in {}, too", keys_of(pickle, &networks));
+    }
+    Ok(note)
 }
 
 type Entries = [(Id, Id)];
@@ -67,7 +113,8 @@ fn state_dict<'p>(
         [one] => Ok(*one),
         [] => {
             let expected = format!("tensors by name, or a state_dict under {}", KEYS.join(", "));
-            Err(malformed("pickle", expected, keys_of(pickle, entries)))
+            let got = format!("a dictionary of {}", keys_of(pickle, entries));
+            Err(malformed("pickle", expected, got))
         }
         several => {
             let keys: Vec<_> = several.iter().filter_map(|(_, key)| *key).collect();
@@ -84,7 +131,7 @@ fn holds_tensors(pickle: &Pickle<'_>, entries: &Entries) -> bool {
     entries.iter().any(|(_, value)| matches!(pickle.get(*value), Value::Tensor(_)))
 }
 
-/// The first keys of a dictionary, for errors.
+/// The first keys of a dictionary, for errors and notes.
 fn keys_of(pickle: &Pickle<'_>, entries: &Entries) -> String {
     let key = |(key, _): &(Id, Id)| match pickle.get(*key) {
         Value::Text(text) => {
@@ -95,7 +142,7 @@ fn keys_of(pickle: &Pickle<'_>, entries: &Entries) -> String {
     };
     let keys: Vec<String> = entries.iter().take(8).map(key).collect();
     let more = if entries.len() > keys.len() { ", .." } else { "" };
-    format!("a dictionary of {}{more}", keys.join(", "))
+    format!("{}{more}", keys.join(", "))
 }
 
 fn tensor(

@@ -4,23 +4,20 @@ use std::collections::HashMap;
 
 use bytes::Bytes;
 
+use super::malformed;
+use super::state::{self, State};
 use super::storage::Storages;
-use super::{malformed, state};
 use crate::model::format::archive::{Archive, member_names};
 use crate::model::format::pickle::{Reader, StorageRef};
-use crate::model::{Format, LoadOptions, Model, ModelError};
+use crate::model::{Format, ModelError};
 
 /// The most members: a storage for every tensor of a checkpoint.
 const MEMBERS_MAX: usize = 1 << 16;
 
 const PICKLE: &str = "data.pkl";
 
-/// Reads the model of a zip that holds a `data.pkl`.
-pub(in crate::model::format) fn read(
-    bytes: &[u8],
-    fallback_name: &str,
-    options: &LoadOptions,
-) -> Result<Model, ModelError> {
+/// What the state_dict of a zip with a `data.pkl` holds.
+pub(super) fn read(bytes: &[u8]) -> Result<State, ModelError> {
     let archive = Archive::open(bytes, Format::TorchStateDict, MEMBERS_MAX)?;
     let names = member_names(bytes).unwrap_or_default();
     let root = |name: &String| {
@@ -36,7 +33,7 @@ pub(in crate::model::format) fn read(
     members.check_byte_order()?;
     let pickle = members.member(PICKLE)?;
     let reader = Reader { format: Format::TorchStateDict, source: PICKLE, objects: false };
-    state::model(&reader.read(&pickle)?, &mut members, options, fallback_name)
+    state::read(&reader.read(&pickle)?, &mut members)
 }
 
 struct Members<'a> {

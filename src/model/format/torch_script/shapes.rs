@@ -208,7 +208,18 @@ fn same(tape: &mut Tape, name: &str, call: &Arguments) -> Result<Value, ModelErr
     let Some(Value::Computed(of)) = call.values.first() else {
         return Err(call.refuse("it must be called with a tensor first"));
     };
+    if casts(name, call) {
+        tape.cast(*of);
+    }
     tape.again(call, *of, name == "clone").map(Value::Computed)
+}
+
+/// Whether `to` or `type_as` changes the type, and not the device alone.
+fn casts(name: &str, call: &Arguments) -> bool {
+    let is_type = |value: &Value| matches!(value, Value::Int(_) | Value::Constant(_));
+    let is_stated = call.values.iter().skip(1).any(is_type);
+    let is_named = call.keywords.iter().any(|(name, value)| **name == *"dtype" && is_type(value));
+    matches!(name, "to" | "type_as") && (is_stated || is_named)
 }
 
 /// Refuses `to` a type that rounds, which stands first, second after a device, or by its name, or

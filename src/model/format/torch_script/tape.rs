@@ -8,7 +8,7 @@ use super::constant::{Constant, Key, Storages};
 use super::value::Value;
 use crate::model::format::graph::proto::AttributeProto;
 use crate::model::format::graph::{Builder, Numbers};
-use crate::model::{Activation, Format, LAYERS_MAX, Model, ModelError};
+use crate::model::{Activation, Format, LAYERS_MAX, Model, ModelError, U8Scale};
 
 /// The most operators that are told: a layer takes five or six.
 const NODES_MAX: usize = 32 * LAYERS_MAX;
@@ -22,6 +22,8 @@ struct Computed {
     width: Option<usize>,
     /// Whether it is known to be `[rows, values]`.
     is_matrix: bool,
+    /// Whether its values are the input's, in whatever shape.
+    is_input: bool,
     form: Form,
     /// The memory it lies in, which other tensors may look at, too.
     memory: usize,
@@ -52,6 +54,8 @@ pub(super) struct Tape<'a> {
     filled: HashMap<(usize, i64), String>,
     told: usize,
     notes: Vec<&'static str>,
+    /// Whether the code casts its input to floats.
+    casts_input: bool,
 }
 
 impl<'a> Tape<'a> {
@@ -62,6 +66,7 @@ impl<'a> Tape<'a> {
             name: builder.input(),
             width: None,
             is_matrix: false,
+            is_input: true,
             form: Form::Any,
             memory: 0,
             changes: 0,
@@ -76,12 +81,19 @@ impl<'a> Tape<'a> {
             filled: HashMap::new(),
             told: 0,
             notes: Vec::new(),
+            casts_input: false,
         }
     }
 
     /// The model that the tape computes as number `output`.
     pub(super) fn finish(self, output: usize) -> Result<Model, ModelError> {
-        let model = self.builder.finish(&self.computed[output].name)?;
+        let mut model = self.builder.finish(&self.computed[output].name)?;
+        if self.casts_input && model.u8_scale() == U8Scale::Assumed {
+            model = model.with_u8_scale_from(U8Scale::Unknown)?.with_note(
+                "the code casts its input to floats: whether it takes bytes or values from 0 to 1 \
+                 is unknown",
+            );
+        }
         Ok(self.notes.into_iter().fold(model, Model::with_note))
     }
 
@@ -125,9 +137,7 @@ impl<'a> Tape<'a> {
     ) -> Result<usize, ModelError> {
         self.tell()?;
         let name = self.builder.node(&call.place(), op, inputs, attributes);
-        let memory = self.new_memory();
-        let computed = Computed { name, form: Form::Any, memory, ..self.computed[of].clone() };
-        Ok(self.push(computed))
+        Ok(self.push_written(of, name))
     }
 
     pub(super) fn activation(
@@ -139,9 +149,7 @@ impl<'a> Tape<'a> {
         let x = self.name(call, of)?;
         self.tell()?;
         let name = self.builder.activation(&call.place(), &x, activation);
-        let memory = self.new_memory();
-        let computed = Computed { name, form: Form::Any, memory, ..self.computed[of].clone() };
-        Ok(Value::Computed(self.push(computed)))
+        Ok(Value::Computed(self.push_written(of, name)))
     }
 
     /// The same tensor once more: in the same memory, or in one of its own.
@@ -161,6 +169,12 @@ impl<'a> Tape<'a> {
     pub(super) fn share(&mut self, id: usize, of: usize) {
         let (memory, changes) = (self.computed[of].memory, self.computed[of].changes);
         (self.computed[id].memory, self.computed[id].changes) = (memory, changes);
+        self.computed[id].is_input = self.computed[of].is_input;
+    }
+
+    /// Notes a cast of `id` to floats.
+    pub(super) fn cast(&mut self, id: usize) {
+        self.casts_input |= self.computed[id].is_input;
     }
 
     /// Says what rows of `id` are: of this many values, where known, and in one axis or not.
@@ -263,6 +277,13 @@ impl<'a> Tape<'a> {
     fn new_memory(&mut self) -> usize {
         self.changes.push(0);
         self.changes.len() - 1
+    }
+
+    /// Puts a tensor on the tape that an operator writes, shaped as `of` is.
+    fn push_written(&mut self, of: usize, name: String) -> usize {
+        let (memory, form) = (self.new_memory(), Form::Any);
+        let shaped = self.computed[of].clone();
+        self.push(Computed { name, is_input: false, form, memory, ..shaped })
     }
 
     /// Puts a tensor on the tape as it is now.

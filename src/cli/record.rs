@@ -1,37 +1,50 @@
 //! Records on the screen and in files.
 
-use std::fs;
 use std::io::Write;
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 
-use super::super::output;
-use crate::bench::record::{Record, Section, Table};
+use super::output;
+use crate::bench::record::{Record, RecordFolder, Section, Table};
 
-/// Makes the directory that a record will be written to, before it is taken.
-pub(super) fn make(directory: &Path) -> Result<()> {
-    fs::create_dir_all(directory).with_context(|| directory.display().to_string())
+/// The folder that `--out` names, found fit before the experiment runs.
+pub(super) fn folder(directory: Option<&Path>) -> Result<Option<RecordFolder>> {
+    Ok(directory.map(RecordFolder::open).transpose()?)
+}
+
+/// Writes a record's files into the folder, and what `show` writes in any case: a folder that
+/// cannot be written to costs no figure.
+pub(super) fn keep(
+    out: &mut dyn Write,
+    folder: Option<RecordFolder>,
+    record: &Record,
+    json: bool,
+    show: impl FnOnce(&mut dyn Write) -> Result<()>,
+) -> Result<()> {
+    let kept = folder.map(|folder| folder.keep(record)).transpose();
+    let shown = show(out).and_then(|()| {
+        if let (Ok(Some(directory)), false) = (&kept, json) {
+            writeln!(out, "\n{}", directory.join("report.html").display())?;
+        }
+        Ok(out.flush()?)
+    });
+    // A reader that has seen enough is no reason to keep quiet about files that are missing.
+    kept?;
+    shown
 }
 
 /// Writes a record's files where they are wanted, and the record itself as text or JSON.
 pub(super) fn give(
     out: &mut dyn Write,
+    folder: Option<RecordFolder>,
     record: &Record,
-    directory: Option<&Path>,
     json: bool,
 ) -> Result<()> {
-    if let Some(directory) = directory {
-        record.write(directory)?;
-    }
-    if json {
-        return output::json(out, record);
-    }
-    write_text(out, record)?;
-    if let Some(directory) = directory {
-        writeln!(out, "\n{}", directory.join("report.html").display())?;
-    }
-    Ok(())
+    keep(out, folder, record, json, |out| match json {
+        true => output::json(out, record),
+        false => write_text(out, record),
+    })
 }
 
 fn write_text(out: &mut dyn Write, record: &Record) -> Result<()> {
