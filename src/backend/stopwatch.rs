@@ -11,9 +11,8 @@ use super::{BackendError, ExecutionContext};
 
 /// Ticks in a limit.
 const TICKS: u32 = 16;
-/// The shortest and the longest tick.
+/// The shortest tick.
 pub(crate) const TICK_MIN: Duration = Duration::from_millis(1);
-const TICK_MAX: Duration = Duration::from_millis(20);
 /// A gap is longer than this part of the limit.
 const GAP: u32 = 8;
 
@@ -27,9 +26,9 @@ pub(crate) struct Stopwatch {
 }
 
 impl Stopwatch {
-    /// Begins to count at `now`, for a limit of this length.
-    pub(crate) fn new(limit: Duration, now: Duration) -> Stopwatch {
-        let tick = (limit / TICKS).clamp(TICK_MIN, TICK_MAX);
+    /// Begins to count at `now`, for a limit of this length, in ticks that are no longer than that.
+    pub(crate) fn new(limit: Duration, tick_max: Duration, now: Duration) -> Stopwatch {
+        let tick = (limit / TICKS).min(tick_max).max(TICK_MIN);
         Stopwatch { tick, gap: limit / GAP, last: now, counted: Duration::ZERO }
     }
 
@@ -55,7 +54,8 @@ pub(crate) fn wait_for<E>(
     mut wait: impl FnMut(Instant) -> Result<bool, E>,
 ) -> Result<bool, E> {
     let begun = now();
-    let mut stopwatch = Stopwatch::new(limit, Duration::ZERO);
+    // Every tick may cost `wait` an error that says how late it is, so they are few.
+    let mut stopwatch = Stopwatch::new(limit, limit, Duration::ZERO);
     let mut left = limit;
     loop {
         if wait(now() + left.min(stopwatch.tick()))? {
@@ -94,6 +94,7 @@ mod tests {
     use super::*;
 
     const LIMIT: Duration = Duration::from_secs(2);
+    const TICK_MAX: Duration = Duration::from_millis(20);
 
     fn ms(ms: u64) -> Duration {
         Duration::from_millis(ms)
@@ -101,7 +102,7 @@ mod tests {
 
     #[test]
     fn time_counts_as_it_passes() {
-        let mut stopwatch = Stopwatch::new(LIMIT, ms(100));
+        let mut stopwatch = Stopwatch::new(LIMIT, TICK_MAX, ms(100));
         assert_eq!(stopwatch.tick(), TICK_MAX);
         assert_eq!(stopwatch.look(ms(120)), ms(20));
         assert_eq!(stopwatch.look(ms(120)), ms(20));
@@ -111,7 +112,7 @@ mod tests {
 
     #[test]
     fn a_gap_counts_as_a_tick_however_long_it_is() {
-        let mut stopwatch = Stopwatch::new(LIMIT, Duration::ZERO);
+        let mut stopwatch = Stopwatch::new(LIMIT, TICK_MAX, Duration::ZERO);
         for gaps in 1..50 {
             assert_eq!(stopwatch.look(ms(3_600_000 * gaps)), ms(20 * gaps));
         }
@@ -119,7 +120,7 @@ mod tests {
 
     #[test]
     fn the_shortest_limit_is_reached_by_ticks_that_are_longer() {
-        let mut stopwatch = Stopwatch::new(ms(1), Duration::ZERO);
+        let mut stopwatch = Stopwatch::new(ms(1), TICK_MAX, Duration::ZERO);
         let looks = (1..).find(|looks| stopwatch.look(ms(*looks)) >= ms(1));
         assert_eq!(looks, Some(8));
     }
@@ -144,7 +145,8 @@ mod tests {
     fn a_wait_ends_with_its_limit_and_a_pause_is_none_of_it() {
         assert_eq!(waits(LIMIT, |_| ms(20)), 100);
         let paused = |look| if look == 7 { Duration::from_secs(3600) } else { ms(20) };
-        assert_eq!(waits(LIMIT, paused), 100);
+        // The pause counts as a tick, which is a sixteenth of the limit.
+        assert_eq!(waits(LIMIT, paused), 95);
         assert_eq!(waits(Duration::ZERO, |_| ms(20)), 1);
         let found = wait_for(LIMIT, Instant::now, |_| Ok::<bool, ()>(true));
         assert_eq!(found, Ok(true));

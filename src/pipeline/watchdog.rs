@@ -18,6 +18,8 @@ use super::backends::Backend;
 use super::clock::{NEVER, nanoseconds};
 use super::core::Core;
 
+/// The longest wait between two looks while there is something to watch.
+const TICK_MAX: Duration = Duration::from_millis(20);
 /// Rounds without anything to watch before it sleeps for good.
 const QUIET_ROUNDS: u32 = 8;
 
@@ -34,7 +36,7 @@ pub(crate) struct Watchdog {
 impl Watchdog {
     pub(crate) fn new(core: Arc<Core>) -> Watchdog {
         let now = Duration::from_nanos(core.clock.now());
-        let stopwatch = Stopwatch::new(core.config.batch_timeout, now);
+        let stopwatch = Stopwatch::new(core.config.batch_timeout, TICK_MAX, now);
         Watchdog { core, backends: Vec::new(), stopwatch, quiet: 0 }
     }
 
