@@ -1,13 +1,14 @@
 //! Files that appear whole: written beside their place under a random name, then renamed to it.
 
-use std::fs::{File, Permissions};
+use std::fs::{self, File, OpenOptions, Permissions};
+use std::hash::{BuildHasher, RandomState};
 use std::io::{self, BufWriter, Write};
-use std::path::Path;
-
-use tempfile::Builder;
+use std::path::{Path, PathBuf};
 
 /// Bytes that are collected before they are written.
 const BUFFER_BYTES: usize = 256 << 10;
+/// How many names are tried; one of 64 random bits is hardly ever taken.
+const NAMES: usize = 16;
 
 /// Writes a file and moves it to `path`. Every reader sees the old file or the new one, whole, also
 /// after a loss of power, and however many threads and processes replace it at once.
@@ -22,24 +23,59 @@ pub(crate) fn replace(
 ) -> io::Result<()> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
     let folder = folder.unwrap_or(Path::new("."));
-    let mut builder = Builder::new();
-    builder.prefix(".fusewire-").suffix(".tmp");
-    if let Some(default) = permissions_of_a_new_file() {
-        builder.permissions(default);
-    }
     let kept = permissions_of(path)?;
-    // The name is new to the folder, or this is an error.
-    let temporary = builder.tempfile_in(folder)?;
+    let (temporary, file) = Temporary::new(folder)?;
     if let Some(kept) = kept {
-        temporary.as_file().set_permissions(kept)?;
+        file.set_permissions(kept)?;
     }
-    let mut writer = BufWriter::with_capacity(BUFFER_BYTES, temporary.as_file());
+    let mut writer = BufWriter::with_capacity(BUFFER_BYTES, &file);
     write(&mut writer)?;
     writer.flush()?;
     drop(writer);
-    temporary.as_file().sync_all()?;
-    temporary.persist(path).map_err(|failed| failed.error)?;
+    file.sync_all()?;
+    // Some systems do not rename what is open.
+    drop(file);
+    temporary.rename(path)?;
     sync_folder(folder)
+}
+
+/// A file under a name that no other has, removed when this is dropped.
+struct Temporary {
+    path: Option<PathBuf>,
+}
+
+impl Temporary {
+    fn new(folder: &Path) -> io::Result<(Temporary, File)> {
+        let mut taken = io::Error::from(io::ErrorKind::AlreadyExists);
+        for _ in 0..NAMES {
+            // The keys of a hash table are random, and so is the hash of nothing.
+            let random = RandomState::new().hash_one(());
+            let path = folder.join(format!(".fusewire-{random:016x}.tmp"));
+            match OpenOptions::new().write(true).create_new(true).open(&path) {
+                Ok(file) => return Ok((Temporary { path: Some(path) }, file)),
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => taken = error,
+                Err(error) => return Err(error),
+            }
+        }
+        Err(taken)
+    }
+
+    fn rename(mut self, to: &Path) -> io::Result<()> {
+        if let Some(path) = &self.path {
+            fs::rename(path, to)?;
+        }
+        self.path = None;
+        Ok(())
+    }
+}
+
+impl Drop for Temporary {
+    fn drop(&mut self) {
+        if let Some(path) = &self.path {
+            // The write has failed already, and its error is the one to report.
+            let _ = fs::remove_file(path);
+        }
+    }
 }
 
 /// What a regular file that is there already may be used for.
@@ -57,17 +93,6 @@ fn permissions_of(path: &Path) -> io::Result<Option<Permissions>> {
             Err(io::Error::new(io::ErrorKind::AlreadyExists, message))
         }
     }
-}
-
-/// What the process's mask takes from; temporary files are private without it.
-#[cfg(unix)]
-fn permissions_of_a_new_file() -> Option<Permissions> {
-    Some(std::os::unix::fs::PermissionsExt::from_mode(0o666))
-}
-
-#[cfg(not(unix))]
-fn permissions_of_a_new_file() -> Option<Permissions> {
-    None
 }
 
 /// Makes the new name last. A folder that may be written to but not opened is left to the system.
