@@ -199,7 +199,7 @@ fn why_not(op: &str) -> &'static str {
         | "QLinearMatMul"
         | "MatMulInteger"
         | "DynamicQuantizeLinear"
-        | "QGemm" => "export the model before quantisation",
+        | "QGemm" => "a quantised network; export the model before quantisation",
         "LayerNormalization"
         | "InstanceNormalization"
         | "GroupNormalization"

@@ -56,7 +56,7 @@ pub(super) fn read(
 /// Where a graph that is refused computes with quantised numbers, that is why, whichever of its
 /// nodes it was refused at.
 fn name_quantised(proto: &ModelProto, error: ModelError) -> ModelError {
-    const REASON: &str = "export the model before quantisation";
+    const REASON: &str = "a quantised network; export the model before quantisation";
     let nodes = proto.graph.iter().flat_map(|graph| &graph.node);
     let mut quantised = nodes.filter(|node| is_quantised(&node.op_type));
     match (&error, quantised.next()) {
