@@ -4,47 +4,16 @@
 //! not one chain, reading them as one would give other numbers than the network's, without a word.
 //! Such a file is read if the caller names the layers in their order.
 //!
-//! Names are compared by whole words. Where one name alone says little (`mu`, `value`, `target`), it
-//! takes a second one that is known to stand beside it.
+//! Names are compared by whole words. Where one name alone says little (`mu`, `value`, `target`), a
+//! second one that is known to stand beside it is needed.
 
 use std::collections::HashSet;
 
 use super::copies;
 use super::modules::{Grouped, Module};
+use super::seen::{Clue, Seen};
 use super::words::{contains, contains_any, is_number, path, words};
 use super::{Format, ModelError, SAY_ORDER, listed};
-
-/// What tells: the names, and what they are said to be.
-pub(super) type Clue<'n> = Option<(Vec<&'n str>, &'static str)>;
-
-/// A module or another tensor, by what its name says.
-#[derive(Debug)]
-pub(super) struct Seen<'g> {
-    pub(super) name: &'g str,
-    /// The parts of the name between dots, without those that all names begin with.
-    pub(super) path: Vec<&'g str>,
-    pub(super) words: Vec<String>,
-    /// The dimensions of a layer's weight.
-    pub(super) dims: Option<&'g [usize]>,
-    has_bias: bool,
-    is_bare: bool,
-}
-
-impl<'g> Seen<'g> {
-    /// What stands under a name, of whose parts all names share so many.
-    fn new(name: &'g str, module: Option<&'g Module>, common: usize) -> Seen<'g> {
-        let path = path(name).split_off(common);
-        let layer = module.and_then(Module::layer);
-        Seen {
-            name,
-            words: words(&path.join(".")),
-            path,
-            dims: layer.map(|layer| &layer.weight.dims[..]),
-            has_bias: layer.is_some_and(|layer| layer.bias.is_some()),
-            is_bare: module.is_some_and(|module| module.is_bare),
-        }
-    }
-}
 
 /// Refuses tensors whose names say that they are not one chain of layers.
 ///

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use super::clues::{Clue, Seen};
+use super::seen::{Clue, Seen};
 use super::words::{is_number, words};
 
 /// Words that say which of two networks of the same shapes it is.

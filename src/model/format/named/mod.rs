@@ -34,6 +34,7 @@ mod left;
 mod modules;
 mod order;
 mod pairs;
+mod seen;
 #[cfg(test)]
 mod tests;
 mod words;
