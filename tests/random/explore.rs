@@ -12,8 +12,11 @@ use crate::RUNS;
 
 /// Executions of a round.
 const ROUND: u64 = 20;
-/// Steps that no execution takes unless a thread turns in circles.
-const STEPS: usize = 400_000;
+/// Steps that no execution takes unless a thread turns in circles. A look at the metrics alone
+/// takes thousands, one for each bucket of a histogram.
+const STEPS: usize = 1_000_000;
+/// How many times the usual number of executions it may take to find a planted bug.
+const FINDING: u64 = 5;
 /// How often the order of priorities changes in the course of an execution, at most.
 const CHANGES: u64 = 8;
 
@@ -60,7 +63,8 @@ pub(crate) fn explore(order: Order, scenario: Scenario) {
 /// Runs a scenario with a bug until it fails, which it is to do.
 pub(crate) fn finds(scenario: Scenario) {
     let orders = [Order::Uniform, Order::Priorities];
-    let mut rounds = (0..RUNS.div_ceil(ROUND)).flat_map(|seed| orders.map(|order| (order, seed)));
+    let mut rounds =
+        (0..FINDING * RUNS.div_ceil(ROUND)).flat_map(|seed| orders.map(|order| (order, seed)));
     let seen = Seen::default();
     let found = rounds.find(|(order, seed)| round(*order, *seed, scenario, &seen).is_err());
     println!("{found:?}");
