@@ -89,7 +89,7 @@ fn refuse(node: &NodeProto, reason: impl Display) -> ModelError {
 }
 
 /// The node's name, or the value it writes where it has none.
-fn label(node: &NodeProto) -> &str {
+pub(super) fn label(node: &NodeProto) -> &str {
     let output = node.output.first().map_or("", String::as_str);
     if node.name.is_empty() { output } else { &node.name }
 }

@@ -61,7 +61,7 @@ fn name_quantised(proto: &ModelProto, error: ModelError) -> ModelError {
     let mut quantised = nodes.filter(|node| is_quantised(&node.op_type));
     match (&error, quantised.next()) {
         (ModelError::Unsupported { reason, .. }, Some(node)) if reason != REASON => {
-            ModelError::unsupported(&node.name, &node.op_type, REASON)
+            ModelError::unsupported(graph::label(node), &node.op_type, REASON)
         }
         _ => error,
     }

@@ -350,7 +350,7 @@ impl<'a> Machine<'a> {
             }
             (Some(name), _) => known::call(name, call),
             (None, _) if path.contains("quantized") => {
-                Err(call.refuse("a quantised network; save the model before quantisation"))
+                Err(call.refuse("save the model before quantisation"))
             }
             (None, _) => Err(call.refuse("only PyTorch's own operators on numbers are known")),
         }

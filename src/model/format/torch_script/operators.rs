@@ -69,7 +69,7 @@ fn why_not(name: &str) -> &'static str {
             "recurrent layers are not run, only fully-connected ones"
         }
         _ if name.contains("quantize") || name.contains("_dynamic") => {
-            "a quantised network; save the model before quantisation"
+            "save the model before quantisation"
         }
         _ if name.contains("attention") || name == "embedding" => {
             "only fully-connected layers are run"
